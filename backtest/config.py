@@ -1,0 +1,227 @@
+"""A run, as its author writes it: which history, which account at which venue, which strategy, under which assumptions.
+
+Everything has a concrete default, and everything unknown is refused with the place, the value and the nearest valid
+key: a misspelt `max_utilisation` must never be a guard that silently does not exist.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, PrivateAttr, ValidationError, field_serializer, field_validator, model_validator
+
+from backtest.config_account import PRESETS, Account, Flow, Preset, Refill, TopUp, Transfer
+from backtest.config_types import Moment, NotNegative, Positive, Ratio, Section, duration_us, in_words, microseconds
+from backtest.config_words import sentence
+from backtest.errors import InputError, nearest
+from backtest.market.schema import INTERVALS
+
+__all__ = [
+    "PRESETS", "Account", "Compare", "Data", "Execution", "Flow", "Funding", "Guards", "Preset", "Prices", "Refill",
+    "Report", "RulesConfig", "RunConfig", "StrategyConfig", "TopUp", "Transfer", "duration_us", "load_config",
+]  # fmt: skip
+
+
+class Data(Section):
+    """The history to replay: bars that open in [start, end), times in UTC."""
+
+    store: str
+    start: Moment
+    end: Moment
+    interval: str = "1h"
+    _beside: Path | None = PrivateAttr(default=None)
+
+    @field_validator("interval")
+    @classmethod
+    def _known_interval(cls, value: str) -> str:
+        if value not in INTERVALS:
+            raise InputError(f"no interval {value!r}; {nearest(value, INTERVALS)} (valid: {', '.join(INTERVALS)})")
+        return value
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.end <= self.start:
+            raise InputError(f"end ({in_words(self.end)}) is not after start ({in_words(self.start)}): swap them")
+        return self
+
+    @property
+    def start_us(self) -> int:
+        """First bar's earliest open, microseconds UTC."""
+        return microseconds(self.start)
+
+    @property
+    def end_us(self) -> int:
+        """No bar opens at or after this, microseconds UTC."""
+        return microseconds(self.end)
+
+    @property
+    def folder(self) -> Path:
+        """The store's folder: as written, from here; else from the config file's folder, or one above it."""
+        path = Path(self.store)
+        beside = self._beside
+        if path.is_absolute() or path.exists() or beside is None:
+            return path
+        return next((folder / path for folder in (beside, *beside.parents) if (folder / path).exists()), path)
+
+
+class StrategyConfig(Section):
+    """Who decides: a class, named `module:Class` (or the class itself, from Python), and its parameters."""
+
+    class_: Any = Field(alias="class")
+    params: dict[str, Any] = {}
+
+    @field_validator("class_")
+    @classmethod
+    def _named(cls, value: object) -> object:
+        if isinstance(value, type) or (isinstance(value, str) and re.fullmatch(r"[\w.]+:\w+", value)):
+            return value
+        raise InputError(f"{value!r} names no class; write 'module:Class', such as 'strategies.basis_trade:BasisTrade'")
+
+    @field_serializer("class_")
+    def _as_text(self, value: object) -> str:
+        return f"{value.__module__}:{value.__qualname__}" if isinstance(value, type) else str(value)
+
+    @property
+    def name(self) -> str:
+        """`module:Class`."""
+        return self._as_text(self.class_)
+
+
+class Execution(Section):
+    """How orders fill: slippage, the path of a bar, the share of its volume one order may take."""
+
+    slippage_bps: NotNegative = 2.0
+    path: Literal["close", "low_then_high", "each_worst"] = "low_then_high"
+    volume_share: Ratio = 0.1
+    limit_touch: bool = False
+    refusal: Literal["cut", "refuse"] = "cut"
+
+
+class Guards(Section):
+    """The account's own limits, tighter than the venue's; they never stop an order that lowers the requirement."""
+
+    min_margin_ratio: Positive | None = None
+    max_utilization: Positive | None = None
+
+
+class Prices(Section):
+    """Where data is thin: how each asset is valued in dollars, whether wicks of proxies count, what a gap means."""
+
+    routes: dict[str, str | float] = {}
+    wicks: bool = False
+    gaps: Literal["error", "hold"] = "error"
+
+
+class Funding(Section):
+    """Funding stamps inside a bar, and expected ones that the store does not have."""
+
+    inside: Literal["refuse", "approximate"] = "refuse"
+    missing: Literal["error", "zero"] = "error"
+
+
+class RulesConfig(Section):
+    """What to do outside the venue tables' dates, and whether modes not offered then may be run (labelled so)."""
+
+    outside: Literal["refuse", "nearest"] = "refuse"
+    counterfactual: bool = False
+
+
+class Report(Section):
+    """What results are counted in."""
+
+    numeraire: str = "USD"
+
+
+class Compare(Section):
+    """Margin modes set side by side; all presets by default."""
+
+    modes: list[Preset] | None = None
+
+
+class RunConfig(Section):
+    """A whole run."""
+
+    name: str
+    data: Data
+    account: Annotated[list[Account], Field(min_length=1)]
+    strategy: StrategyConfig
+    execution: Execution = Execution()
+    guards: Guards = Guards()
+    prices: Prices = Prices()
+    funding: Funding = Funding()
+    rules: RulesConfig = RulesConfig()
+    report: Report = Report()
+    compare: Compare = Compare()
+
+    @field_validator("name")
+    @classmethod
+    def _a_folder_name(cls, value: str) -> str:
+        if not re.fullmatch(r"[\w][\w. -]*", value):
+            raise InputError(f"{value!r} names the result folder; use letters, digits, '-', '_' and '.'")
+        return value
+
+    @field_validator("account")
+    @classmethod
+    def _distinct(cls, value: list[Account]) -> list[Account]:
+        names = [account.name for account in value]
+        twice = [name for k, name in enumerate(names) if name in names[:k]]
+        if twice:
+            raise InputError(f"two accounts are named {twice[0]!r}: give each its own name")
+        return value
+
+    @model_validator(mode="after")
+    def _flows_inside(self) -> Self:
+        for number, account in enumerate(self.account):
+            for k, flow in enumerate(account.flows):
+                if not self.data.start <= flow.time < self.data.end:
+                    raise InputError(
+                        f"account[{number}].flows[{k}].time = {in_words(flow.time)} lies outside the run; "
+                        f"choose a time from {in_words(self.data.start)} to {in_words(self.data.end)}"
+                    )
+        return self
+
+    def resolved(self) -> dict[str, Any]:
+        """Every setting, defaults included, as plain JSON values; loading it again gives the same run."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+def load_config(config: str | Path | Mapping[str, Any] | RunConfig) -> RunConfig:
+    """A run from a TOML or JSON file, or a dict. InputError: a line a mistake, with file, key, value and cure."""
+    if isinstance(config, RunConfig):
+        return config
+    if isinstance(config, Mapping):
+        return _validated(dict(config), "config")
+    path = Path(config)
+    loaded = _validated(_parsed(path), str(path))
+    loaded.data._beside = path.resolve().parent
+    return loaded
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    """The file's tables. InputError with the line where its syntax is wrong."""
+    if path.suffix not in (".toml", ".json"):
+        raise InputError(f"{path}: a run is a .toml or .json file")
+    if not path.is_file():
+        beside = [item.name for item in path.parent.glob("*.*") if item.suffix in (".toml", ".json")]
+        raise InputError(f"{path}: no such file; {nearest(path.name, beside)}")
+    try:
+        text = path.read_text(encoding="utf-8")
+        parsed = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+    except (tomllib.TOMLDecodeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid {path.suffix[1:].upper()}: {error}; mend the text there") from error
+    if not isinstance(parsed, dict):
+        raise InputError(f"{path}: a run is a table of settings, found {type(parsed).__name__}")
+    return parsed
+
+
+def _validated(given: dict[str, Any], source: str) -> RunConfig:
+    try:
+        return RunConfig.model_validate(given)
+    except ValidationError as error:
+        lines = list(dict.fromkeys(sentence(item, RunConfig) for item in error.errors()))
+        raise InputError("\n".join(f"{source}: {line}" for line in lines)) from error

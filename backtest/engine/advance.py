@@ -1,0 +1,85 @@
+"""One bar, and all of them: the table of contents of the engine.
+
+At a bar's open money arrives and leaves, contracts are delivered, funding and interest are paid, dead orders are cancelled, overdrawn
+assets are exchanged, margin is checked at the open prices; then orders fill; then the account lives through the bar's path
+and on, to the next thing that could change its contracts. Nothing here can see the future.
+"""
+
+from __future__ import annotations
+
+from backtest.engine.events import follow_targets, happen
+from backtest.engine.exchange import exchange_overdrafts
+from backtest.engine.liquidation import note
+from backtest.engine.orders import cancel_dead, fill_orders, next_fill
+from backtest.engine.stretch import hold, visit
+from backtest.engine.transfers import move_transfers, next_transfer
+from backtest.kernel import entry, kernel
+from backtest.ledger.post import has_room
+from backtest.margin.wallets import list_held, set_moment
+from backtest.state import (
+    BACKS_NOTHING, BLOCK, EXCHANGED, LIVE_ORDERS, NOTHING, OPEN, ORDER_ROWS, UNBOUND,
+)  # fmt: skip
+
+
+@entry
+def advance(book, rules, tape, last):
+    """Live every account up to bar `last`. Stops early where room for rows runs short: see `book.cursor`."""
+    for account in range(book.contracts.shape[1]):
+        while book.cursor[account] < last:
+            bar = book.cursor[account]
+            if not room_for_bar(book, tape, bar):
+                return False
+            open_bar(book, rules, tape, account, bar)
+            book.cursor[account] = hold(book, rules, tape, account, bar, stretch_end(book, rules, tape, account, bar, last))
+    return True
+
+
+@kernel
+def room_for_bar(book, tape, bar):
+    """Whether the rows of one bar and of the cash events of the stretch after it will fit, at their most."""
+    wallets, assets, positions = book.balance.shape[0], book.balance.shape[1], book.contracts.shape[0]
+    end = min(bar + BLOCK, len(tape.time))
+    events = tape.event_at[end] - tape.event_at[bar]
+    per_event = 2 * positions + wallets * assets
+    trades = book.count[LIVE_ORDERS] + 8 * positions + 8
+    rows = 12 * trades + 4 * wallets * assets + events * per_event
+    orders = book.count[ORDER_ROWS] + positions + 8 <= book.order.shape[0]
+    return orders and book.count[LIVE_ORDERS] + positions + 8 <= book.live.shape[0] and has_room(book, rows, trades, trades + 64)
+
+
+@kernel
+def open_bar(book, rules, tape, account, bar):
+    """Everything that happens at a bar's open, in order."""
+    list_held(book, rules, account)
+    set_moment(book, rules, tape, account, bar, OPEN, OPEN, 1.0)
+    move_transfers(book, rules, tape, account, bar)
+    happen(book, rules, tape, account, bar)
+    cancel_dead(book, rules, tape, account, bar)
+    exchange(book, rules, tape, account, bar)
+    follow_targets(book, rules, tape, account, bar)
+    if book.count[LIVE_ORDERS] > 0:
+        if rules.switch[account, UNBOUND] == 0:
+            visit(book, rules, tape, account, bar, OPEN, OPEN)
+        fill_orders(book, rules, tape, account, bar)
+        exchange(book, rules, tape, account, bar)
+
+
+@kernel
+def exchange(book, rules, tape, account, bar):
+    """Auto-exchange of overdrawn assets in wallets that hold more than one."""
+    shape = rules.shape[account]
+    for wallet in range(book.balance.shape[0]):
+        if rules.model[shape, wallet] != BACKS_NOTHING and rules.settle[shape, wallet] < 0:
+            sold = exchange_overdrafts(book, rules, tape, account, wallet, bar)
+            if sold > 0.0:
+                note(book, bar, account, wallet, EXCHANGED, NOTHING, 0.0, 0.0, 0.0, 0.0, OPEN, sold)
+
+
+@kernel
+def stretch_end(book, rules, tape, account, bar, last):
+    """First bar after `bar` at which contracts, rules or orders of the account may change."""
+    end = min(last, bar + BLOCK)
+    if bar + 1 < len(tape.time):
+        end = min(end, tape.stops_at[bar + 1])
+    end = next_transfer(book, account, bar, end)
+    return next_fill(book, rules, tape, account, bar, end)

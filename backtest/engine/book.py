@@ -1,0 +1,63 @@
+"""The Book's arrays: made empty, given the first deposit, made larger when rows run short."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from backtest.ledger.kinds import KIND_NAMES
+from backtest.state import (
+    BLOCK, COUNTERS, FILL_COLUMNS, I64, INCIDENT_COLUMNS, LEDGER_COLUMNS, ORDER_COLUMNS, PATH_COLUMNS, SCRATCH_ROWS,
+    TRANSFER_COLUMNS, Book, Rules, Tape,
+)  # fmt: skip
+
+FIRST_ROWS = 4096
+GROWING = ("ledger", "fill", "fill_price", "order", "order_price", "live", "transfer", "incident")
+
+
+def make_book(rules: Rules, tape: Tape, record: bool = True, rows: int = FIRST_ROWS) -> Book:
+    """An empty book for the accounts of the rules; `record`: keep the path bar by bar."""
+    accounts, wallets, assets = len(rules.shape), rules.model.shape[1], tape.index_row.shape[1]
+    positions, instruments = len(rules.instrument), len(rules.kind)
+    bars = len(tape.time) if record else 0
+    widest = 1 + max(assets, positions)
+    saved = wallets * assets + len(KIND_NAMES) * assets + 2 * positions + 8
+    rows = max(rows, 64 * (positions + wallets * assets) + 1024)
+    return Book(
+        balance=np.zeros((wallets, assets, accounts), I64),
+        contracts=np.zeros((positions, accounts), I64),
+        cost=np.zeros((positions, accounts), I64),
+        total=np.zeros((len(KIND_NAMES), assets, accounts), I64),
+        count=np.zeros(COUNTERS, I64),
+        cursor=np.zeros(accounts, I64),
+        topped_up=np.zeros((positions, accounts), I64),
+        ledger=np.zeros((rows, LEDGER_COLUMNS), I64),
+        fill=np.zeros((rows, FILL_COLUMNS), I64),
+        fill_price=np.zeros((rows, 2)),
+        order=np.zeros((rows, ORDER_COLUMNS), I64),
+        order_price=np.zeros((rows, 2)),
+        live=np.zeros(rows, I64),
+        transfer=np.zeros((rows, TRANSFER_COLUMNS), I64),
+        incident=np.zeros((rows, INCIDENT_COLUMNS)),
+        resting=np.zeros((2, positions, accounts)),
+        held=np.zeros((accounts, wallets, 2, widest), I64),
+        running=np.zeros((wallets, assets, BLOCK), I64),
+        need=np.zeros((SCRATCH_ROWS, BLOCK)),
+        here=np.zeros((3 * instruments + assets, 1)),
+        spare=np.zeros((3, max(4, positions + assets))),
+        tail_delta=np.zeros((assets, BLOCK)),
+        worst=np.zeros(64),
+        saved=np.zeros(saved, I64),
+        path=np.zeros((PATH_COLUMNS, accounts, bars)),
+        wallet_path=np.zeros((3, wallets, accounts, bars)),
+    )
+
+
+def grow(book: Book, least: int = 0) -> Book:
+    """The same book with twice the room for rows (at least `least` of them); what is written stays as it is."""
+    larger = {}
+    for name in GROWING:
+        old = getattr(book, name)
+        new = np.zeros((max(2 * len(old), least), *old.shape[1:]), old.dtype)
+        new[: len(old)] = old
+        larger[name] = new
+    return book._replace(**larger)

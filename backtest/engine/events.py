@@ -1,0 +1,166 @@
+"""What the market and the calendar do to an account at a bar's open, in the order of the tape.
+
+Within a bar: scheduled money, delivery, funding, interest, deleveraging, then a row of target positions becomes orders.
+Funding and interest only move cash, so inside a stretch they enter as a running balance and are posted up to the bar reached;
+everything else ends a stretch.
+"""
+
+from __future__ import annotations
+
+from backtest.engine.fills import trade
+from backtest.engine.funding import funding_due
+from backtest.engine.interest import interest_due
+from backtest.engine.orders import in_lots, place
+from backtest.engine.settlement import deliver
+from backtest.engine.transfers import flow
+from backtest.kernel import kernel
+from backtest.ledger.kinds import FUNDED, INTEREST_PAID
+from backtest.ledger.post import post
+from backtest.margin.wallets import mark_here
+from backtest.state import (
+    ASSETS, BACKS_NOTHING, BY_DELEVERAGING, DELEVERAGE, DELIVERY, E_ACCOUNT, E_KIND, E_SUBJECT, FLOW, FUNDING, INTEREST, LEAVE,
+    MARKET, NOTHING, OPEN, ORDER_ROWS, TARGETS, TO_TARGET,
+)  # fmt: skip
+from backtest.units import STEP, units
+
+
+@kernel
+def concerns(tape, event, account):
+    """Whether an event is meant for the account."""
+    return tape.event[event, E_ACCOUNT] < 0 or tape.event[event, E_ACCOUNT] == account
+
+
+@kernel
+def happen(book, rules, tape, account, bar):
+    """Every event of the bar, in the order of the tape."""
+    for event in range(tape.event_at[bar], tape.event_at[bar + 1]):
+        if concerns(tape, event, account):
+            kind = tape.event[event, E_KIND]
+            if kind == FLOW:
+                flow(book, rules, tape, event, account, bar)
+            elif kind == DELIVERY:
+                deliver(book, rules, tape, event, account, bar)
+            elif kind == DELEVERAGE:
+                deleverage(book, rules, tape, event, account, bar)
+            elif kind != TARGETS:
+                pay(book, rules, tape, event, account, bar)
+
+
+@kernel
+def pay(book, rules, tape, event, account, bar):
+    """Post a cash event: funding of one instrument, or interest on all that is owed."""
+    shape = rules.shape[account]
+    if tape.event[event, E_KIND] == FUNDING:
+        i = tape.event[event, E_SUBJECT]
+        for position in range(len(rules.instrument)):
+            if rules.instrument[position] == i:
+                due = funding_due(book, tape, event, position, account)
+                wallet = rules.position_wallet[shape, position]
+                post(book, bar, account, wallet, rules.settlement[i], FUNDED, due, i, NOTHING)
+    elif tape.event[event, E_KIND] == INTEREST and rules.loan_wallet[shape] >= 0:
+        for wallet in range(book.balance.shape[0]):
+            hours = hours_owed(rules, tape, event, shape, wallet)
+            if hours > 0.0:
+                for asset in range(book.balance.shape[1]):
+                    due = interest_due(tape, asset, bar, book.balance[wallet, asset, account], hours)
+                    post(book, bar, account, wallet, asset, INTEREST_PAID, due, NOTHING, NOTHING)
+
+
+@kernel
+def hours_owed(rules, tape, event, shape, wallet):
+    """Hours of interest an event charges a wallet: loans by the hour, a negative margin wallet by the day."""
+    if wallet == rules.loan_wallet[shape]:
+        return tape.number[event, 0]
+    if rules.model[shape, wallet] != BACKS_NOTHING:
+        return tape.number[event, 1]
+    return 0.0
+
+
+@kernel
+def pay_until(book, rules, tape, account, first, last):
+    """Post the cash events of bars first+1 .. last."""
+    for bar in range(first + 1, last + 1):
+        for event in range(tape.event_at[bar], tape.event_at[bar + 1]):
+            if concerns(tape, event, account):
+                pay(book, rules, tape, event, account, bar)
+
+
+@kernel
+def run_balances(book, rules, tape, account, first, last):
+    """Balances bar by bar over a stretch: what is there now, then each cash event from its bar on."""
+    n = last - first
+    for wallet in range(book.balance.shape[0]):
+        for asset in range(book.balance.shape[1]):
+            if book.balance[wallet, asset, account] != 0:
+                hold_at(book.running[wallet, asset, :n], book.balance[wallet, asset, account])
+        for k in range(book.held[account, wallet, ASSETS, 0]):
+            asset = book.held[account, wallet, ASSETS, 1 + k]
+            hold_at(book.running[wallet, asset, :n], book.balance[wallet, asset, account])
+    for event in range(tape.event_at[first + 1], tape.event_at[last]):
+        if concerns(tape, event, account):
+            run_event(book, rules, tape, account, event, tape.event[event, 0] - first, n)
+
+
+@kernel
+def hold_at(row, amount):
+    """row = amount."""
+    for j in range(len(row)):
+        row[j] = amount
+
+
+@kernel
+def run_event(book, rules, tape, account, event, start, n):
+    """Add one cash event to the running balances from its bar on."""
+    shape = rules.shape[account]
+    if tape.event[event, E_KIND] == FUNDING:
+        i = tape.event[event, E_SUBJECT]
+        for position in range(len(rules.instrument)):
+            if rules.instrument[position] == i:
+                due = funding_due(book, tape, event, position, account)
+                if due != 0:
+                    add_from(book.running[rules.position_wallet[shape, position], rules.settlement[i]], start, n, due)
+    elif tape.event[event, E_KIND] == INTEREST and rules.loan_wallet[shape] >= 0:
+        for wallet in range(book.balance.shape[0]):
+            hours = hours_owed(rules, tape, event, shape, wallet)
+            if hours > 0.0:
+                for k in range(book.held[account, wallet, ASSETS, 0]):
+                    asset = book.held[account, wallet, ASSETS, 1 + k]
+                    due = interest_due(tape, asset, tape.event[event, 0], book.running[wallet, asset, start], hours)
+                    if due != 0:
+                        add_from(book.running[wallet, asset], start, n, due)
+
+
+@kernel
+def add_from(row, start, n, amount):
+    """row[start:n] += amount."""
+    for j in range(start, n):
+        row[j] += amount
+
+
+@kernel
+def deleverage(book, rules, tape, event, account, bar):
+    """Auto-deleveraging: the venue closes a share of a winning position at the mark. `number[event, 0]` is the share."""
+    i = tape.event[event, E_SUBJECT]
+    for position in range(len(rules.instrument)):
+        held = book.contracts[position, account]
+        if rules.instrument[position] == i and held != 0:
+            contracts = -in_lots(units(held * tape.number[event, 0]), rules.lot[i])
+            if contracts != 0:
+                trade(
+                    book, rules, tape, bar, account, position, contracts, mark_here(book, rules, i), 0.0, BY_DELEVERAGING, OPEN,
+                    NOTHING,
+                )  # fmt: skip
+
+
+@kernel
+def follow_targets(book, rules, tape, account, bar):
+    """Target rows of the bar become market orders, one group a row, as a callback at the last close would have placed them."""
+    for event in range(tape.event_at[bar], tape.event_at[bar + 1]):
+        if tape.event[event, E_KIND] == TARGETS and concerns(tape, event, account):
+            row = tape.event[event, E_SUBJECT]
+            together = tape.number[event, 0] > 0.0
+            group = book.count[ORDER_ROWS]
+            for i in range(len(rules.kind)):
+                if tape.target[row, i] != LEAVE:
+                    own = group if together else book.count[ORDER_ROWS]
+                    place(book, bar - 1, account, i, MARKET, TO_TARGET, own, units(tape.target[row, i] / STEP), 0.0, 0.0)

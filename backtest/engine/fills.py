@@ -1,0 +1,178 @@
+"""A fill: contracts change hands, cost and profit follow, the fee is paid. The one door through which contracts change.
+
+Linear and inverse contracts differ only in what one of them is worth. Opening adds to the position's cost; closing releases
+cost pro rata (all of it, exactly, on a full close) and realises the difference. Spot is bought and sold in balances: a buyer's
+fee comes out of the coin received. An isolated position takes its margin along when it opens and gives it back when it closes.
+"""
+
+from __future__ import annotations
+
+from backtest.kernel import kernel
+from backtest.ledger.kinds import ALLOCATE, BORROW, BUY, FEE, INSURANCE, REALISED, REPAY, SELL
+from backtest.ledger.post import move, post, transfer_now
+from backtest.engine.interest import charge_first_hour
+from backtest.margin.tiers import value_of_contract
+from backtest.margin.wallets import index_here, list_held, mark_here, require_now
+from backtest.state import (
+    AUTO_TRANSFER, BORROWS, COLLATERAL, F_ACCOUNT, F_BAR, F_CAUSE, F_CONTRACTS, F_COST, F_FEE, F_FEE_ASSET, F_ORDER, F_POINT,
+    F_POSITION, F_REALISED, FILL_ROWS, HERE, I64, INITIAL, NOTHING, SPOT, UNBOUND,
+)  # fmt: skip
+from backtest.units import STEP, units
+
+
+@kernel
+def trade(book, rules, tape, bar, account, position, contracts, price, fee_rate, cause, point, order):
+    """Change a position by signed `contracts` steps at `price`; every trade of the engine comes through here."""
+    i = rules.instrument[position]
+    if rules.kind[i] == SPOT:
+        trade_spot(book, rules, tape, bar, account, position, contracts, price, fee_rate, cause, point, order)
+    else:
+        trade_future(book, rules, bar, account, position, contracts, price, fee_rate, cause, point, order)
+    list_held(book, rules, account)
+
+
+@kernel
+def trade_future(book, rules, bar, account, position, contracts, price, fee_rate, cause, point, order):
+    """Futures: close what is opposite, open the rest, pay the fee from the shared wallet."""
+    i, shape = rules.instrument[position], rules.shape[account]
+    wallet, asset = rules.position_wallet[shape, position], rules.settlement[i]
+    value = value_of_contract(rules, i, price)
+    old = book.contracts[position, account]
+    closed = I64(0)
+    if old != 0 and (old > 0) != (contracts > 0):
+        closed = contracts if abs(contracts) <= abs(old) else -old
+    cost_before, realised = book.cost[position, account], I64(0)
+    if closed != 0:
+        realised = close_contracts(book, rules, bar, account, position, wallet, asset, closed, value, order)
+    if contracts != closed:
+        open_contracts(book, rules, bar, account, position, wallet, asset, contracts - closed, value)
+    fee = units(abs(contracts * value) * fee_rate)
+    payer = wallet if rules.isolates[shape, wallet] < 0 else rules.parent[shape, wallet]
+    post(book, bar, account, payer, asset, FEE, -fee, i, order)
+    cost = book.cost[position, account] - cost_before
+    write_fill(book, rules, bar, account, position, contracts, cost, realised, fee, asset, price, cause, point, order)
+
+
+@kernel
+def close_contracts(book, rules, bar, account, position, wallet, asset, closed, value, order):
+    """Close `closed` (opposite in sign to the position): release cost, realise the difference, free isolated margin."""
+    old, cost = book.contracts[position, account], book.cost[position, account]
+    share = -closed / old
+    released = cost if closed == -old else units(cost * share)
+    realised = units(-closed * value) - released
+    post(book, bar, account, wallet, asset, REALISED, realised, rules.instrument[position], order)
+    book.contracts[position, account] = old + closed
+    book.cost[position, account] = cost - released
+    if rules.isolates[rules.shape[account], wallet] >= 0:
+        release(book, rules, bar, account, wallet, asset, share, closed == -old)
+    return realised
+
+
+@kernel
+def release(book, rules, bar, account, wallet, asset, share, whole):
+    """Isolated margin goes back pro rata after the realised profit; a wallet below zero is made good by the fund."""
+    balance = book.balance[wallet, asset, account]
+    if whole and balance < 0:
+        post(book, bar, account, wallet, asset, INSURANCE, -balance, NOTHING, NOTHING)
+    elif balance > 0:
+        freed = balance if whole else units(balance * share)
+        move(book, bar, account, wallet, rules.parent[rules.shape[account], wallet], asset, ALLOCATE, freed)
+
+
+@kernel
+def open_contracts(book, rules, bar, account, position, wallet, asset, opened, value):
+    """Open `opened` more: their cost is what they are worth at the price; isolated ones bring their margin along."""
+    i = rules.instrument[position]
+    book.contracts[position, account] += opened
+    book.cost[position, account] += units(opened * value)
+    if rules.isolates[rules.shape[account], wallet] >= 0:
+        marked = opened * value_of_contract(rules, i, mark_here(book, rules, i))
+        open_loss = max(0.0, opened * value - marked)
+        margin = units(abs(opened * value) / rules.leverage[account, i] + open_loss)
+        move(book, bar, account, rules.parent[rules.shape[account], wallet], wallet, asset, ALLOCATE, margin)
+
+
+@kernel
+def trade_spot(book, rules, tape, bar, account, position, contracts, price, fee_rate, cause, point, order):
+    """Spot: coins against quote. A buyer's fee comes out of the coins, a seller's out of the quote."""
+    i, shape = rules.instrument[position], rules.shape[account]
+    wallet, base, quote = rules.spot_wallet[shape], rules.base[i], rules.settlement[i]
+    paid = units(contracts * price)
+    if contracts > 0:
+        fetch_quote(book, rules, tape, bar, account, quote, paid)
+        borrow_if_short(book, rules, tape, bar, account, wallet, quote, paid)
+        post(book, bar, account, wallet, quote, BUY, -paid, i, order)
+        post(book, bar, account, wallet, base, BUY, contracts, i, order)
+        fee, fee_asset = units(contracts * fee_rate), base
+    else:
+        borrow_if_short(book, rules, tape, bar, account, wallet, base, -contracts)
+        post(book, bar, account, wallet, base, SELL, contracts, i, order)
+        post(book, bar, account, wallet, quote, SELL, -paid, i, order)
+        fee, fee_asset = units(-paid * fee_rate), quote
+    post(book, bar, account, wallet, fee_asset, FEE, -fee, i, order)
+    repay_if_owed(book, rules, bar, account, wallet, base if contracts > 0 else quote)
+    write_fill(book, rules, bar, account, position, contracts, paid, I64(0), fee, fee_asset, price, cause, point, order)
+
+
+@kernel
+def free_steps(book, rules, tape, bar, account, wallet, asset):
+    """Steps of an asset that may leave a wallet: its balance, less what the wallet's positions and orders need."""
+    balance = book.balance[wallet, asset, account]
+    require_now(book, rules, tape, wallet, account, bar)
+    spare = (book.need[COLLATERAL, 0] - book.need[INITIAL, 0]) / index_here(book, rules, asset)
+    return max(I64(0), min(balance, I64(spare / STEP)))
+
+
+@kernel
+def fetch_quote(book, rules, tape, bar, account, quote, needed):
+    """A spot purchase draws on the spot wallet, then on free balance of the futures wallet, by an instant transfer."""
+    shape = rules.shape[account]
+    spot, cash = rules.spot_wallet[shape], rules.cash_wallet[shape, quote]
+    short = needed - book.balance[spot, quote, account]
+    if short > 0 and cash >= 0 and cash != spot and rules.switch[account, AUTO_TRANSFER] != 0:
+        free = short
+        if rules.switch[account, UNBOUND] == 0:
+            free = min(short, free_steps(book, rules, tape, bar, account, cash, quote))
+        if free > 0:
+            transfer_now(book, bar, account, cash, spot, quote, free)
+            list_held(book, rules, account)
+
+
+@kernel
+def borrow_if_short(book, rules, tape, bar, account, wallet, asset, needed):
+    """Where the account may borrow, the missing part of what is delivered is a loan; its first hour is charged at once."""
+    loans = rules.loan_wallet[rules.shape[account]]
+    short = needed - max(I64(0), book.balance[wallet, asset, account])
+    if short > 0 and loans >= 0 and rules.switch[account, BORROWS] != 0 and tape.borrow_row[asset] >= 0:
+        move(book, bar, account, loans, wallet, asset, BORROW, short)
+        charge_first_hour(book, tape, bar, account, loans, asset, short)
+
+
+@kernel
+def repay_if_owed(book, rules, bar, account, wallet, asset):
+    """What comes in repays a loan of the same asset first."""
+    loans = rules.loan_wallet[rules.shape[account]]
+    if loans >= 0 and book.balance[loans, asset, account] < 0 and book.balance[wallet, asset, account] > 0:
+        amount = min(-book.balance[loans, asset, account], book.balance[wallet, asset, account])
+        move(book, bar, account, wallet, loans, asset, REPAY, amount)
+
+
+@kernel
+def write_fill(book, rules, bar, account, position, contracts, cost, realised, fee, fee_asset, price, cause, point, order):
+    """Append the fill's row, with the mark it was done at."""
+    row = book.count[FILL_ROWS]
+    assert row < book.fill.shape[0]
+    book.fill[row, F_BAR] = bar
+    book.fill[row, F_ACCOUNT] = account
+    book.fill[row, F_POSITION] = position
+    book.fill[row, F_CONTRACTS] = contracts
+    book.fill[row, F_COST] = cost
+    book.fill[row, F_REALISED] = realised
+    book.fill[row, F_FEE] = fee
+    book.fill[row, F_FEE_ASSET] = fee_asset
+    book.fill[row, F_ORDER] = order
+    book.fill[row, F_CAUSE] = cause
+    book.fill[row, F_POINT] = point
+    book.fill_price[row, HERE] = price
+    book.fill_price[row, 1] = mark_here(book, rules, rules.instrument[position])
+    book.count[FILL_ROWS] = row + 1

@@ -1,0 +1,55 @@
+"""What is kept of every bar: equity, collateral, requirements at the close, and the lowest ratio on the way there."""
+
+from __future__ import annotations
+
+from backtest.kernel import kernel
+from backtest.margin.leaves import add_row, clear, copy_row, keep_lower
+from backtest.margin.wallets import require, value_account
+from backtest.span import Bars
+from backtest.state import (
+    BACKS_NOTHING, CLOSE, COLLATERAL, EQUITY, INITIAL, MAINTENANCE, P_CLOSE, P_COLLATERAL, P_EACH, P_EQUITY, P_INITIAL, P_LOW_HIGH,
+    P_MAINTENANCE, P_WALLET, RATIO_CLOSE, RATIO_EACH, RATIO_HIGH, RATIO_LOW, RATIO_OPEN, WORST_WALLET,
+)  # fmt: skip
+
+
+@kernel
+def record(book, rules, tape, account, first, last):
+    """Write bars first..last-1 of the account's path; the ratio rows of the scratch table begin at `first`."""
+    if book.path.shape[2] == 0:
+        return
+    n = last - first
+    value_account(book.need[EQUITY, :n], book, rules, tape, tape.series, Bars(account, first, last), CLOSE, n)
+    copy_row(book.path[P_EQUITY, account, first:last], book.need[EQUITY, :n])
+    record_wallets(book, rules, tape, account, first, last)
+    record_ratios(book, account, first, last)
+
+
+@kernel
+def record_wallets(book, rules, tape, account, first, last):
+    """Collateral, initial and maintenance margin of each wallet and of the account, at the close."""
+    n, span = last - first, Bars(account, first, last)
+    for row in (P_COLLATERAL, P_INITIAL, P_MAINTENANCE):
+        clear(book.path[row, account, first:last])
+    for wallet in range(book.balance.shape[0]):
+        if rules.model[rules.shape[account], wallet] != BACKS_NOTHING:
+            require(book, rules, tape, tape.series, wallet, span, CLOSE, n)
+            add_row(book.path[P_COLLATERAL, account, first:last], book.need[COLLATERAL, :n])
+            add_row(book.path[P_INITIAL, account, first:last], book.need[INITIAL, :n])
+            add_row(book.path[P_MAINTENANCE, account, first:last], book.need[MAINTENANCE, :n])
+            copy_row(book.wallet_path[0, wallet, account, first:last], book.need[COLLATERAL, :n])
+            copy_row(book.wallet_path[1, wallet, account, first:last], book.need[INITIAL, :n])
+            copy_row(book.wallet_path[2, wallet, account, first:last], book.need[MAINTENANCE, :n])
+
+
+@kernel
+def record_ratios(book, account, first, last):
+    """Lowest ratio of each bar under the three readings of its path; every one opens and closes the bar."""
+    n = last - first
+    keep_lower(book.need[RATIO_CLOSE, :n], book.need[RATIO_OPEN, :n])
+    keep_lower(book.need[RATIO_LOW, :n], book.need[RATIO_HIGH, :n])
+    keep_lower(book.need[RATIO_LOW, :n], book.need[RATIO_CLOSE, :n])
+    keep_lower(book.need[RATIO_EACH, :n], book.need[RATIO_LOW, :n])
+    copy_row(book.path[P_CLOSE, account, first:last], book.need[RATIO_CLOSE, :n])
+    copy_row(book.path[P_LOW_HIGH, account, first:last], book.need[RATIO_LOW, :n])
+    copy_row(book.path[P_EACH, account, first:last], book.need[RATIO_EACH, :n])
+    copy_row(book.path[P_WALLET, account, first:last], book.need[WORST_WALLET, :n])

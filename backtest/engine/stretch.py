@@ -1,0 +1,219 @@
+"""A stretch: bars through which an account's contracts do not change, looked at together.
+
+Margin is asked at every point of every bar by vector loops; the lowest ratio under each of the three readings of a bar's path is kept.
+Bars that stay sound are recorded as they are; the first that fails is lived through again alone, point by point, and
+the path goes on with what the liquidation left.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from backtest.engine.events import pay_until, run_balances
+from backtest.engine.liquidation import liquidate, sound, top_up_due
+from backtest.kernel import kernel
+from backtest.margin.leaves import clear, copy_row, count_unsound, fill_with, keep_lower, lower_to_ratio
+from backtest.margin.wallets import require, set_moment
+from backtest.engine.record import record
+from backtest.span import Bars
+from backtest.state import (
+    BACKS_NOTHING, CLOSE, COLLATERAL, EACH, HIGH, I64, LIQUIDATE_AT, LOW, MAINTENANCE, NOTHING, OPEN, OVERDRAFT, PATH,
+    PATH_EACH, PATH_LOW_HIGH, POSITIONS, RATIO_CLOSE, RATIO_EACH, RATIO_HIGH, RATIO_LOW, RATIO_OPEN, TOP_UP_TRIGGER, UNBOUND,
+    UNSOUND, WORST_WALLET, ASSETS,
+)  # fmt: skip
+from backtest.units import STEP
+
+
+@kernel
+def hold(book, rules, tape, account, first, last):
+    """Live through bars first..last-1, or through the first that fails. Returns the next bar to live through."""
+    run_balances(book, rules, tape, account, first, last)
+    last = first_overdraft(book, rules, tape, account, first, last)
+    measure(book, rules, tape, account, first, last)
+    fail = last
+    if rules.switch[account, UNBOUND] == 0:
+        fail = first_unsound(book, first, last)
+    if fail > first:
+        record(book, rules, tape, account, first, fail)
+    if fail == last:
+        pay_until(book, rules, tape, account, first, last - 1)
+        return last
+    pay_until(book, rules, tape, account, first, fail)
+    suffer(book, rules, tape, account, fail, first)
+    return fail + 1
+
+
+@kernel
+def first_unsound(book, first, last):
+    """First bar of the stretch at which a wallet fails on the chosen path; last if none does."""
+    for j in range(last - first):
+        if book.need[UNSOUND, j] > 0.0:
+            return first + j
+    return last
+
+
+@kernel
+def first_overdraft(book, rules, tape, account, first, last):
+    """First bar after `first` at whose open cash events have taken a balance below its auto-exchange threshold."""
+    shape = rules.shape[account]
+    at = tape.rules_at[shape, first]
+    for wallet in range(book.balance.shape[0]):
+        if rules.model[shape, wallet] != BACKS_NOTHING and rules.settle[shape, wallet] < 0:
+            for k in range(book.held[account, wallet, ASSETS, 0]):
+                asset = book.held[account, wallet, ASSETS, 1 + k]
+                if rules.coin[at, asset, OVERDRAFT] < np.inf:
+                    index = tape.series[tape.index_row[OPEN, asset, 0]]
+                    for j in range(1, last - first):
+                        if book.running[wallet, asset, j] * STEP * index[first + j] < -rules.coin[at, asset, OVERDRAFT]:
+                            last = first + j
+                            break
+    return last
+
+
+@kernel
+def leans(book, rules, account, wallet):
+    """Whether anything could be required of the wallet: it holds positions or owes."""
+    if rules.model[rules.shape[account], wallet] == BACKS_NOTHING:
+        return False
+    if book.held[account, wallet, POSITIONS, 0] > 0:
+        return True
+    return rules.loan_wallet[rules.shape[account]] >= 0 and book.held[account, wallet, ASSETS, 0] > 0
+
+
+@kernel
+def measure(book, rules, tape, account, first, last):
+    """Lowest ratios by point over the stretch, and where the chosen path fails."""
+    n = last - first
+    for row in (RATIO_OPEN, RATIO_CLOSE, RATIO_LOW, RATIO_HIGH, RATIO_EACH):
+        fill_with(book.need[row, :n], np.inf)
+    clear(book.need[UNSOUND, :n])
+    fill_with(book.need[WORST_WALLET, :n], -1.0)
+    for wallet in range(book.balance.shape[0]):
+        if leans(book, rules, account, wallet):
+            for point in (OPEN, LOW, HIGH, CLOSE, EACH):
+                measure_point(book, rules, tape, account, wallet, first, last, point)
+
+
+@kernel
+def measure_point(book, rules, tape, account, wallet, first, last, point):
+    """One wallet at one point of every bar of the stretch."""
+    n = last - first
+    require(book, rules, tape, tape.series, wallet, Bars(account, first, last), point, n)
+    row = row_of_point(point)
+    name_worst(book.need[WORST_WALLET, :n], book.need[row, :n], book.need[COLLATERAL, :n], book.need[MAINTENANCE, :n], wallet)
+    lower_to_ratio(book.need[row, :n], book.need[COLLATERAL, :n], book.need[MAINTENANCE, :n])
+    if on_path(rules, account, point):
+        level = watch_level(book, rules, account, wallet)
+        count_unsound(book.need[UNSOUND, :n], book.need[COLLATERAL, :n], book.need[MAINTENANCE, :n], level)
+
+
+@kernel
+def name_worst(named, ratio, collateral, maintenance, wallet):
+    """Remember which wallet has the lowest ratio so far at this point."""
+    for j in range(len(named)):
+        if maintenance[j] > 0.0 and collateral[j] / maintenance[j] < ratio[j]:
+            named[j] = wallet
+
+
+@kernel
+def row_of_point(point):
+    """Scratch row that keeps the ratios of a point."""
+    if point == OPEN:
+        return RATIO_OPEN
+    if point == LOW:
+        return RATIO_LOW
+    if point == HIGH:
+        return RATIO_HIGH
+    return RATIO_CLOSE if point == CLOSE else RATIO_EACH
+
+
+@kernel
+def on_path(rules, account, point):
+    """Whether the account's reading of a bar visits a point. Every reading opens and closes."""
+    path = rules.switch[account, PATH]
+    if point == OPEN or point == CLOSE:
+        return True
+    return path == PATH_EACH if point == EACH else path == PATH_LOW_HIGH
+
+
+@kernel
+def watch_level(book, rules, account, wallet):
+    """Ratio at which the wallet wants to be looked at: liquidation, or an isolated position's top-up before it."""
+    level = rules.level[rules.shape[account], LIQUIDATE_AT]
+    if rules.isolates[rules.shape[account], wallet] >= 0:
+        level = max(level, rules.choice[account, TOP_UP_TRIGGER])
+    return level
+
+
+@kernel
+def suffer(book, rules, tape, account, bar, first):
+    """Live through one bar point by point, with liquidation where a wallet fails, and record what is left."""
+    keep_ratios(book, bar - first)
+    visit(book, rules, tape, account, bar, OPEN, OPEN)
+    path = rules.switch[account, PATH]
+    if path == PATH_LOW_HIGH:
+        visit(book, rules, tape, account, bar, OPEN, LOW)
+        visit(book, rules, tape, account, bar, LOW, HIGH)
+        visit(book, rules, tape, account, bar, HIGH, CLOSE)
+    elif path == PATH_EACH:
+        visit(book, rules, tape, account, bar, OPEN, EACH)
+    else:
+        visit(book, rules, tape, account, bar, OPEN, CLOSE)
+    run_balances(book, rules, tape, account, bar, bar + 1)
+    record(book, rules, tape, account, bar, bar + 1)
+
+
+@kernel
+def keep_ratios(book, j):
+    """The failing bar's ratios, as measured before anything was done about it, to the front of their rows."""
+    for row in (RATIO_OPEN, RATIO_CLOSE, RATIO_LOW, RATIO_HIGH, RATIO_EACH, WORST_WALLET):
+        book.need[row, 0] = book.need[row, j]
+
+
+@kernel
+def visit(book, rules, tape, account, bar, source, target):
+    """Walk from one point of the bar to the next, liquidating each wallet where it fails on the way."""
+    start = 1.0 if source == target else 0.0
+    for _ in range(8 * book.balance.shape[0]):
+        set_moment(book, rules, tape, account, bar, source, target, 1.0)
+        wallet = failing(book, rules, tape, account, bar)
+        if wallet < 0:
+            return
+        share = where_it_fails(book, rules, tape, account, wallet, bar, source, target, start)
+        set_moment(book, rules, tape, account, bar, source, target, share)
+        liquidate(book, rules, tape, account, wallet, bar, target)
+        start = share
+
+
+@kernel
+def fails(book, rules, tape, account, wallet, bar):
+    """Whether something must be done about a wallet at the moment: it is unsound, or its top-up is due and can be paid."""
+    if not sound(book, rules, tape, account, wallet, bar):
+        return True
+    return top_up_due(book, rules, tape, account, wallet, bar) > 0
+
+
+@kernel
+def failing(book, rules, tape, account, bar):
+    """First wallet that fails at the moment; -1 if all are sound."""
+    for wallet in range(book.balance.shape[0]):
+        if leans(book, rules, account, wallet) and fails(book, rules, tape, account, wallet, bar):
+            return I64(wallet)
+    return NOTHING
+
+
+@kernel
+def where_it_fails(book, rules, tape, account, wallet, bar, source, target, start):
+    """Share of the way at which the wallet is first found failing, by halving; `start` if it fails there already."""
+    set_moment(book, rules, tape, account, bar, source, target, start)
+    if fails(book, rules, tape, account, wallet, bar):
+        return start
+    good, bad = start, 1.0
+    for _ in range(40):
+        middle = 0.5 * (good + bad)
+        set_moment(book, rules, tape, account, bar, source, target, middle)
+        if fails(book, rules, tape, account, wallet, bar):
+            bad = middle
+        else:
+            good = middle
+    return bad

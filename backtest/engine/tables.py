@@ -1,0 +1,214 @@
+"""From the venues' rule sets and the accounts' own choices to the Rules: the arrays that margin and orders read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backtest.engine.shape import Shape
+from backtest.market.history import History
+from backtest.market.schema import Instrument
+from backtest.state import (
+    AUTO_TRANSFER, BORROW_INITIAL, BORROW_MAINTENANCE, BORROWS, CANCEL_ORDERS, CHOICES, CONVERSION, CUTS, DEBT_BUFFER, DELIVERY_FEE,
+    FLOOR, GUARD_RATIO, GUARD_USE, HALF_SPREAD, I64, INVERSE, LINEAR, LIQUIDATE_AT, LIQUIDATION_FEE, MAKER, MAX_LEVERAGE, NEED_BUFFER,
+    OFFSET, OPEN_LOSS_COUNTS, OVERDRAFT, OWES, PATH, PATH_NAMES, RATE, REDUCE, REDUCE_ONLY_AT, SELL_COLLATERAL, SLIPPAGE, SPOT,
+    SWITCHES, TAKE_OVER, TAKER, TOP_UP_CAP, TOP_UP_TARGET, TOP_UP_TRIGGER, TOUCH, TRANSFER_FEE, UNBOUND, VOLUME_SHARE, Rules,
+)  # fmt: skip
+from backtest.units import HEADROOM, to_steps
+from backtest.venues.schema import Mode, RuleSet
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+KINDS = {"spot": int(SPOT), "linear": int(LINEAR), "inverse": int(INVERSE)}
+RUNGS = {
+    "cancel_orders": int(CANCEL_ORDERS), "reduce": int(REDUCE), "sell_collateral": int(SELL_COLLATERAL), "takeover": int(TAKE_OVER),
+}  # fmt: skip
+MARGIN_CALLS = ("liquidate", "reduce_only")
+YEAR_US = 365 * 86_400_000_000
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One account of a run: its layout, its mode at the venue, the rule sets of the span, and its owner's choices."""
+
+    name: str
+    preset: str
+    mode: Mode
+    shape: Shape
+    sets: tuple[RuleSet, ...]
+    leverage: dict[str, float]
+    off: frozenset[str] = frozenset()  # assets switched off as collateral
+    slippage: float = 0.0
+    volume_share: float = np.inf
+    guard_ratio: float = 0.0
+    guard_use: float = np.inf
+    top_up: tuple[float, float, float] = (0.0, 0.0, 0.0)  # trigger, target, cap
+    transfer_cost: float = 0.0
+    transfer_delay_us: int = 0
+    path: str = "low_then_high"
+    unbound: bool = False
+    cuts: bool = True
+    auto_transfer: bool = True
+    borrows: bool = False
+    touch: bool = False
+
+    def leverage_of(self, symbol: str) -> float:
+        """Leverage an instrument is held with."""
+        return self.leverage.get(symbol, self.leverage.get("default", 1.0))
+
+
+def make_rules(plans: Sequence[Plan], history: History) -> tuple[Rules, Ints]:
+    """The Rules of some accounts over a history, and which rule set is in force: int64 [account, bar]."""
+    sets = [rule_set for plan in plans for rule_set in plan.sets]
+    instruments, assets = history.instruments, history.assets
+    wallets = max(len(plan.shape.names) for plan in plans)
+    ladder = np.zeros((len(plans), 1 + max(len(plan.mode.ladder) for plan in plans)), I64)
+    for row, plan in enumerate(plans):
+        ladder[row, : len(plan.mode.ladder)] = [RUNGS[rung] for rung in plan.mode.ladder]
+    rules = Rules(
+        shape=np.arange(len(plans), dtype=I64),
+        ladder=ladder,
+        level=np.array([_levels(plan.mode) for plan in plans]),
+        choice=np.array([_choices(plan) for plan in plans]),
+        switch=np.array([_switches(plan) for plan in plans], I64),
+        leverage=np.array([[plan.leverage_of(i.symbol) if i.kind != "spot" else 1.0 for i in instruments] for plan in plans]),
+        counts=np.array([[0.0 if asset in plan.off else 1.0 for asset in assets] for plan in plans]),
+        instrument=np.arange(len(instruments), dtype=I64),
+        **_wallet_tables([plan.shape for plan in plans], wallets, len(assets)),
+        **_terms(instruments, assets),
+        **_rule_tables(sets, len(instruments), len(assets)),
+    )
+    return rules, _rules_at(plans, history)
+
+
+def _levels(mode: Mode) -> list[float]:
+    """Margin ratios at which the mode liquidates and at which it lets only reduce; 0 where it has no such level."""
+    at = {action: max((level.ratio for level in mode.levels if level.action == action), default=0.0) for action in MARGIN_CALLS}
+    return [at["liquidate"] or 1.0, at["reduce_only"]]
+
+
+def _choices(plan: Plan) -> Floats:
+    row = np.zeros(CHOICES)
+    row[SLIPPAGE], row[VOLUME_SHARE] = plan.slippage, plan.volume_share
+    row[GUARD_RATIO], row[GUARD_USE] = plan.guard_ratio, plan.guard_use
+    row[[TOP_UP_TRIGGER, TOP_UP_TARGET]] = plan.top_up[:2]
+    row[TOP_UP_CAP] = min(plan.top_up[2], HEADROOM)
+    row[TRANSFER_FEE] = plan.transfer_cost
+    return row
+
+
+def _switches(plan: Plan) -> Ints:
+    row = np.zeros(SWITCHES, I64)
+    row[UNBOUND], row[CUTS], row[AUTO_TRANSFER] = plan.unbound, plan.cuts, plan.auto_transfer
+    row[BORROWS], row[TOUCH] = plan.borrows, plan.touch
+    row[OWES], row[OPEN_LOSS_COUNTS] = plan.mode.loss_beyond == "user_debt", plan.mode.open_loss
+    row[PATH] = PATH_NAMES.index(plan.path)
+    return row
+
+
+def _wallet_tables(shapes: Sequence[Shape], wallets: int, assets: int) -> dict[str, Any]:
+    """Layouts as arrays; missing wallets are ones that back nothing."""
+
+    def padded(rows: list[list[int]], empty: int) -> Ints:
+        return np.array([row + [empty] * (wallets - len(row)) for row in rows], I64)
+
+    return {
+        "model": padded([shape.model for shape in shapes], 0),
+        "settle": padded([shape.settle for shape in shapes], -1),
+        "isolates": padded([shape.isolates for shape in shapes], -1),
+        "parent": padded([shape.parent for shape in shapes], -1),
+        "position_wallet": np.array([shape.position_wallet for shape in shapes], I64),
+        "spot_wallet": np.array([shape.spot for shape in shapes], I64),
+        "cash_wallet": np.array([[shape.cash.get(asset, -1) for asset in range(assets)] for shape in shapes], I64),
+        "transit_wallet": np.array([shape.transit for shape in shapes], I64),
+        "loan_wallet": np.array([shape.loans for shape in shapes], I64),
+    }
+
+
+def _terms(instruments: Sequence[Instrument], assets: Sequence[str]) -> dict[str, Any]:
+    """Contract terms by instrument."""
+    expiry = np.array([(i.expiry_us or 0) / YEAR_US for i in instruments])
+    return {
+        "kind": np.array([KINDS[i.kind] for i in instruments], I64),
+        "base": np.array([assets.index(i.base) for i in instruments], I64),
+        "settlement": np.array([assets.index(i.settle) for i in instruments], I64),
+        "size": np.array([i.contract_size for i in instruments]),
+        "lot": np.array([to_steps(i.lot, f"{i.symbol} lot") or 1 for i in instruments], I64),
+        "tick": np.array([i.tick for i in instruments]),
+        "min_notional": np.array([i.min_notional for i in instruments]),
+        "expiry": expiry,
+        "by_expiry": np.argsort(expiry, kind="stable").astype(I64),
+    }
+
+
+def _rule_tables(sets: Sequence[RuleSet], instruments: int, assets: int) -> dict[str, Any]:
+    """Rule sets as arrays, padded with tiers that nothing reaches."""
+    tiers = max([1] + [len(rows) for s in sets for rows in s.tiers])
+    ratios = max([1] + [len(rows) for s in sets for rows in s.collateral])
+    tier, ratio = np.zeros((len(sets), instruments, 4, tiers)), np.zeros((len(sets), assets, 3, ratios))
+    tier[:, :, FLOOR], ratio[:, :, FLOOR] = np.inf, np.inf
+    tier[:, :, MAX_LEVERAGE] = np.inf
+    for at, rule_set in enumerate(sets):
+        for i, rows in enumerate(rule_set.tiers):
+            for k, row in enumerate(rows):
+                tier[at, i, :, k] = row.floor, row.rate, -row.deduction, row.max_leverage
+        for a, steps in enumerate(rule_set.collateral):
+            for k, step in enumerate(steps):
+                ratio[at, a, :, k] = step.floor_usd, step.ratio, -step.deduction_usd
+    scenarios = scenario_tables(sets, assets)
+    return {
+        "tier": tier,
+        "ratio": ratio,
+        "fee": np.array([_by_column({MAKER: s.maker, TAKER: s.taker, DELIVERY_FEE: s.delivery_fee,
+                                     LIQUIDATION_FEE: s.liquidation_fee, HALF_SPREAD: s.half_spread}) for s in sets]),
+        "coin": np.array([_coin_columns(s) for s in sets]),
+        "impact": np.array([s.impact_y for s in sets]),
+        **scenarios,
+    }  # fmt: skip
+
+
+def _by_column(columns: dict[Any, Sequence[float]]) -> Floats:
+    """Columns in the order of their numbers."""
+    return np.array([columns[key] for key in sorted(columns)]).T
+
+
+def _coin_columns(rule_set: RuleSet) -> Floats:
+    loans = {key: [x if np.isfinite(x) else 0.0 for x in values] for key, values in (
+        (BORROW_INITIAL, rule_set.borrow_initial), (BORROW_MAINTENANCE, rule_set.borrow_maintenance))}  # fmt: skip
+    return _by_column({
+        DEBT_BUFFER: rule_set.ask_buffer, NEED_BUFFER: rule_set.requirement_buffer, CONVERSION: rule_set.conversion_cost,
+        OVERDRAFT: rule_set.overdraft_usd, **loans,
+    })  # fmt: skip
+
+
+def scenario_tables(sets: Sequence[RuleSet], assets: int) -> dict[str, Any]:
+    """Moves by base coin and the numbers of the scenario and tail models; sets without them move nothing."""
+    rows = [s.scenario for s in sets]
+    width = max([1] + [len(moves) for row in rows if row for moves in row.moves])
+    move, risk = np.zeros((len(sets), assets, width)), np.zeros((len(sets), 8))
+    for at, row in enumerate(rows):
+        if row is not None:
+            for a, moves in enumerate(row.moves):
+                move[at, a, : len(moves)] = moves
+            tail = row.tail
+            risk[at] = [
+                row.offset, row.basis_charge, row.contingency, row.initial_factor, tail.floor if tail else 0.0,
+                tail.confidence if tail else 0.0, tail.stressed_weight if tail else 0.0, bool(tail and tail.kind == "ES"),
+            ]  # fmt: skip
+    return {"move": move, "risk": risk}
+
+
+def _rules_at(plans: Sequence[Plan], history: History) -> Ints:
+    """Index of the rule set in force, by account and bar."""
+    at, first = np.zeros((len(plans), len(history.time)), I64), 0
+    for row, plan in enumerate(plans):
+        starts = np.array([rule_set.start_us for rule_set in plan.sets])
+        at[row] = first + np.maximum(0, np.searchsorted(starts, history.time, side="right") - 1)
+        first += len(plan.sets)
+    return at
+
+

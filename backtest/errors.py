@@ -1,0 +1,22 @@
+"""How the product says no to bad input: one exception, worded for the person who has to mend the file.
+
+A rule's refusal is a value (see `engine.orders`), a bug is an assertion, and only what a user wrote wrong is raised here.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """Something the user gave is wrong: the message says what, where, the value, and the nearest valid choice."""
+
+
+def nearest(word: str, choices: Iterable[str]) -> str:
+    """The clause that ends an error message: the closest valid choice, or all of them if none is close."""
+    known = sorted(choices)
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"valid: {', '.join(known)}" if known else "there is nothing to choose from"

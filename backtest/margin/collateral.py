@@ -1,0 +1,61 @@
+"""What counts for margin: balances, unrealised profit and debts of one wallet, asset by asset.
+
+Per asset everything nets first: balance + unrealised profit settled in it - loan. What is left counts at the asset's
+tiered collateral ratio if it is a gain and in full (dearer by the venue's ask buffer) if it is a debt. Gains are cut, debts are not.
+"""
+
+from __future__ import annotations
+
+from backtest.kernel import kernel
+from backtest.margin.leaves import add_balance, add_profit, add_share_of_debt
+from backtest.span import first_account
+from backtest.state import ASSETS, BORROW_INITIAL, BORROW_MAINTENANCE, HERE, ONE, POSITIONS
+
+
+@kernel
+def many_held(book, wallet, what, span):
+    """How many assets (or positions) the wallet holds."""
+    return book.held[first_account(span), wallet, what, 0]
+
+
+@kernel
+def nth_held(book, wallet, what, span, k):
+    """The k-th asset (or position) the wallet holds."""
+    return book.held[first_account(span), wallet, what, 1 + k]
+
+
+@kernel
+def side_of(book, position, span):
+    """0 for a long, 1 for a short: which of a price's two rows its worst case reads."""
+    return ONE if book.contracts[position, first_account(span)] < 0 else HERE
+
+
+@kernel
+def add_net(out, book, rules, tape, prices, wallet, asset, span, point):
+    """out += balance and unrealised profit of one asset, in units of it."""
+    add_balance(out, book.running[wallet, asset], book.balance[wallet, asset], span)
+    for k in range(many_held(book, wallet, POSITIONS, span)):
+        position = nth_held(book, wallet, POSITIONS, span, k)
+        i = rules.instrument[position]
+        if rules.settlement[i] == asset:
+            value = prices[tape.value_row[point, i, side_of(book, position, span)]]
+            add_profit(out, book.contracts[position], book.cost[position], value, span)
+
+
+@kernel
+def add_loan(net, initial, maintenance, book, rules, loans, asset, at, span):
+    """What is borrowed lowers the net amount and carries a requirement of its own."""
+    add_balance(net, book.running[loans, asset], book.balance[loans, asset], span)
+    add_share_of_debt(initial, book.running[loans, asset], book.balance[loans, asset], span, rules.coin[at, asset, BORROW_INITIAL])
+    add_share_of_debt(
+        maintenance, book.running[loans, asset], book.balance[loans, asset], span, rules.coin[at, asset, BORROW_MAINTENANCE]
+    )
+
+
+@kernel
+def holds(book, wallet, asset, span):
+    """Whether the wallet's held list names the asset."""
+    for k in range(many_held(book, wallet, ASSETS, span)):
+        if nth_held(book, wallet, ASSETS, span, k) == asset:
+            return True
+    return False

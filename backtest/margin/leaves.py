@@ -1,0 +1,164 @@
+"""The sentences margin rules are made of: each one loop over a span.
+
+A leaf never sums across the span and never looks at a neighbour, so its result cannot depend on how a history is cut
+into stretches, on vector width, or on whether it was compiled. Every rule in this folder is a list of these.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from backtest.kernel import kernel
+from backtest.span import held, owned, price
+from backtest.state import FLOOR, HERE, OFFSET, RATE
+
+
+@kernel
+def clear(out):
+    """out = 0."""
+    for j in range(len(out)):
+        out[j] = 0.0
+
+
+@kernel
+def fill_with(out, value):
+    """out = value."""
+    for j in range(len(out)):
+        out[j] = value
+
+
+@kernel
+def add_balance(out, running, balance, span):
+    """out += balance, in units of the asset."""
+    for j in range(len(out)):
+        out[j] += owned(running, balance, span, j)
+
+
+@kernel
+def add_profit(out, contracts, cost, value, span):
+    """out += unrealised profit: what the contracts are worth less what they cost, in the settlement asset."""
+    for j in range(len(out)):
+        out[j] += held(contracts, span, j) * price(value, span, j) - held(cost, span, j)
+
+
+@kernel
+def add_initial(out, contracts, value, span, buys, sells, share):
+    """out += share x the larger notional the position could reach through its resting orders on either side."""
+    for j in range(len(out)):
+        notional = held(contracts, span, j) * abs(price(value, span, j))
+        out[j] += share * max(abs(notional + buys), abs(notional - sells))
+
+
+@kernel
+def row_of(table, amount):
+    """Row of a tier table that holds an amount: floor < amount <= cap."""
+    row = HERE
+    for k in range(1, table.shape[1]):
+        row += amount > table[FLOOR, k]
+    return row
+
+
+@kernel
+def add_tiered(out, contracts, value, span, table):
+    """out += rate x notional - deduction, by the tier that holds the notional."""
+    first = abs(held(contracts, span, 0) * price(value, span, 0))
+    row = row_of(table, first)
+    low = table[FLOOR, row] if row > 0 else -1.0
+    high = table[FLOOR, row + 1] if row + 1 < table.shape[1] else np.inf
+    strays = 0
+    for j in range(len(out)):
+        notional = abs(held(contracts, span, j) * price(value, span, j))
+        strays += (notional <= low) | (notional > high)
+    rate, offset = table[RATE, row], table[OFFSET, row]
+    if strays == 0:
+        for j in range(len(out)):
+            out[j] += rate * abs(held(contracts, span, j) * price(value, span, j)) + offset
+    else:
+        for j in range(len(out)):
+            notional = abs(held(contracts, span, j) * price(value, span, j))
+            row = row_of(table, notional)
+            out[j] += table[RATE, row] * notional + table[OFFSET, row]
+
+
+@kernel
+def add_notional(out, contracts, value, span, usd):
+    """out += signed notional in USD; `usd` is the settlement asset's price."""
+    for j in range(len(out)):
+        out[j] += held(contracts, span, j) * abs(price(value, span, j)) * price(usd, span, j)
+
+
+@kernel
+def add_gross(out, contracts, value, span, usd):
+    """out += absolute notional in USD."""
+    for j in range(len(out)):
+        out[j] += abs(held(contracts, span, j) * price(value, span, j)) * price(usd, span, j)
+
+
+@kernel
+def add_share_of_debt(out, running, balance, span, share):
+    """out += share x what is owed (the balance of a loan wallet is negative)."""
+    for j in range(len(out)):
+        out[j] += -owned(running, balance, span, j) * share
+
+
+@kernel
+def counted(amount, table, share):
+    """USD that an amount of USD counts for: its tiered ratio if owned, in full if owed."""
+    if amount <= 0.0:
+        return amount
+    row = row_of(table, amount)
+    return (table[RATE, row] * amount + table[OFFSET, row]) * share
+
+
+@kernel
+def add_collateral(out, net, gain_price, debt_price, span, table, share, debt_buffer):
+    """out += what the net amount of one asset counts for: gains cut by their ratio, debts in full plus the ask buffer."""
+    for j in range(len(out)):
+        x = net[j]
+        if x > 0.0:
+            out[j] += counted(x * price(gain_price, span, j), table, share)
+        else:
+            out[j] += x * price(debt_price, span, j) * (1.0 + debt_buffer)
+
+
+@kernel
+def add_priced(out, amount, usd, span, factor):
+    """out += amount x price x factor."""
+    for j in range(len(out)):
+        out[j] += amount[j] * price(usd, span, j) * factor
+
+
+@kernel
+def lower_to_ratio(out, collateral, maintenance):
+    """out = the lower of out and collateral / maintenance; a wallet without requirement has no ratio."""
+    for j in range(len(out)):
+        if maintenance[j] > 0.0:
+            out[j] = min(out[j], collateral[j] / maintenance[j])
+
+
+@kernel
+def count_unsound(out, collateral, maintenance, level):
+    """out += 1 where collateral is at or below level x maintenance."""
+    for j in range(len(out)):
+        out[j] += (maintenance[j] > 0.0) & (collateral[j] <= level * maintenance[j])
+
+
+@kernel
+def keep_lower(out, other):
+    """out = the lower of the two."""
+    for j in range(len(out)):
+        out[j] = min(out[j], other[j])
+
+
+@kernel
+def add_row(out, other):
+    """out += other."""
+    for j in range(len(out)):
+        out[j] += other[j]
+
+
+@kernel
+def copy_row(out, other):
+    """out = other, as far as out reaches."""
+    for j in range(len(out)):
+        out[j] = other[j]

@@ -1,0 +1,102 @@
+"""Tier margin: each position by its own bracket, added up. Cross, isolated, multi-asset and Binance's portfolio margin.
+
+Initial margin is notional over leverage (with resting orders: the larger side they could reach); maintenance is
+rate x notional - deduction of the bracket that holds the notional, like an income tax. Positions do not net against each
+other here, only their profits do. Source: the venue's table of brackets; Binance FAQ 360033525271, c983a9268cfa, 4868b2f1aa6c.
+"""
+
+from __future__ import annotations
+
+from backtest.kernel import kernel
+from backtest.margin.collateral import add_loan, add_net, many_held, nth_held, side_of
+from backtest.margin.leaves import add_collateral, add_initial, add_priced, add_tiered, clear
+from backtest.span import first_account, first_bar, price
+from backtest.state import (
+    ASSETS, COLLATERAL, DEBT_BUFFER, HERE, INITIAL, INVERSE, LIMIT, MAINTENANCE, NEED_BUFFER, NET, NET_INITIAL, NET_MAINTENANCE,
+    O_ACCOUNT, O_CONTRACTS, O_KIND, O_POSITION, ONE, OPEN_LOSS, POSITIONS, LIVE_ORDERS, SPOT,
+)  # fmt: skip
+from backtest.units import STEP
+
+
+@kernel
+def require_tiers(book, rules, tape, prices, wallet, span, point, n):
+    """Fill COLLATERAL, INITIAL, MAINTENANCE and OPEN_LOSS of one wallet, in USD, over the span."""
+    shape = rules.shape[first_account(span)]
+    at = tape.rules_at[shape, first_bar(span)]
+    for k in range(many_held(book, wallet, ASSETS, span)):
+        asset = nth_held(book, wallet, ASSETS, span, k)
+        need_of_asset(book, rules, tape, prices, wallet, asset, at, span, point, n)
+        own, owe = prices[tape.index_row[point, asset, 0]], prices[tape.index_row[point, asset, 1]]
+        if rules.settle[shape, wallet] >= 0:
+            # One asset alone: the same price on both sides of the ratio, so the currency it is told in does not matter.
+            add_priced(book.need[COLLATERAL, :n], book.need[NET, :n], own, span, 1.0)
+            owe = own
+        else:
+            add_collateral(
+                book.need[COLLATERAL, :n], book.need[NET, :n], own, owe, span, rules.ratio[at, asset], rules.counts[shape, asset],
+                rules.coin[at, asset, DEBT_BUFFER],
+            )  # fmt: skip
+        factor = 1.0 + rules.coin[at, asset, NEED_BUFFER]
+        add_priced(book.need[INITIAL, :n], book.need[NET_INITIAL, :n], owe, span, factor)
+        add_priced(book.need[MAINTENANCE, :n], book.need[NET_MAINTENANCE, :n], owe, span, factor)
+
+
+@kernel
+def need_of_asset(book, rules, tape, prices, wallet, asset, at, span, point, n):
+    """Net amount, initial and maintenance margin of what one asset settles, in units of it."""
+    clear(book.need[NET, :n])
+    clear(book.need[NET_INITIAL, :n])
+    clear(book.need[NET_MAINTENANCE, :n])
+    add_net(book.need[NET, :n], book, rules, tape, prices, wallet, asset, span, point)
+    account = first_account(span)
+    loans = rules.loan_wallet[rules.shape[account]]
+    if loans >= 0 and rules.settle[rules.shape[account], wallet] < 0:
+        add_loan(
+            book.need[NET, :n], book.need[NET_INITIAL, :n], book.need[NET_MAINTENANCE, :n], book, rules, loans, asset, at, span
+        )
+    for k in range(many_held(book, wallet, POSITIONS, span)):
+        position = nth_held(book, wallet, POSITIONS, span, k)
+        i = rules.instrument[position]
+        if rules.settlement[i] == asset:
+            value = prices[tape.value_row[point, i, side_of(book, position, span)]]
+            add_initial(
+                book.need[NET_INITIAL, :n], book.contracts[position], value, span, book.resting[HERE, position, account],
+                book.resting[ONE, position, account], 1.0 / rules.leverage[account, i],
+            )  # fmt: skip
+            add_tiered(book.need[NET_MAINTENANCE, :n], book.contracts[position], value, span, rules.tier[at, i])
+
+
+@kernel
+def value_of_contract(rules, i, at_price):
+    """What one contract is worth in its settlement asset: size x price (linear), -size / price (inverse).
+
+    Written so, value rises with price for both, and profit is value less cost for both.
+    """
+    return -rules.size[i] / at_price if rules.kind[i] == INVERSE else rules.size[i] * at_price
+
+
+@kernel
+def add_open_loss(book, rules, tape, prices, wallet, account, span, point, n):
+    """OPEN_LOSS += what resting limit orders would lose at once if they filled at this mark, in USD."""
+    shape = rules.shape[account]
+    for k in range(book.count[LIVE_ORDERS]):
+        order = book.live[k]
+        position = book.order[order, O_POSITION]
+        i = rules.instrument[position]
+        if book.order[order, O_ACCOUNT] == account and book.order[order, O_KIND] == LIMIT and rules.kind[i] != SPOT:
+            if rules.position_wallet[shape, position] == wallet:
+                asset = rules.settlement[i]
+                value = prices[tape.value_row[point, i, HERE]]
+                limit = value_of_contract(rules, i, book.order_price[order, 0])
+                loss_of_order(
+                    book.need[OPEN_LOSS, :n], book.order[order, O_CONTRACTS] * STEP, limit, value,
+                    prices[tape.index_row[point, asset, 0]], span,
+                )  # fmt: skip
+
+
+@kernel
+def loss_of_order(out, contracts, limit, value, usd, span):
+    """out += quantity x |min(0, direction x (mark - order price))|, told through the value of a contract."""
+    for j in range(len(out)):
+        gain = contracts * (price(value, span, j) - limit)
+        out[j] += (-gain if gain < 0.0 else 0.0) * price(usd, span, j)

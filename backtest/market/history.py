@@ -1,0 +1,95 @@
+"""What the market did, on one grid of bars: the only thing the engine ever knows of prices.
+
+Everything in here was knowable in the order of its bars: opens at the open, the rest at the close.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+
+from backtest.errors import InputError
+from backtest.market.grid import Bools, Floats, Ints, when
+from backtest.market.schema import Instrument
+from backtest.market.settlements import Flags
+
+_BY_BAR = (
+    *("open", "high", "low", "close", "volume", "tradable", "daily_volatility", "daily_volume", "borrow_rate"),
+    *("mark_open", "mark_low", "mark_high", "mark_close", "worst_low", "worst_high"),
+    *("index_open", "index_low", "index_high", "index_close"),
+)
+
+
+@dataclass(frozen=True)
+class History:
+    """Prices and events of a span, aligned: rows of instruments or assets, columns of bars.
+
+    Prices are float64 in the instrument's quote currency, index prices in USD per unit, volumes in contracts, times
+    int64 microseconds UTC; no array holds a NaN. Where a bar is missing the previous close is held, volume is 0 and
+    `tradable` is False. Events are ordered by bar, then stamp.
+    """
+
+    time: Ints  # [bar] opens
+    interval_us: int
+    instruments: tuple[Instrument, ...]
+    assets: tuple[str, ...]
+    open: Floats  # [instrument, bar] last-trade prices
+    high: Floats
+    low: Floats
+    close: Floats
+    volume: Floats
+    mark_open: Floats  # [instrument, bar] what margins and liquidates; spot: its own price
+    mark_low: Floats
+    mark_high: Floats
+    mark_close: Floats
+    worst_low: Floats  # [instrument, bar] the mark's extremes where it is true, the perpetual's own where it is a proxy
+    worst_high: Floats
+    mark_source: tuple[str, ...]  # per instrument: "mark" | "mark-close proxy" | "last" | "spot"
+    index_open: Floats  # [asset, bar] USD per unit
+    index_low: Floats
+    index_high: Floats
+    index_close: Floats
+    index_source: tuple[str, ...]  # per asset: "index:BTC/USD", "spot:BTC/USDT×USDT", "constant 1.0"
+    tradable: Bools  # [instrument, bar] the bar exists, and the instrument was listed and had not ended at its open
+    funding_bar: Ints  # [event]
+    funding_instrument: Ints
+    funding_rate: Floats
+    funding_price: Floats
+    funding_time: Ints  # the stamp itself
+    funding_flag: Flags  # 0 mark open of the bar, 1 previous mark close, 2 inside a bar, 3 mark given with the rate
+    delivery_bar: Ints  # [event]
+    delivery_instrument: Ints
+    delivery_price: Floats
+    delivery_source: tuple[str, ...]
+    daily_volatility: Floats  # [instrument, bar] of the thirty whole days before the bar's own
+    daily_volume: Floats  # contracts a day, same days
+    borrow_rate: Floats  # [asset, bar] hourly
+    has_borrow: Bools  # [asset]
+    notes: tuple[str, ...]
+
+    def between(self, start_us: int, end_us: int) -> History:
+        """The bars that open in [start_us, end_us), with their events. InputError when there are none."""
+        first, last = (int(at) for at in np.searchsorted(self.time, (start_us, end_us)))
+        if first >= last:
+            raise InputError(
+                f"no bar opens between {when(start_us)} and {when(end_us)}; "
+                f"the history runs from {when(int(self.time[0]))} to {when(int(self.time[-1]))}"
+            )
+        cut: dict[str, Any] = {name: np.ascontiguousarray(getattr(self, name)[:, first:last]) for name in _BY_BAR}
+        cut["time"] = self.time[first:last].copy()
+        return replace(self, **cut, **self._events("funding", first, last), **self._events("delivery", first, last))
+
+    def _events(self, kind: str, first: int, last: int) -> dict[str, Any]:
+        """The columns of one kind of event that fall on the bars [first, last), bars counted anew."""
+        bars: Ints = getattr(self, f"{kind}_bar")
+        keep = np.flatnonzero((bars >= first) & (bars < last))
+        cut: dict[str, Any] = {}
+        for field in fields(self):
+            values = getattr(self, field.name)
+            if field.name == f"{kind}_bar":
+                cut[field.name] = bars[keep] - first
+            elif field.name.startswith(f"{kind}_"):
+                cut[field.name] = tuple(values[k] for k in keep) if isinstance(values, tuple) else values[keep]
+        return cut

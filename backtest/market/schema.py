@@ -1,0 +1,174 @@
+"""What is traded and how its history is called: instruments with their contract terms, symbols, bar lengths, series.
+
+Symbols are ccxt's unified ones. `BTC/USDT` is the spot pair; a colon names what the contract settles in (`BTC/USDT:USDT`
+pays dollars, `BTC/USD:BTC` pays coin); a date makes it a dated future (`BTC/USDT:USDT-241227`, delivered 2024-12-27).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from backtest.errors import InputError, nearest
+
+MINUTE_US = 60_000_000
+INTERVALS: dict[str, int] = {
+    "1m": MINUTE_US,
+    "5m": 5 * MINUTE_US,
+    "15m": 15 * MINUTE_US,
+    "1h": 60 * MINUTE_US,
+    "4h": 240 * MINUTE_US,
+    "8h": 480 * MINUTE_US,
+    "1d": 1440 * MINUTE_US,
+}
+KINDS = ("spot", "linear", "inverse")
+OHLC = ("open", "high", "low", "close")
+DELIVERY_HOUR = 8  # UTC; crypto venues deliver then. An instrument's own expiry, where the store has it, overrules.
+
+_ASSET = r"[^\W_a-z]+"
+_SYMBOL = re.compile(rf"({_ASSET})/({_ASSET})(?::({_ASSET})(?:-(\d{{6}})(-.+)?)?)?")
+_QUOTES = ("USDT", "USDC", "FDUSD", "BUSD", "USD", "BTC", "ETH")
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """Contract terms of one spot pair, perpetual or dated future at one venue.
+
+    `contract_size`: base units per contract (spot and linear), or units of quote, dollars, per contract (inverse).
+    `tick` in quote currency, `lot` in contracts, `min_notional` in quote currency. Times are microseconds UTC, None where
+    open. `source` says where the terms are from, or "assumed".
+    """
+
+    symbol: str
+    kind: str
+    base: str
+    quote: str
+    settle: str
+    contract_size: float
+    tick: float
+    lot: float
+    min_notional: float
+    listing_us: int | None
+    expiry_us: int | None
+    delisting_us: int | None
+    source: str
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise InputError(f"{self.symbol}: no kind {self.kind!r}; {nearest(self.kind, KINDS)}")
+        for name in ("contract_size", "tick", "lot"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise InputError(f"{self.symbol}: {name} is {value!r}; it must be above zero")
+
+    @property
+    def dated(self) -> bool:
+        """A future that is delivered on a date."""
+        return self.kind != "spot" and self.expiry_us is not None
+
+    @property
+    def perpetual(self) -> bool:
+        """A future without a delivery, tied to the index by funding."""
+        return self.kind != "spot" and self.expiry_us is None
+
+
+def parse_symbol(symbol: str) -> tuple[str, str, str | None, int | None]:
+    """Base, quote, settlement asset (None: spot) and delivery in microseconds UTC (None: not dated).
+
+    The delivery is at 08:00 UTC of the symbol's date. InputError for anything but ccxt's unified form, with the nearest one;
+    for options, and for contracts that settle in neither their base nor their quote.
+    """
+    match = _SYMBOL.fullmatch(symbol)
+    if match is None:
+        raise InputError(f"{symbol!r} is not a symbol; {_nearest_form(symbol)}")
+    base, quote, settle, date, option = match.groups()
+    if option is not None:
+        raise InputError(f"{symbol!r} is an option; spot pairs, perpetuals and dated futures are traded here")
+    if settle not in (None, base, quote):
+        raise InputError(f"{symbol!r} settles in {settle}, neither its base nor its quote; write {base}/{quote}:{quote}")
+    return base, quote, settle, None if date is None else _delivery_us(symbol, date)
+
+
+def kind_of(symbol: str) -> str:
+    """`spot`, `linear` (settles in its quote) or `inverse` (settles in its base)."""
+    base, _, settle, _ = parse_symbol(symbol)
+    return "spot" if settle is None else "inverse" if settle == base else "linear"
+
+
+def _delivery_us(symbol: str, date: str) -> int:
+    try:
+        day = datetime.strptime(date, "%y%m%d").replace(tzinfo=UTC)
+    except ValueError:
+        raise InputError(f"{symbol!r}: {date} is no date; write year, month and day, such as 241227") from None
+    return to_us(day + timedelta(hours=DELIVERY_HOUR))
+
+
+def _nearest_form(symbol: str) -> str:
+    """The unified spelling of what was probably meant."""
+    plain = re.sub(r"[^A-Z0-9]", "", symbol.upper())
+    plain = re.sub(r"(PERP|SWAP|PERPETUAL)$", "", plain)
+    date = re.search(r"\d{6}$", plain)
+    day = f"-{date[0]}" if date else ""
+    plain = plain.removesuffix(date[0]) if date else plain
+    for quote in _QUOTES:
+        base = re.sub(rf"({quote})?{quote}$", "", plain)
+        if base and base != plain:
+            coin = f", or '{base}/{quote}:{base}{day}' (settles in {base})" if quote == "USD" else ""
+            spot = "" if day else f"'{base}/{quote}' (spot) or "
+            word = "dated future" if day else "perpetual"
+            return f"did you mean {spot}'{base}/{quote}:{quote}{day}' ({word}){coin}?"
+    return "write 'BTC/USDT' (spot), 'BTC/USDT:USDT' (perpetual) or 'BTC/USDT:USDT-241227' (dated future)"
+
+
+def folder_of(symbol: str) -> str:
+    """The folder of a symbol in a store: `BTC/USDT:USDT` lies in `BTC-USDT_USDT`."""
+    return symbol.replace("/", "-").replace(":", "_")
+
+
+def symbol_of(folder: str) -> str:
+    """The symbol of a store's folder: `BTC-USDT_USDT-241227` is `BTC/USDT:USDT-241227`; an asset's folder is its code."""
+    return folder.replace("-", "/", 1).replace("_", ":", 1)
+
+
+def interval_us(text: str) -> int:
+    """Microseconds of a bar length such as `1h`. InputError with the nearest one for others."""
+    if text not in INTERVALS:
+        raise InputError(f"no interval {text!r}; {nearest(text, INTERVALS)} (valid: {', '.join(INTERVALS)})")
+    return INTERVALS[text]
+
+
+BAR_SERIES = ("bars", "mark", "mark-ohlc", "index", "premium", "open-interest")
+EVENT_SERIES = ("funding", "borrow")
+
+
+def split_series(series: str) -> tuple[str, str | None]:
+    """Kind and bar length of a series: `bars-1h` is ("bars", "1h"), `funding` is ("funding", None). InputError for others."""
+    if series in EVENT_SERIES:
+        return series, None
+    kind, _, interval = series.rpartition("-")
+    if kind in BAR_SERIES and interval in INTERVALS:
+        return kind, interval
+    known = [*EVENT_SERIES, *(f"{each}-{length}" for each in BAR_SERIES for length in INTERVALS)]
+    raise InputError(f"no series {series!r}; {nearest(series, known)}")
+
+
+def missing_columns(series: str, columns: list[str]) -> list[str]:
+    """Columns that a series must have and these have not; a mark or index may be closes only, or whole candles."""
+    kind, _ = split_series(series)
+    needed: tuple[str, ...] = {
+        "bars": (*OHLC, "volume"),
+        "mark-ohlc": OHLC,
+        "funding": ("funding_rate",),
+        "borrow": ("hourly_rate",),
+        "open-interest": ("open_interest",),
+    }.get(kind, ("close",))
+    if needed == ("close",) and {"open", "high", "low"} & set(columns):
+        needed = OHLC
+    return [name for name in ("time", *needed) if name not in columns]
+
+
+def to_us(moment: datetime) -> int:
+    """Microseconds since 1970 of a time with its zone, exactly."""
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)

@@ -1,0 +1,240 @@
+"""Where the money came from: the change in equity, taken apart so that the parts sum to it.
+
+Every bar is walked from close to close. What was held over the bar earns the change of its index (`price` for coins,
+`fx` for quote currencies); a futures position earns its delta times the index change as `price` and the rest of its
+mark's move as `basis`. A fill costs what lies between its price and the mark (`execution`), and earns price and basis
+from there to the close. Every payment of the ledger stands under its own name. What is left over is printed as
+`residual`, and is rounding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from backtest.market.schema import Instrument
+from backtest.report.record import Floats, RunRecord, summed
+
+PARTS = (
+    "deposits and withdrawals", "price", "basis", "fx", "funding", "fees", "execution", "interest", "transfer cost",
+    "conversion cost", "liquidation", "insurance and write-off", "residual",
+)  # fmt: skip
+QUOTES = frozenset(("USD", "USDT", "USDC", "FDUSD", "BUSD", "TUSD", "DAI", "USDE", "EUR", "BNFCR", "BFUSD"))
+"""Currencies that things are priced in: their own moves are `fx`, a coin's are `price`."""
+
+_PART_OF_KIND = {
+    "deposit": "deposits and withdrawals", "withdrawal": "deposits and withdrawals", "transfer_cost": "transfer cost",
+    "fee": "fees", "delivery_fee": "fees", "funding": "funding", "interest": "interest", "conversion": "price",
+    "conversion_cost": "conversion cost", "liquidation_fee": "liquidation", "insurance": "insurance and write-off",
+    "user_debt": "insurance and write-off",
+}  # fmt: skip
+_EXECUTION_OF_CAUSE = {
+    "delivery": "basis", "liquidation": "liquidation", "takeover": "liquidation", "deleveraging": "liquidation",
+}  # fmt: skip
+
+
+def explain(record: RunRecord, account: int = 0) -> pd.Series:
+    """The parts of one account's change in equity, USD; their sum is end equity minus start equity.
+
+    `conversion` rows are exchanges at the index, so what they show at the bar's close is price. The mark at delivery
+    differs from the delivery price by `basis`. All of it rests on one identity:
+    equity = Σ balance x index + Σ (contracts x value - cost) x index.
+    """
+    books = _Books(record, account)
+    for asset in record.history.assets:
+        books.hold(asset)
+    books.pay()
+    for number, instrument in enumerate(record.history.instruments):
+        if instrument.kind == "spot":
+            books.trade_spot(number, instrument)
+        else:
+            books.trade_future(number, instrument)
+    return books.closed()
+
+
+def part_of_asset(asset: str) -> str:
+    """Where an asset's own price moves are booked."""
+    return "fx" if asset in QUOTES else "price"
+
+
+def _fresh() -> dict[str, float]:
+    return dict.fromkeys(PARTS, 0.0)
+
+
+@dataclass
+class _Books:
+    """One account's frames, and the parts found so far."""
+
+    record: RunRecord
+    account: int
+    parts: dict[str, float] = field(default_factory=_fresh)
+
+    def __post_init__(self) -> None:
+        self.bars = len(self.record.history.time)
+        self.ledger = self.record.since_start(self.account)
+        self.fills = self.record.of("fills", self.account)
+        self.first = self.record.first_deposits(self.account)
+
+    def by_bar(self, rows: pd.DataFrame, amounts: Floats) -> Floats:
+        """Amounts summed into their bars."""
+        return summed(self.record.bars(rows), amounts, self.bars)
+
+    def hold(self, asset: str) -> None:
+        """Balances brought into each bar, times the change of their index."""
+        rows = self.ledger[self.ledger["asset"] == asset]
+        started = self.first.loc[self.first["asset"] == asset, "amount"].sum()
+        after = started + np.cumsum(self.by_bar(rows, rows["amount"].to_numpy(dtype=np.float64)))
+        before = np.concatenate(([started], after[:-1]))
+        change = np.diff(self.record.index(asset), prepend=self.record.index(asset, "open")[0])
+        self.parts[part_of_asset(asset)] += float(before @ change)
+
+    def pay(self) -> None:
+        """Every payment of the ledger at its bar's close; trades' own rows are left to the trades."""
+        if self.ledger.empty:
+            return
+        by_kind = pd.Series(self.record.flows_usd(self.ledger)).groupby(self.ledger["kind"].to_numpy()).sum()
+        for kind, amount in by_kind.items():
+            if kind in _PART_OF_KIND:
+                self.parts[_PART_OF_KIND[str(kind)]] += float(amount)
+
+    def _fills_of(self, instrument: Instrument) -> pd.DataFrame:
+        fills: pd.DataFrame = self.fills[self.fills["symbol"] == instrument.symbol]
+        return fills
+
+    def _rows_of(self, instrument: Instrument, *kinds: str) -> pd.DataFrame:
+        mine = (self.ledger["instrument"] == instrument.symbol) & self.ledger["kind"].isin(kinds)
+        rows: pd.DataFrame = self.ledger[mine]
+        return rows
+
+    def trade_spot(self, number: int, instrument: Instrument) -> None:
+        """A purchase or sale: the mark against the price paid, then the coin's way to the close."""
+        fills, rows = self._fills_of(instrument), self._rows_of(instrument, "buy", "sell")
+        if fills.empty:
+            return
+        at, contracts = self.record.bars(fills), fills["contracts"].to_numpy(dtype=np.float64)
+        quote, close = self.record.index(instrument.quote)[at], self.record.history.mark_close[number][at]
+        mark, paid = fills["mark"].to_numpy(dtype=np.float64), fills["price"].to_numpy(dtype=np.float64)
+        price = contracts * (close - mark) * quote
+        basis = contracts * (self.record.index(instrument.base)[at] - close * quote)
+        self.parts["price"] += float(price.sum())
+        self.parts["basis"] += float(basis.sum())
+        total = float(self.record.flows_usd(rows).sum() - price.sum() - basis.sum())
+        self._execute(fills, contracts * (mark - paid) * quote, total)
+
+    def trade_future(self, number: int, instrument: Instrument) -> None:
+        """A futures position: held over the bar, filled in it, and its unrealised profit's own currency."""
+        fills = self._fills_of(instrument)
+        if fills.empty:
+            return
+        held = _Held(self, number, instrument, fills)
+        held.carry()
+        held.currency()
+        held.fill()
+
+    def _execute(self, fills: pd.DataFrame, slipped: Floats, total: float) -> None:
+        """Price against mark, by cause; the rounding of the fills goes with the last kind of them."""
+        part = fills["cause"].map(_EXECUTION_OF_CAUSE).fillna("execution").to_numpy()
+        for name in pd.unique(part):
+            self.parts[name] += float(slipped[part == name].sum())
+        self.parts[part[-1]] += total - float(slipped.sum())
+
+    def closed(self) -> pd.Series:
+        """The parts, with what they leave unexplained of the equity recorded at the last close."""
+        rows = self.record.of("account", self.account)
+        end = float(rows["equity"].iloc[-1]) if len(rows) else 0.0
+        change = end - self.record.start_equity(self.account)
+        self.parts["residual"] = change - sum(self.parts.values())
+        return pd.Series(self.parts, name=self.record.account_names[self.account])
+
+
+class _Held:
+    """One futures instrument of one account: what its contracts are worth in the settlement asset, bar by bar."""
+
+    def __init__(self, books: _Books, number: int, instrument: Instrument, fills: pd.DataFrame) -> None:
+        self.books, self.instrument, self.fills, self.number = books, instrument, fills, number
+        self.record, history = books.record, books.record.history
+        self.settle = self.record.index(instrument.settle)
+        self.signed = fills["contracts"].to_numpy(dtype=np.float64)
+        self.at = self.record.bars(fills)
+        self.after = np.cumsum(books.by_bar(fills, self.signed))
+        self.cost_after = self._costs()
+        self.value = self._worth(history.mark_close[number])
+        self.index_value = self._worth(self._index_price("close"), history.mark_close[number])
+
+    def _worth(self, price: Floats, otherwise: Floats | None = None) -> Floats:
+        """One contract in the settlement asset: size x price, or -size / price."""
+        size = self.instrument.contract_size
+        usable = price if otherwise is None else np.where(np.isfinite(price) & (price > 0), price, otherwise)
+        worth: Floats = -size / usable if self.instrument.kind == "inverse" else size * usable
+        return worth
+
+    def _index_price(self, point: str) -> Floats:
+        """The base's index in the quote currency [bar]; NaN where the run has none."""
+        quote = self.instrument.quote if self.instrument.kind == "inverse" else self.instrument.settle
+        if self.instrument.base not in self.record.assets or (quote != "USD" and quote not in self.record.assets):
+            return np.full(self.books.bars, np.nan)
+        return self.record.index(self.instrument.base, point) / self.record.index(quote, point)
+
+    def _costs(self) -> Floats:
+        """What the position cost, after each bar."""
+        positions = self.record.of("positions", self.books.account)
+        rows = positions[positions["symbol"] == self.instrument.symbol]
+        costs = np.full(self.books.bars, np.nan)
+        costs[self.record.bars(rows)] = rows["cost"].to_numpy(dtype=np.float64)
+        filled: Floats = pd.Series(costs).ffill().fillna(0.0).to_numpy(dtype=np.float64)
+        return filled
+
+    def carry(self) -> None:
+        """Contracts held over the bar: delta times index as price, the mark's own move as basis, the quote's as fx."""
+        before, settle = _before(self.after), self.settle
+        moved = np.diff(self.value, prepend=self.value[0])
+        along = np.diff(self.index_value, prepend=self.index_value[0])
+        price, fx = before * along * settle, np.zeros(self.books.bars)
+        if self.instrument.kind == "linear" and self.instrument.base in self.record.assets:
+            base = self.record.index(self.instrument.base)
+            delta = before * self.instrument.contract_size * np.diff(base, prepend=base[0])
+            price, fx = delta, price - delta
+        self.books.parts["price"] += float(price.sum())
+        self.books.parts["fx"] += float(fx.sum())
+        self.books.parts["basis"] += float((before * (moved - along) * settle).sum())
+
+    def currency(self) -> None:
+        """Unrealised profit brought into the bar, times the change of its currency's index."""
+        unrealised = self.after * self.value - self.cost_after
+        change = np.diff(self.settle, prepend=self.settle[0])
+        self.books.parts[part_of_asset(self.instrument.settle)] += float(_before(unrealised) @ change)
+
+    def fill(self) -> None:
+        """Fills: to the mark as execution, from the mark to the close as price and basis."""
+        mark, settle = self._worth(self.fills["mark"].to_numpy(dtype=np.float64)), self.settle[self.at]
+        onward = self.signed * (self.value[self.at] - mark) * settle
+        along = self.signed * (self.index_value[self.at] - self._index_at_fill(mark)) * settle
+        self.books.parts["price"] += float(along.sum())
+        self.books.parts["basis"] += float((onward - along).sum())
+        paid = self._worth(self.fills["price"].to_numpy(dtype=np.float64))
+        slipped = self.signed * (mark - paid) * settle
+        self.books._execute(self.fills, slipped, self._total() - float(onward.sum()))
+
+    def _index_at_fill(self, mark: Floats) -> Floats:
+        """A contract's worth at the index of each fill's moment; at the mark inside a bar."""
+        worth = mark.copy()
+        points = self.fills["point"].to_numpy()
+        for point in ("open", "low", "high", "close"):
+            mine, price = points == point, self._index_price(point)
+            if mine.any() and not np.isnan(price).any():
+                worth[mine] = self._worth(price)[self.at[mine]]
+        return worth
+
+    def _total(self) -> float:
+        """All that fills changed: contracts at the close, less their cost, plus what was realised, USD."""
+        rows = self.books._rows_of(self.instrument, "realised")
+        realised = self.books.by_bar(rows, rows["amount"].to_numpy(dtype=np.float64)) if len(rows) else 0.0
+        traded = np.diff(self.after, prepend=0.0) * self.value - np.diff(self.cost_after, prepend=0.0)
+        return float(((traded + realised) * self.settle).sum())
+
+
+def _before(after: Floats) -> Floats:
+    """What each bar began with, from what each ended with."""
+    return np.concatenate(([0.0], after[:-1]))

@@ -1,0 +1,185 @@
+"""Everything a run yields, as plain frames: the account bar by bar, and every fill, order, payment and incident.
+
+Frames are labelled as bars are, by their OPEN time in UTC; what a bar's row says was true at its close. Amounts are in
+the asset named beside them, dollar amounts are valued at the bar's close index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from backtest.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from backtest.config import RunConfig
+    from backtest.market.history import History
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+FRAMES: dict[str, tuple[str, ...]] = {
+    "account": (
+        "time", "account", "equity", "collateral_equity", "initial_margin", "maintenance_margin", "margin_ratio",
+        "worst_ratio", "worst_wallet", "ratio_close", "ratio_low_then_high", "ratio_each_worst", "utilization",
+        "cash_usd",
+    ),
+    "wallets": ("time", "account", "wallet", "collateral", "initial_margin", "maintenance_margin"),
+    "ledger": ("time", "bar", "account", "wallet", "asset", "kind", "amount", "steps", "instrument", "order"),
+    "fills": (
+        "time", "bar", "account", "symbol", "contracts", "price", "mark", "notional_usd", "cause", "point", "fee",
+        "fee_asset", "realised", "settle", "order",
+    ),
+    "orders": (
+        "time", "account", "id", "symbol", "kind", "contracts", "price", "trigger", "state", "reason", "filled",
+        "group",
+    ),
+    "incidents": (
+        "time", "account", "wallet", "rung", "symbol", "collateral", "maintenance", "ratio", "contracts", "price",
+        "amount_usd", "note",
+    ),
+    "funding": ("time", "account", "symbol", "contracts", "price", "rate", "amount", "asset", "flag"),
+    "positions": ("time", "account", "symbol", "contracts", "cost"),
+}  # fmt: skip
+"""The columns of every frame, in order."""
+
+FORCED = ("reduce", "close", "sell collateral", "takeover", "liquidate")
+"""Rungs at which the venue took something from the account: these count as liquidation."""
+
+
+@dataclass
+class RunRecord:
+    """One run's frames (columns: `FRAMES`), with what it was asked and what it was shown.
+
+    `rules` holds, an account, the rule sets in force in time order; `levels`, an account, the margin ratios at which
+    the venue acts and what it does there ("liquidate" at 1 where not given).
+    """
+
+    config: RunConfig
+    history: History
+    rules: tuple[Any, ...]
+    account_names: list[str]
+    modes: list[str]
+    account: pd.DataFrame
+    wallets: pd.DataFrame
+    ledger: pd.DataFrame
+    fills: pd.DataFrame
+    orders: pd.DataFrame
+    incidents: pd.DataFrame
+    funding: pd.DataFrame
+    positions: pd.DataFrame
+    notes: list[str] = field(default_factory=list)
+    started: str = ""
+    seconds: float = 0.0
+    levels: Sequence[Sequence[tuple[float, str]]] = ()
+
+    def of(self, frame: str, account: int) -> pd.DataFrame:
+        """One account's rows of a frame; accounts may be told apart by name or by number."""
+        rows: pd.DataFrame = getattr(self, frame)
+        if rows.empty:
+            return rows
+        by_number = pd.api.types.is_integer_dtype(rows["account"])
+        return rows[rows["account"] == (account if by_number else self.account_names[account])]
+
+    def number_of(self, account: int | str) -> int:
+        """The number of an account given by name or number. InputError names the nearest."""
+        if isinstance(account, int):
+            return account
+        if account not in self.account_names:
+            raise InputError(f"no account {account!r} in this run; {nearest(account, self.account_names)}")
+        return self.account_names.index(account)
+
+    def level(self, account: int) -> float:
+        """The margin ratio at or below which the venue liquidates."""
+        return next((ratio for ratio, action in self.levels_of(account) if action == "liquidate"), 1.0)
+
+    def levels_of(self, account: int) -> list[tuple[float, str]]:
+        """The venue's levels, (ratio, what it does there), highest first."""
+        given = list(self.levels[account]) if account < len(self.levels) else []
+        return sorted(((float(ratio), str(action)) for ratio, action in given or [(1.0, "liquidate")]), reverse=True)
+
+    @cached_property
+    def assets(self) -> dict[str, int]:
+        """Rows of the index by asset code."""
+        return {asset: row for row, asset in enumerate(self.history.assets)}
+
+    @cached_property
+    def instruments(self) -> dict[str, int]:
+        """Rows of the prices by symbol."""
+        return {instrument.symbol: row for row, instrument in enumerate(self.history.instruments)}
+
+    def index(self, asset: str, at: str = "close") -> Floats:
+        """USD per unit of an asset [bar] at the open, low, high or close. InputError without an index of it."""
+        if asset == "USD" and asset not in self.assets:
+            return np.ones(len(self.history.time))
+        if asset not in self.assets:
+            raise InputError(f"this run has no index of {asset!r}; {nearest(asset, self.assets)}")
+        prices: Floats = getattr(self.history, f"index_{at}")[self.assets[asset]]
+        return prices
+
+    def bars(self, rows: pd.DataFrame) -> Ints:
+        """The bar of each row, from its time; rows from before the first bar belong to it."""
+        if "bar" in rows.columns:
+            given: Ints = rows["bar"].to_numpy(dtype=np.int64)
+            return np.maximum(given, 0)
+        at: Ints = np.searchsorted(self.history.time, microseconds(rows["time"]), side="right").astype(np.int64)
+        return np.maximum(at - 1, 0)
+
+    def flows_usd(self, ledger: pd.DataFrame, at: str = "close") -> Floats:
+        """Each ledger row's amount in USD, at its bar's index."""
+        bars, amounts = self.bars(ledger), ledger["amount"].to_numpy(dtype=np.float64)
+        values = np.zeros(len(ledger))
+        names = ledger["asset"].to_numpy()
+        for asset in pd.unique(ledger["asset"]):
+            mine = names == asset
+            values[mine] = amounts[mine] * self.index(str(asset), at)[bars[mine]]
+        return values
+
+    def first_deposits(self, account: int) -> pd.DataFrame:
+        """Ledger rows of what the account started with."""
+        ledger = self.of("ledger", account)
+        return ledger[_is_first(ledger)]
+
+    def since_start(self, account: int) -> pd.DataFrame:
+        """Ledger rows after the first deposits."""
+        ledger = self.of("ledger", account)
+        return ledger[~_is_first(ledger)]
+
+    def later_flows(self, account: int) -> pd.DataFrame:
+        """Ledger rows of money that came in or went out after the start."""
+        rows = self.since_start(account)
+        return rows[rows["kind"].isin(("deposit", "withdrawal"))]
+
+    def start_equity(self, account: int) -> float:
+        """The first deposits in USD at the index of the first open."""
+        rows = self.first_deposits(account)
+        return float(self.flows_usd(rows, "open").sum()) if len(rows) else 0.0
+
+
+def _is_first(ledger: pd.DataFrame) -> pd.Series:
+    return (ledger["kind"] == "deposit") & (ledger["bar"] <= 0)
+
+
+def microseconds(times: pd.Series) -> Ints:
+    """Times of a frame as int64 microseconds UTC."""
+    stamps = pd.DatetimeIndex(times)
+    if stamps.tz is not None:
+        stamps = stamps.tz_convert("UTC").tz_localize(None)
+    times_us: Ints = stamps.to_numpy().astype("datetime64[us]").astype(np.int64)
+    return times_us
+
+
+def summed(bars: Ints, amounts: Floats, length: int) -> Floats:
+    """Amounts added up bar by bar."""
+    return np.bincount(bars, weights=amounts, minlength=length).astype(np.float64)
+
+
+def empty(frame: str) -> pd.DataFrame:
+    """A frame of the record without rows."""
+    return pd.DataFrame({column: pd.Series(dtype="float64") for column in FRAMES[frame]})

@@ -1,0 +1,288 @@
+"""A finished run in the hand: figures, frames, explanation, picture and page; saved as a folder, and loaded again."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from backtest.config import load_config
+from backtest.errors import InputError
+from backtest.report.explain import explain
+from backtest.report.html import figures_table, report_page
+from backtest.report.manifest import manifest, plain
+from backtest.report.record import FORCED, FRAMES, RunRecord
+from backtest.report.statistics import Performance, statistics
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+_TIMES = ("Start", "End", "Lowest Margin Ratio At")
+
+
+class Result:
+    """One run. Frames are labelled by bar open, UTC; figures of one account are a Series, of more a frame."""
+
+    def __init__(self, record: RunRecord, saved: dict[str, Any] | None = None) -> None:
+        self.record = record
+        self._saved = saved or {}
+
+    def __repr__(self) -> str:
+        first = self.figures.iloc[:, 0]
+        return f"<Result {self.name}: {first['Total Return [%]']:.2f} %, survived: {first['Survived']}>"
+
+    def _repr_html_(self) -> str:
+        return f"<h3>{self.name}</h3>{figures_table(self.figures)}"
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self.record.config.name
+
+    @cached_property
+    def figures(self) -> pd.DataFrame:
+        """Figures under human labels, one column an account."""
+        if "figures" in self._saved:
+            return pd.DataFrame({name: _revived(column) for name, column in self._saved["figures"].items()})
+        return pd.concat([statistics(self.record, k) for k in range(len(self.record.account_names))], axis=1)
+
+    @cached_property
+    def parts(self) -> pd.DataFrame:
+        """The parts of the change in equity, USD, one column an account."""
+        if "explain" in self._saved:
+            return pd.DataFrame({name: pd.Series(column) for name, column in self._saved["explain"].items()})
+        return pd.concat([explain(self.record, k) for k in range(len(self.record.account_names))], axis=1)
+
+    @cached_property
+    def _returns(self) -> pd.DataFrame:
+        if "returns" in self._saved:
+            saved: pd.DataFrame = self._saved["returns"]
+            return saved
+        columns = {name: Performance(self.record, k).daily for k, name in enumerate(self.record.account_names)}
+        return pd.DataFrame(columns)
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """Config, data hashes, versions, rule rows, assumptions, price sources and notes."""
+        saved: dict[str, Any] | None = self._saved.get("manifest")
+        return manifest(self.record) if saved is None else saved
+
+    @property
+    def stats(self) -> pd.Series | pd.DataFrame:
+        """Figures under human labels."""
+        return self._one(self.figures)
+
+    @property
+    def returns(self) -> pd.Series | pd.DataFrame:
+        """Daily returns by day (00:00 to 00:00 UTC, no zone), as vectorbt and quantstats take them."""
+        return self._one(self._returns)
+
+    @property
+    def equity(self) -> pd.Series | pd.DataFrame:
+        """Equity in USD at the close of each bar, by the bar's open."""
+        rows = [self.record.of("account", k).set_index("time")["equity"] for k in range(len(self.record.account_names))]
+        return self._one(pd.concat(rows, axis=1, keys=self.record.account_names))
+
+    def explain(self) -> pd.Series | pd.DataFrame:
+        """The parts of the change in equity, USD; they sum to it."""
+        return self._one(self.parts)
+
+    def _one(self, frame: pd.DataFrame) -> pd.Series | pd.DataFrame:
+        return frame.iloc[:, 0] if frame.shape[1] == 1 else frame
+
+    @property
+    def account(self) -> pd.DataFrame:
+        """Equity, collateral equity, margins and ratios, bar by bar."""
+        return self.record.account
+
+    @property
+    def wallets(self) -> pd.DataFrame:
+        """The same a wallet."""
+        return self.record.wallets
+
+    @property
+    def ledger(self) -> pd.DataFrame:
+        """Every change of every balance."""
+        return self.record.ledger
+
+    @property
+    def fills(self) -> pd.DataFrame:
+        """Every trade."""
+        return self.record.fills
+
+    @property
+    def orders(self) -> pd.DataFrame:
+        """Every order, and what became of it."""
+        return self.record.orders
+
+    @property
+    def funding(self) -> pd.DataFrame:
+        """Every funding payment."""
+        return self.record.funding
+
+    @property
+    def incidents(self) -> pd.DataFrame:
+        """Everything out of the ordinary: each rung of a liquidation, top-ups, refills, exchanges."""
+        return self.record.incidents
+
+    @property
+    def liquidations(self) -> pd.DataFrame:
+        """The incidents in which the venue took something."""
+        rows = self.record.incidents
+        forced: pd.DataFrame = rows[rows["rung"].isin(FORCED)]
+        return forced
+
+    @property
+    def positions(self) -> pd.DataFrame:
+        """Contracts and cost after each bar in which they changed."""
+        return self.record.positions
+
+    def plot(self) -> go.Figure:
+        """Equity and margin ratio; with several accounts, over one another."""
+        from backtest.report.plots import compare_figure, figure
+
+        return figure(self.record) if len(self.record.account_names) == 1 else compare_figure(self.record)
+
+    def report(self, path: str | Path) -> Path:
+        """Write the report page, and say where it is."""
+        target = Path(path)
+        aside = target.with_name(f".{target.name}.partial")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_text(self._page(), encoding="utf-8")
+        os.replace(aside, target)
+        return target
+
+    def _page(self) -> str:
+        from backtest.report.plots import to_html
+
+        return report_page(self.manifest, self.figures, self.parts, self.incidents, [to_html(self.plot())])
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the run's folder, whole or not at all. InputError where another kind of folder is in the way."""
+        target = Path(folder)
+        if target.exists() and not ((target / "manifest.json").is_file() or _is_empty(target)):
+            raise InputError(f"{target}: exists and is no result folder; choose another with --out, or remove it")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside = target.with_name(f".{target.name}.partial-{os.getpid()}")
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir()
+        try:
+            self._write(aside)
+            _swap(aside, target)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+        return target
+
+    def _write(self, folder: Path) -> None:
+        for name in FRAMES:
+            write_frame(getattr(self.record, name), folder / f"{name}.parquet")
+        write_frame(self._returns.reset_index(), folder / "returns.parquet")
+        figures = {"figures": as_json_columns(self.figures), "explain": as_json_columns(self.parts)}
+        _write_json(figures, folder / "stats.json")
+        _write_json(self.manifest, folder / "manifest.json")
+        (folder / "report.html").write_text(self._page(), encoding="utf-8")
+
+
+def load(folder: str | Path) -> Result:
+    """A saved run. InputError where the folder is none, or lacks a file."""
+    path = Path(folder)
+    if not (path / "manifest.json").is_file():
+        raise InputError(f"{path}: no saved run there (it has no manifest.json); name the folder that `run` printed")
+    journal, saved = _read_json(path / "manifest.json"), _read_json(path / "stats.json")
+    frames: dict[str, Any] = {name: _read_frame(path / f"{name}.parquet") for name in FRAMES}
+    returns = _read_frame(path / "returns.parquet").set_index("time")
+    accounts = journal["accounts"]
+    record = RunRecord(
+        config=load_config(journal["config"]), history=None, rules=(),  # type: ignore[arg-type]
+        account_names=[account["name"] for account in accounts], modes=[account["mode"] for account in accounts],
+        levels=[[(ratio, action) for ratio, action in account["levels"]] for account in accounts],
+        notes=journal["notes"], **frames,
+    )  # fmt: skip
+    return Result(record, {**saved, "returns": returns, "manifest": journal})
+
+
+def write_frame(frame: pd.DataFrame, path: Path) -> None:
+    """A frame as Parquet, times as microseconds UTC; the same frame gives the same bytes."""
+    table = pa.Table.from_pandas(_storable(frame), preserve_index=False)
+    pq.write_table(table.replace_schema_metadata(None), path, compression="zstd")
+
+
+def _storable(frame: pd.DataFrame) -> pd.DataFrame:
+    """Times in microseconds; columns of mixed things as words."""
+    frame = frame.copy()
+    for column in frame.columns:
+        values = frame[column]
+        if isinstance(values.dtype, pd.DatetimeTZDtype):
+            frame[column] = values.dt.tz_convert("UTC").dt.as_unit("us")
+        elif values.dtype == object and values.map(type).nunique() > 1:
+            frame[column] = values.map(lambda value: None if pd.isna(value) else str(value))
+    return frame
+
+
+def _read_frame(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        raise InputError(f"{path}: is missing; the folder is no whole result, run it again")
+    frame: pd.DataFrame = pq.read_table(path).to_pandas()
+    return frame
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        parsed: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); the folder is no whole result, run it again") from error
+    return parsed
+
+
+def _write_json(value: dict[str, Any], path: Path) -> None:
+    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def as_json_columns(figures: pd.DataFrame) -> dict[str, Any]:
+    """Figures by column and label as JSON can hold them: times and durations as text, infinite ratios as words."""
+    return {
+        str(name): plain({str(label): _as_text(value) for label, value in column.items()})
+        for name, column in figures.items()
+    }
+
+
+def _as_text(value: Any) -> Any:
+    if value is pd.NaT:
+        return None
+    if isinstance(value, pd.Timestamp):
+        return value.isoformat()
+    return str(value) if isinstance(value, pd.Timedelta) else value
+
+
+def _revived(column: dict[str, Any]) -> pd.Series:
+    """Saved figures as they were: times, durations and infinite ratios again."""
+    values: dict[str, Any] = {}
+    for label, value in column.items():
+        if label in _TIMES and value is not None:
+            value = pd.Timestamp(value)
+        elif label == "Duration":
+            value = pd.Timedelta(value)
+        elif value in ("inf", "-inf", "nan"):
+            value = float(value)
+        values[label] = value
+    return pd.Series(values, dtype=object)
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not any(folder.iterdir())
+
+
+def _swap(aside: Path, target: Path) -> None:
+    """Put the new folder in place of the old one."""
+    old = target.with_name(f".{target.name}.old-{os.getpid()}")
+    if target.exists():
+        os.replace(target, old)
+    os.replace(aside, target)
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,233 @@
+"""What changes, what is agreed, and what the market did: the Book, the Rules and the Tape.
+
+The engine passes these three bundles of arrays and nothing else. The Book is the accounts: balances, contracts and costs
+in whole steps, the ledger, orders and incidents. The Rules are the venues' numbers, one set of tables for every stretch
+of time in which they do not change, and each account's own choices. The Tape is the market: a table of series by bar,
+row maps that say which series is whose price at which point of the bar, and the events.
+
+Axes, always in this order: wallet, asset, instrument or position, then account or bar.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from backtest.bundle import Bundle
+
+I64 = np.int64
+NOTHING = I64(-1)
+HERE, ONE = I64(0), I64(1)
+BLOCK = 512  # bars of one stretch looked at together
+
+# Points of a bar, in the order the default path visits them; EACH is every leg at its own worst; MOMENT is a price in between.
+OPEN, LOW, HIGH, CLOSE, EACH, MOMENT = (I64(k) for k in range(6))
+POINT_NAMES = ("open", "low", "high", "close", "each", "moment")
+PATH_CLOSE, PATH_LOW_HIGH, PATH_EACH = (I64(k) for k in range(3))
+PATH_NAMES = ("close", "low_then_high", "each_worst")
+
+SPOT, LINEAR, INVERSE = (I64(k) for k in range(3))
+
+# What a wallet backs, and how its requirement is found.
+BACKS_NOTHING, TIERS, SCENARIOS, TAIL = (I64(k) for k in range(4))
+
+# Rows of the scratch table: what a wallet needs, and what that is made of.
+COLLATERAL, INITIAL, MAINTENANCE, OPEN_LOSS = (I64(k) for k in range(4))
+NET, NET_INITIAL, NET_MAINTENANCE, EQUITY = (I64(k) for k in range(4, 8))
+RATIO_OPEN, RATIO_CLOSE, RATIO_LOW, RATIO_HIGH, RATIO_EACH, UNSOUND = (I64(k) for k in range(8, 14))
+EXPOSURE, UP, DOWN, GROSS, CHARGE, WORST_WALLET = (I64(k) for k in range(14, 20))
+SCRATCH_ROWS = 20
+
+# Counters of the book.
+LEDGER_ROWS, FILL_ROWS, ORDER_ROWS, INCIDENT_ROWS, LIVE_ORDERS, TRANSFER_ROWS, GROUPS = (I64(k) for k in range(7))
+COUNTERS = 7
+
+# Columns of a ledger row.
+L_BAR, L_ACCOUNT, L_WALLET, L_ASSET, L_KIND, L_AMOUNT, L_INSTRUMENT, L_ORDER = (I64(k) for k in range(8))
+LEDGER_COLUMNS = 8
+
+# Columns of a fill; its prices stand apart: traded price, mark at the fill.
+(F_BAR, F_ACCOUNT, F_POSITION, F_CONTRACTS, F_COST, F_REALISED, F_FEE, F_FEE_ASSET, F_ORDER, F_CAUSE, F_POINT) = (
+    I64(k) for k in range(11)
+)
+FILL_COLUMNS = 11
+BY_ORDER, BY_DELIVERY, BY_LIQUIDATION, BY_CONVERSION, BY_REFILL, BY_DELEVERAGING = (I64(k) for k in range(6))
+CAUSE_NAMES = ("order", "delivery", "liquidation", "conversion", "refill", "deleveraging")
+
+# Columns of an order; its prices stand apart: limit or forced price, trigger price.
+(O_BAR, O_ACCOUNT, O_POSITION, O_KIND, O_FLAGS, O_GROUP, O_STATE, O_REASON, O_CONTRACTS, O_FILLED, O_DONE_BAR) = (
+    I64(k) for k in range(11)
+)
+O_SEEN, O_BEFORE = I64(11), I64(12)
+ORDER_COLUMNS = 13
+MARKET, LIMIT, STOP, TAKE_PROFIT = (I64(k) for k in range(4))
+ORDER_KINDS = ("market", "limit", "stop", "take_profit")
+TO_TARGET, POST_ONLY, REDUCE_ONLY, BY_LAST, FORCED = (I64(1 << k) for k in range(5))
+WAITING, FILLED, PART_FILLED, REFUSED, CANCELLED, EXPIRED = (I64(k) for k in range(6))
+STATE_NAMES = ("waiting", "filled", "part filled", "refused", "cancelled", "expired")
+# Why an order was refused, cut or cancelled; the first that applies, in this order.
+(
+    NO_REASON, NOT_TRADABLE, BELOW_LOT, MIN_NOTIONAL, NO_VOLUME, WOULD_CROSS, WOULD_OPEN, NO_BALANCE, NO_LOAN, RESTRICTED,
+    TIER_LEVERAGE, NO_MARGIN, GUARDED_RATIO, GUARDED_USE, BY_STRATEGY, BY_VENUE, DEAD,
+) = (I64(k) for k in range(17))  # fmt: skip
+REASON_NAMES = (
+    "", "not tradable", "below one lot", "below minimum notional", "volume", "post-only would cross", "reduce-only would open",
+    "balance", "no loan", "reduce-only level", "leverage above the tier's", "initial margin", "guard: margin ratio",
+    "guard: utilization", "by the strategy", "by the venue", "expired instrument",
+)  # fmt: skip
+
+# Columns of a transfer under way.
+(T_DEPARTS, T_ARRIVES, T_ACCOUNT, T_ASSET, T_SOURCE, T_TARGET, T_AMOUNT, T_STATE, T_MOVED) = (I64(k) for k in range(9))
+TRANSFER_COLUMNS = 9
+ASKED, UNDER_WAY, ARRIVED, NOT_SENT = (I64(k) for k in range(4))
+
+# Columns of an incident (floats, so that the numbers it saw stand in one row).
+(
+    N_BAR,
+    N_ACCOUNT,
+    N_WALLET,
+    N_RUNG,
+    N_POSITION,
+    N_COLLATERAL,
+    N_MAINTENANCE,
+    N_CONTRACTS,
+    N_PRICE,
+    N_POINT,
+    N_AMOUNT,
+) = (I64(k) for k in range(11))
+INCIDENT_COLUMNS = 11
+
+# Events of the tape; within a bar they happen in this order.
+FLOW, DELIVERY, FUNDING, INTEREST, DELEVERAGE, TARGETS = (I64(k) for k in range(6))
+E_BAR, E_KIND, E_SUBJECT, E_ACCOUNT = (I64(k) for k in range(4))
+
+# Columns of the recorded path of an account.
+(P_EQUITY, P_COLLATERAL, P_INITIAL, P_MAINTENANCE, P_CLOSE, P_LOW_HIGH, P_EACH, P_WALLET) = (I64(k) for k in range(8))
+PATH_COLUMNS = 8
+
+# Numbers per instrument in a rule set.
+MAKER, TAKER, DELIVERY_FEE, LIQUIDATION_FEE, HALF_SPREAD = (I64(k) for k in range(5))
+# Numbers per asset in a rule set.
+DEBT_BUFFER, NEED_BUFFER, CONVERSION, OVERDRAFT, BORROW_INITIAL, BORROW_MAINTENANCE = (I64(k) for k in range(6))
+# Rows of a tier table and of a collateral table.
+FLOOR, RATE, OFFSET, MAX_LEVERAGE = (I64(k) for k in range(4))
+# Numbers of the scenario and tail model.
+UNIT_OFFSET, BASIS_CHARGE, CONTINGENCY, INITIAL_FACTOR, TAIL_FLOOR, TAIL_LEVEL, STRESS_WEIGHT, TAIL_IS_SHORTFALL = (
+    I64(k) for k in range(8)
+)
+# Levels of a mode, as margin ratios.
+LIQUIDATE_AT, REDUCE_ONLY_AT = (I64(k) for k in range(2))
+# Rungs of a liquidation ladder.
+NO_RUNG, CANCEL_ORDERS, REDUCE, SELL_COLLATERAL, TAKE_OVER = (I64(k) for k in range(5))
+TOPPED_UP, REFILLED, EXCHANGED, BREACHED, BANKRUPT = (I64(k) for k in range(5, 10))
+RUNG_NAMES = (
+    "", "cancel orders", "reduce", "sell collateral", "takeover", "top-up", "refill", "auto-exchange", "breach", "bankrupt",
+)  # fmt: skip
+# An account's own choices.
+SLIPPAGE, VOLUME_SHARE, GUARD_RATIO, GUARD_USE, TOP_UP_TRIGGER, TOP_UP_TARGET, TOP_UP_CAP = (I64(k) for k in range(7))
+REFILL_TRIGGER, REFILL_TARGET, REFILL_COST, TRANSFER_FEE = (I64(k) for k in range(7, 11))
+CHOICES = 11
+UNBOUND, CUTS, AUTO_TRANSFER, BORROWS, TWO_SIDED, TOUCH, OWES, OPEN_LOSS_COUNTS, REFILL_SELLS, PATH, REFILL_DELAY = (
+    I64(k) for k in range(11)
+)
+SWITCHES = 11
+
+ASSETS, POSITIONS = HERE, ONE
+
+
+class Book(Bundle):
+    """The accounts: what changes. Money and contracts are int64 steps of 1e-8."""
+
+    balance: np.ndarray  # int64 [wallet, asset, account]
+    contracts: np.ndarray  # int64 [position, account]; spot positions are balances, never contracts
+    cost: np.ndarray  # int64 [position, account], in the settlement asset
+    total: np.ndarray  # int64 [kind, asset, account]: the ledger summed by kind
+    count: np.ndarray  # int64 [COUNTERS]
+    cursor: np.ndarray  # int64 [account]: next bar to live through
+    topped_up: np.ndarray  # int64 [position, account]: steps moved in by top-ups so far
+    ledger: np.ndarray  # int64 [rows, LEDGER_COLUMNS]
+    fill: np.ndarray  # int64 [rows, FILL_COLUMNS]
+    fill_price: np.ndarray  # float64 [rows, 2] traded price, mark
+    order: np.ndarray  # int64 [rows, ORDER_COLUMNS]
+    order_price: np.ndarray  # float64 [rows, 2] limit or forced price, trigger
+    live: np.ndarray  # int64 [rows] ids of waiting orders, oldest first
+    transfer: np.ndarray  # int64 [rows, TRANSFER_COLUMNS] under way
+    incident: np.ndarray  # float64 [rows, INCIDENT_COLUMNS]
+    resting: np.ndarray  # float64 [2, position, account]: notional of resting buys, of resting sells (futures)
+    held: np.ndarray  # int64 [account, wallet, (ASSETS, POSITIONS), 1 + n]: a count, then what is held
+    running: np.ndarray  # int64 [wallet, asset, BLOCK]: balances bar by bar inside a stretch
+    need: np.ndarray  # float64 [SCRATCH_ROWS, BLOCK]
+    here: np.ndarray  # float64 [3 * instrument + asset, 1]: prices of one moment (value, index, last, mark)
+    spare: np.ndarray  # float64 [3, position + asset]: scratch of judgement, scenarios and tail, one moment at a time
+    tail_delta: np.ndarray  # float64 [asset, BLOCK]: USD delta by coin, for the tail model
+    worst: np.ndarray  # float64 [64]: largest losses of the tail model, largest first
+    saved: np.ndarray  # int64 [room]: one account as it was before a trial
+    path: np.ndarray  # float64 [PATH_COLUMNS, account, bar]
+    wallet_path: np.ndarray  # float64 [3, wallet, account, bar]
+
+
+class Rules(Bundle):
+    """What is agreed. `set` is one stretch of time with unchanging tables; `shape` a layout of wallets."""
+
+    shape: np.ndarray  # int64 [account]
+    model: np.ndarray  # int64 [shape, wallet]
+    settle: np.ndarray  # int64 [shape, wallet]: the one asset it margins in; -1: all
+    isolates: np.ndarray  # int64 [shape, wallet]: position margined apart in it; -1: none
+    parent: np.ndarray  # int64 [shape, wallet]: wallet an isolated one is funded from
+    position_wallet: np.ndarray  # int64 [shape, position]
+    spot_wallet: np.ndarray  # int64 [shape]
+    cash_wallet: np.ndarray  # int64 [shape, asset]: futures wallet of a settlement asset; -1: none
+    transit_wallet: np.ndarray  # int64 [shape]
+    loan_wallet: np.ndarray  # int64 [shape]; -1: nothing can be borrowed
+    level: np.ndarray  # float64 [shape, 2]
+    ladder: np.ndarray  # int64 [shape, rungs]
+    choice: np.ndarray  # float64 [account, CHOICES]
+    switch: np.ndarray  # int64 [account, SWITCHES]
+    leverage: np.ndarray  # float64 [account, instrument]
+    counts: np.ndarray  # float64 [shape, asset]: 1, or 0 where the account switched the asset off as collateral
+    instrument: np.ndarray  # int64 [position]
+    kind: np.ndarray  # int64 [instrument]
+    base: np.ndarray  # int64 [instrument] asset
+    settlement: np.ndarray  # int64 [instrument] asset (spot: the quote)
+    size: np.ndarray  # float64 [instrument] contract size
+    lot: np.ndarray  # int64 [instrument] steps of a contract
+    tick: np.ndarray  # float64 [instrument]
+    min_notional: np.ndarray  # float64 [instrument] in the quote currency
+    expiry: np.ndarray  # float64 [instrument] years after the epoch; 0: perpetual or spot
+    by_expiry: np.ndarray  # int64 [position], nearest expiry first
+    tier: np.ndarray  # float64 [set, instrument, 4, tiers] floor, rate, minus deduction, max leverage
+    ratio: np.ndarray  # float64 [set, asset, 3, tiers] floor in USD, ratio, offset
+    fee: np.ndarray  # float64 [set, instrument, 5]
+    coin: np.ndarray  # float64 [set, asset, 6]
+    impact: np.ndarray  # float64 [set]
+    move: np.ndarray  # float64 [set, asset, scenarios] relative moves of a base coin
+    risk: np.ndarray  # float64 [set, 8]
+
+
+class Tape(Bundle):
+    """What the market did. Rows of `series` are float64 by bar; row maps say whose they are at which point."""
+
+    time: np.ndarray  # int64 [bar] us
+    years: np.ndarray  # float64 [bar] years after the epoch, at the bar's open
+    series: np.ndarray  # float64 [row, bar]
+    value_row: (
+        np.ndarray
+    )  # int64 [6, instrument, 2]: value of a contract in its settlement asset (for longs, for shorts)
+    index_row: np.ndarray  # int64 [6, asset, 2]: USD per unit (for what is owned, for what is owed)
+    last_row: np.ndarray  # int64 [6, instrument, 2]: traded price
+    mark_row: np.ndarray  # int64 [6, instrument, 2]: mark price
+    volume_row: np.ndarray  # int64 [3, instrument]: volume of the bar, daily volume, daily volatility
+    borrow_row: np.ndarray  # int64 [asset]: hourly rate; -1: none known
+    tradable: np.ndarray  # uint8 [instrument, bar]
+    event: np.ndarray  # int64 [event, 4] bar, kind, subject, account (-1: all)
+    number: np.ndarray  # float64 [event, 2]
+    event_at: np.ndarray  # int64 [bar + 1] first event of a bar
+    stops_at: np.ndarray  # int64 [bar]: next bar, this one or later, with an event that changes contracts or rules
+    rules_at: np.ndarray  # int64 [shape, bar] set in force
+    target: np.ndarray  # float64 [row, instrument]: contracts wished; NaN never: LEAVE
+    tail_move: (
+        np.ndarray
+    )  # float64 [row, asset + instrument] of one past horizon: relative index moves by asset, basis moves by instrument
+    tail_rows: np.ndarray  # int64 [2, bar]: first and one past last of the past horizons known at the bar
+
+
+LEAVE = -1e300  # a target cell that leaves the position as it is

@@ -1,0 +1,31 @@
+"""Money and contracts as whole steps.
+
+A balance is an integer count of steps of 1e-8 (a satoshi, or a hundred-millionth of a dollar), so sums are exact and the
+ledger gives every balance back to the last step. Prices, rates and requirements are floats. An amount is rounded once,
+to the nearest step, at the moment it is posted. Two step integers are never multiplied: the product would pass 2^63
+silently.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from backtest.errors import InputError
+from backtest.kernel import kernel
+
+STEP = 1e-8
+STEPS_PER_UNIT = 100_000_000
+HEADROOM = 2**62 // STEPS_PER_UNIT  # largest amount the engine takes, in whole units: half of what fits
+
+
+@kernel
+def units(steps):
+    """A float count of steps, rounded to the nearest whole step (half to even)."""
+    return np.int64(np.rint(steps))
+
+
+def to_steps(amount: float, what: str) -> int:
+    """An amount a person wrote, in steps. Raises InputError where it would not fit an account's integers."""
+    if not np.isfinite(amount) or abs(amount) > HEADROOM:
+        raise InputError(f"{what}: {amount!r} does not fit the ledger (largest amount {HEADROOM:,} units)")
+    return int(np.rint(amount * STEPS_PER_UNIT))

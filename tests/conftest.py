@@ -1,0 +1,34 @@
+"""What the tests share: the built-in sample store, and where real market history may lie."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def market_data() -> Path:
+    """Folder of real market history; tests that need it skip, saying so, where it is absent."""
+    path = Path(os.environ.get("BACKTEST_MARKET_DATA", ROOT.parent / "shared" / "market-data"))
+    if not path.is_dir():
+        pytest.skip(f"no real market history here (looked for {path.name}; set BACKTEST_MARKET_DATA)")
+    return path
+
+
+@pytest.fixture(scope="session")
+def reference_data() -> Path:
+    """Folder of published venue tables; tests that need it skip, saying so, where it is absent."""
+    path = Path(os.environ.get("BACKTEST_REFERENCE", ROOT.parent / "shared" / "reference"))
+    if not path.is_dir():
+        pytest.skip(f"no published venue tables here (looked for {path.name}; set BACKTEST_REFERENCE)")
+    return path
+
+
+@pytest.fixture(scope="session")
+def sample_store() -> Path:
+    """The synthetic store that is committed with the project."""
+    return ROOT / "data" / "sample"

@@ -1,0 +1,96 @@
+"""The command line: what it prints, where it writes, and how it says no."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_report import cash
+from typer.testing import CliRunner
+
+import backtest
+from backtest.cli import app
+from backtest.report.result import Result
+
+RUN = """
+name = "carry"
+[data]
+store = "data/sample"
+start = 2024-01-01
+end = 2024-06-30
+[[account]]
+deposit = { USDT = 10_000 }
+[strategy]
+class = "hand:Made"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to run in, with a good config; the engine hands back a record made by hand."""
+
+    def run(config: Any, progress: Any = None) -> Result:
+        return Result(cash([110.0, 99.0], worst_ratio=[3.0, 1.4]))
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(vars(backtest), "run", run)
+    (tmp_path / "carry.toml").write_text(RUN)
+    return tmp_path
+
+
+def test_a_run_prints_its_figures_and_leaves_a_folder(folder: Path) -> None:
+    done = CliRunner().invoke(app, ["run", "carry.toml"])
+    assert done.exit_code == 0, done.output
+    assert "Total Return [%]" in done.stdout
+    assert "results/carry" in done.stdout
+    assert (folder / "results" / "carry" / "account.parquet").is_file()
+
+
+def test_json_is_one_object_and_nothing_else(folder: Path) -> None:
+    done = CliRunner().invoke(app, ["run", "carry.toml", "--json", "--out", "elsewhere"])
+    answer = json.loads(done.stdout)
+    assert answer["folder"] == "elsewhere"
+    assert answer["figures"]["main"]["Total Return [%]"] == pytest.approx(-1.0)
+
+
+def test_bad_input_is_told_on_the_error_stream_with_code_2(folder: Path) -> None:
+    (folder / "carry.toml").write_text(RUN + "[guards]\nmax_utilisation = 0.7\n")
+    done = CliRunner().invoke(app, ["run", "carry.toml"])
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    assert "carry.toml: guards.max_utilisation" in done.stderr
+    assert "did you mean 'max_utilization'?" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_run_that_breaks_says_where_with_code_3(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(config: Any, progress: Any = None) -> Result:
+        raise ZeroDivisionError("no hedge ratio")
+
+    monkeypatch.setitem(vars(backtest), "run", broken)
+    done = CliRunner().invoke(app, ["run", "carry.toml"])
+    assert done.exit_code == 3
+    assert "ZeroDivisionError: no hedge ratio (test_cli.py, line" in done.stderr
+
+
+def test_the_report_page_can_be_written_again(folder: Path) -> None:
+    CliRunner().invoke(app, ["run", "carry.toml"])
+    done = CliRunner().invoke(app, ["report", "results/carry", "--out", "again.html"])
+    assert done.exit_code == 0, done.output
+    assert (folder / "again.html").read_bytes() == (folder / "results" / "carry" / "report.html").read_bytes()
+
+
+def test_a_folder_that_is_no_result_is_refused(folder: Path) -> None:
+    done = CliRunner().invoke(app, ["report", "."])
+    assert done.exit_code == 2
+    assert "no saved run there" in done.stderr
+
+
+def test_importing_the_package_or_its_command_loads_nothing_heavy() -> None:
+    look = "import sys, backtest.cli; print([name for name in ('pandas', 'numba', 'plotly') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
