@@ -37,6 +37,7 @@ def _moment(value: object) -> object:
 
 
 def in_words(moment: datetime) -> str:
+    """A time as people write it, UTC."""
     return f"{moment:%Y-%m-%d %H:%M}"
 
 
@@ -59,6 +60,7 @@ Ratio = Annotated[float, Field(gt=0, le=1)]
 
 
 def microseconds(moment: datetime) -> int:
+    """A time as int64 microseconds UTC."""
     return round(moment.timestamp()) * 1_000_000 + moment.microsecond
 
 

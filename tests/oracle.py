@@ -1,8 +1,6 @@
 """A second pair of books.
 
-Take paper, the prices and the venue's rules, and follow each account by hand: what came in, what was bought and at
-what price, who paid funding, what the position is worth at the mark, whether the margin still stands and, if not, how
-many lots the venue sells. One account after another, one bar after another, in exact fractions; an amount is rounded
+Each account followed by hand through prices and rules, one bar after another, in exact fractions; an amount is rounded
 only when it is written into a wallet, once, half to even. Slow and plain on purpose: the fast books are believed where
 they agree with these to the last step. What the rules leave open is refused as `Unmodelled`, not guessed.
 """
@@ -38,8 +36,15 @@ def number(x: Any) -> Fraction:
     return Fraction(str(x))
 
 
+def whole(x: Fraction) -> int:
+    """Half to even; too near a half for floats to tell is left open."""
+    if abs(x - math.floor(x) - Fraction(1, 2)) < Fraction(1, 5000):
+        raise Unmodelled(f"{float(x)} is within a hair of half a step")
+    return round(x)
+
+
 def steps(amount: Any) -> int:
-    return round(number(amount) * STEP)
+    return whole(number(amount) * STEP)
 
 
 def contract_value(instrument: dict[str, Any], price: Fraction) -> Fraction:
@@ -63,21 +68,18 @@ def tiered(rows: list[list[Any]], amount: Fraction) -> Fraction:
 
 @dataclass(frozen=True)
 class Moment:
-    """The tape at one point of one bar."""
 
     scenario: dict[str, Any]
     bar: int
     point: str
 
     def price(self, role: str, symbol: str) -> Fraction:
-        """The last traded price, or the mark."""
         return number(self.scenario["instruments"][symbol][role][self.point][self.bar])
 
     def index(self, asset: str) -> Fraction:
         return number(self.scenario["assets"][asset]["index"][self.point][self.bar])
 
     def value(self, symbol: str) -> Fraction:
-        """One contract at the mark."""
         return contract_value(self.scenario["instruments"][symbol], self.price("mark", symbol))
 
 
@@ -181,7 +183,7 @@ class Account:
     def trade(self, symbol: str, contracts: int, price: Fraction, moment: Moment) -> None:
         """Close first, then open the rest; one fee on the whole."""
         held, value = self.contracts.get(symbol, 0), contract_value(self.instruments[symbol], price)
-        fee = round(abs(contracts * value) * number(self.instruments[symbol]["taker"]))
+        fee = whole(abs(contracts * value) * number(self.instruments[symbol]["taker"]))
         if held * contracts < 0:
             closed = held if abs(contracts) > abs(held) else -contracts
             self.close(symbol, closed, value)
@@ -193,10 +195,10 @@ class Account:
     def close(self, symbol: str, closed: int, value: Fraction) -> None:
         """Turn part of a position (with the position's sign), or all of it, into realised profit."""
         held, cost = self.contracts.pop(symbol), self.cost.pop(symbol)
-        released = round(Fraction(cost * closed, held))
+        released = whole(Fraction(cost * closed, held))
         if closed != held:
             self.contracts[symbol], self.cost[symbol] = held - closed, cost - released
-        self.post(self.wallet_of(symbol), self.settle[symbol], "realised", round(closed * value) - released)
+        self.post(self.wallet_of(symbol), self.settle[symbol], "realised", whole(closed * value) - released)
         if symbol in self.isolated:
             self.release(symbol, Fraction(closed, held))
 
@@ -205,22 +207,22 @@ class Account:
         asset = self.settle[symbol]
         rest = self.balance(symbol, asset)
         if rest >= 0:
-            self.move(symbol, self.parent_of(symbol), asset, "isolated", round(rest * share))
+            self.move(symbol, self.parent_of(symbol), asset, "isolated", whole(rest * share))
         elif share == 1:
             self.post(symbol, asset, "insurance", -rest)
 
     def open(self, symbol: str, opened: int, value: Fraction, moment: Moment) -> None:
         if symbol in self.isolated:
             open_loss = max(Fraction(0), opened * (value - moment.value(symbol)))
-            margin = round(abs(opened * value) / self.leverage[symbol] + open_loss)
+            margin = whole(abs(opened * value) / self.leverage[symbol] + open_loss)
             self.move(self.parent_of(symbol), symbol, self.settle[symbol], "isolated", margin)
         self.contracts[symbol] = self.contracts.get(symbol, 0) + opened
-        self.cost[symbol] = self.cost.get(symbol, 0) + round(opened * value)
+        self.cost[symbol] = self.cost.get(symbol, 0) + whole(opened * value)
 
     def trade_spot(self, symbol: str, coins: int, price: Fraction, moment: Moment) -> None:
         instrument, wallet = self.instruments[symbol], self.wallet_of(symbol)
         base, quote, rate = instrument["base"], instrument["settle"], number(instrument["taker"])
-        paid = round(coins * price)
+        paid = whole(coins * price)
         if coins > 0 and wallet == "spot":
             futures = f"usdm:{quote}"
             collateral, initial, _ = self.margin(futures, moment)
@@ -229,10 +231,9 @@ class Account:
         self.post(wallet, quote, "spot", -paid)
         self.post(wallet, base, "spot", coins)
         received, amount = (base, coins * rate) if coins > 0 else (quote, -coins * price * rate)
-        self.post(wallet, received, "fee", -round(amount))
+        self.post(wallet, received, "fee", -whole(amount))
 
     def quantity(self, order: dict[str, Any]) -> int:
-        """Whole lots, toward zero."""
         symbol = order["symbol"]
         instrument, lot = self.instruments[symbol], steps(self.instruments[symbol]["lot"])
         spot = instrument["kind"] == "spot"
@@ -308,7 +309,7 @@ class Account:
         side = held // abs(held)
         price = moment.price("last", symbol) * (1 - side * number(instrument["half_spread"]))
         value = contract_value(instrument, price)
-        fee = round(abs(contracts * value) * number(instrument["liquidation_fee"]))
+        fee = whole(abs(contracts * value) * number(instrument["liquidation_fee"]))
         fee_first = symbol in self.isolated and contracts == abs(held)
         if not fee_first:
             self.close(symbol, side * contracts, value)
@@ -339,7 +340,7 @@ class Account:
             instrument, held = self.instruments[symbol], self.contracts[symbol]
             value = contract_value(instrument, number(event["price"]))
             self.close(symbol, held, value)
-            fee = round(abs(held * value) * number(instrument["delivery_fee"]))
+            fee = whole(abs(held * value) * number(instrument["delivery_fee"]))
             self.post(self.parent_of(symbol), self.settle[symbol], "delivery_fee", -fee)
 
     def fund(self, event: dict[str, Any]) -> None:
@@ -347,11 +348,10 @@ class Account:
         symbol = event["symbol"]
         if symbol in self.contracts:
             value = abs(contract_value(self.instruments[symbol], number(event["mark"])))
-            payment = round(self.contracts[symbol] * value * number(event["rate"]))
+            payment = whole(self.contracts[symbol] * value * number(event["rate"]))
             self.post(self.wallet_of(symbol), self.settle[symbol], "funding", -payment)
 
     def waiting(self) -> list[tuple[int, dict[str, Any]]]:
-        """Orders of the last close; those on contracts that have been delivered are gone."""
         rows = [(i, o) for i, o in enumerate(self.scenario["orders"]) if o["account"] == self.name]
         ends = {symbol: row.get("expiry_bar") or math.inf for symbol, row in self.instruments.items()}
         return [(i, o) for i, o in rows if o["bar"] == self.bar - 1 and ends[o["symbol"]] > self.bar]
@@ -396,5 +396,4 @@ class Account:
 
 
 def run(scenario: dict[str, Any]) -> dict[str, Any]:
-    """Every account's history by name."""
     return {terms["name"]: Account(scenario, terms).history() for terms in scenario["accounts"]}

@@ -66,7 +66,7 @@ def instrument(draw: random.Random, kind: str, base: str, settle: str, **terms: 
 def instruments(draw: random.Random, paths: dict[str, list[float]], kind: str, expiry: int) -> dict[str, Any]:
     rows: dict[str, Any] = {}
     for coin, prices in paths.items():
-        digits = 1 if coin == "BTC" else 2
+        digits = 7  # so many that no product of a price and a size is an exact half step
         spot = candles(draw, prices, digits, kind)
         rows[f"{coin}/USDT"] = instrument(
             draw, "spot", coin, "USDT", size=1, lot="0.001", taker="0.001", tiers=[], last=spot, mark=spot
@@ -93,7 +93,7 @@ def assets(draw: random.Random, paths: dict[str, list[float]], bars: int, kind: 
     ratio = [[0, "0.95", 0], [3000, "0.9", 150], [9000, "0.6", 2850]]
     rows = {
         coin: {
-            "index": shifted(draw, prices, 2 if coin == "BTC" else 3, kind, 0.001),
+            "index": shifted(draw, prices, 7, kind, 0.001),
             "ratio": ratio, "debt_buffer": "0.05", "need_buffer": "0.01",
         }
         for coin, prices in paths.items()

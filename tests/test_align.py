@@ -70,8 +70,8 @@ class Shop:
         write_series(self.path, "binance", symbol, "funding", columns, {"source": "hand"})
         return self
 
-    def align(self, symbols: list[str], hours: int, assets: tuple[str, ...] = (), prices: Prices = Prices(),  # noqa: B008
-              funding: Funding = Funding(), start: int = START, interval: str = "1h") -> History:  # noqa: B008  # fmt: skip
+    def align(self, symbols: list[str], hours: int, assets: tuple[str, ...] = (), prices: Prices = Prices(),
+              funding: Funding = Funding(), start: int = START, interval: str = "1h") -> History:  # fmt: skip
         return align(
             Store(self.path), "binance", symbols, assets, start, start + hours * HOUR, interval, prices, funding
         )
@@ -187,7 +187,7 @@ def test_a_series_that_ends_early_is_a_gap_and_one_that_begins_late_is_a_listing
 
 def test_a_delivered_future_is_held_at_its_last_price_and_no_longer_trades(shop: Shop) -> None:
     future = dated(START + 8 * HOUR)
-    shop.put(future.symbol, "bars-1h", flat(7, 101.0) + [(101, 103, 101, 102, 1)]).put(SPOT.symbol, "bars-1h", flat(12))
+    shop.put(future.symbol, "bars-1h", [*flat(7, 101.0), (101, 103, 101, 102, 1)]).put(SPOT.symbol, "bars-1h", flat(12))
     history = shop.align([future.symbol], 12)
     assert history.tradable[0].tolist() == [True] * 8 + [False] * 4
     assert history.close[0, 8:].tolist() == [102] * 4
@@ -311,7 +311,7 @@ def test_a_changing_funding_interval_is_no_hole_but_a_hole_in_it_is() -> None:
 
 def test_funding_that_stops_before_the_span_ends_is_missing(shop: Shop) -> None:
     shop.put(PERP.symbol, "bars-1h", flat(40)).fund([START + k * 8 * HOUR for k in range(3)])
-    with pytest.raises(InputError, match="2 expected .* 2024-01-02 00:00"):
+    with pytest.raises(InputError, match=r"2 expected .* 2024-01-02 00:00"):
         shop.align([PERP.symbol], 40)
 
 
@@ -522,7 +522,7 @@ def test_six_years_of_hours_and_a_year_of_minutes_are_quick(tmp_path: Path) -> N
         for series, step, count in (("bars-1h", HOUR, hours), ("bars-1m", HOUR // 60, minutes if k < 2 else 0)):
             if count:
                 columns = {"time": START + np.arange(count) * step, "volume": np.ones(count)}
-                columns |= {name: path[:count] for name in ("open", "high", "low", "close")}
+                columns |= dict.fromkeys(("open", "high", "low", "close"), path[:count])
                 write_series(tmp_path, "binance", coin.symbol, series, columns, {"source": "hand"})
     store = Store(tmp_path)
     for symbols, interval, count, limit in (

@@ -295,6 +295,19 @@ def test_an_inverse_short_closed_at_a_profit_leaves_no_residual() -> None:
     assert parts["residual"] == pytest.approx(0.0, abs=1e-8)
 
 
+def test_a_ledger_that_lost_a_profit_shows_it_as_residual() -> None:
+    # the long of 100 sold at 110 made 10, which the ledger does not have
+    past = history((PERP,), [[100.0, 110.0]], [100.0, 110.0], [1.0, 1.0], [100.0, 100.0])
+    fills = [fill(0, PERP.symbol, 1.0, 100.0, 100.0), fill(1, PERP.symbol, -1.0, 110.0, 110.0)]
+    frames = {
+        "account": account_frame([50.0, 50.0]), "ledger": ledger((0, "USDT", "deposit", 50.0, "")),
+        "fills": pd.DataFrame(fills),
+        "positions": pd.DataFrame([position(0, PERP.symbol, 1.0, 100.0), position(1, PERP.symbol, 0.0, 0.0)]),
+    }  # fmt: skip
+    parts = explain(made(past, frames))
+    assert (parts["price"], parts["execution"], parts["residual"]) == pytest.approx((10.0, 0.0, -10.0))
+
+
 def test_a_forced_fill_costs_its_impact_and_its_fee_as_liquidation() -> None:
     # long 1 from 100 (mark 100), forced out at 88 when the mark is 90; clearance fee 0.5
     past = history((PERP,), [[100.0, 90.0]], [100.0, 90.0], [1.0, 1.0], [100.0, 100.0])

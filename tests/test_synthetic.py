@@ -153,7 +153,7 @@ def test_solana_funding_goes_from_eight_hours_to_four_to_two_and_back(made: Path
 
 
 def test_solana_spot_misses_five_hours_and_its_perpetual_lists_in_april(made: Path) -> None:
-    with pytest.raises(InputError, match="5 bars are missing .* 2023-06-20 03:00"):
+    with pytest.raises(InputError, match=r"5 bars are missing .* 2023-06-20 03:00"):
         span(made, ["SOL/USDT"], [], "2023-06-01", "2023-07-01")
     history = span(made, ["SOL/USDT:USDT"], [], "2023-04-01", "2023-05-01")
     assert history.time[history.tradable[0]][0] == stamp("2023-04-12T09:00")

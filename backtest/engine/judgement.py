@@ -9,11 +9,12 @@ from __future__ import annotations
 import numpy as np
 
 from backtest.kernel import kernel
+from backtest.ledger.kinds import BUY, SELL
 from backtest.margin.leaves import row_of
 from backtest.margin.tiers import value_of_contract
 from backtest.margin.wallets import require_now
 from backtest.state import (
-    BACKS_NOTHING, COLLATERAL, FILL_ROWS, GUARD_RATIO, GUARD_USE, GUARDED_RATIO, GUARDED_USE, HERE, INITIAL, LEDGER_ROWS, LIMIT,
+    BACKS_NOTHING, COLLATERAL, FILL_ROWS, GUARD_RATIO, GUARD_USE, GUARDED_RATIO, GUARDED_USE, HERE, I64, INITIAL, LEDGER_ROWS, LIMIT,
     LIVE_ORDERS, MAINTENANCE, MAX_LEVERAGE, NO_BALANCE, NO_MARGIN, NO_REASON, O_ACCOUNT, O_CONTRACTS, O_FILLED, O_KIND, O_POSITION,
     O_SEEN, O_STATE, ONE, OPEN_LOSS, OPEN_LOSS_COUNTS, REDUCE_ONLY_AT, RESTRICTED, SPOT, TIER_LEVERAGE, TIERS, UNBOUND, WAITING,
 )  # fmt: skip
@@ -153,16 +154,27 @@ def eases(before, now):
 
 @kernel
 def overdrawn(book, rules, account):
-    """Whether a spot trade left less than nothing of what it delivered, resting spot orders included."""
-    shape = rules.shape[account]
-    wallet = rules.spot_wallet[shape]
+    """Whether a spot trade left less than nothing of what it delivered, resting spot orders included.
+
+    Losses of coin-settled futures may take a unified wallet's balance below zero; that is a debt, not an overdraft.
+    """
+    wallet = rules.spot_wallet[rules.shape[account]]
     for asset in range(book.balance.shape[1]):
-        balance = book.balance[wallet, asset, account]
-        before = book.saved[wallet * book.balance.shape[1] + asset]
         reserved = reserved_spot(book, rules, account, asset)
-        if balance * STEP - reserved < -0.5 * STEP and (balance < before or reserved > 0.0):
-            return True
+        if book.balance[wallet, asset, account] * STEP - reserved < -0.5 * STEP:
+            if reserved > 0.0 or delivered(book, account, asset):
+                return True
     return False
+
+
+@kernel
+def delivered(book, account, asset):
+    """Whether the trial's spot trades gave away some of an asset, by the ledger's totals since it began."""
+    totals = book.balance.shape[0] * book.balance.shape[1]
+    assets, change = book.balance.shape[1], I64(0)
+    for kind in (BUY, SELL):
+        change += book.total[kind, asset, account] - book.saved[totals + kind * assets + asset]
+    return change < 0
 
 
 @kernel

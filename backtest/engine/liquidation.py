@@ -37,6 +37,12 @@ def sound(book, rules, tape, account, wallet, bar):
 
 
 @kernel
+def cured(book, rules, tape, account, wallet, bar):
+    """Sound, and not under water: a wallet without positions needs nothing, but may still owe."""
+    return sound(book, rules, tape, account, wallet, bar) and book.need[COLLATERAL, 0] >= 0.0
+
+
+@kernel
 def note(book, bar, account, wallet, rung, position, collateral, maintenance, contracts, price, point, amount):
     """Append an incident: which rung, on what, and the numbers it saw."""
     row = book.count[INCIDENT_ROWS]
@@ -62,7 +68,7 @@ def liquidate(book, rules, tape, account, wallet, bar, point):
     shape = rules.shape[account]
     for k in range(rules.ladder.shape[1]):
         rung = rules.ladder[shape, k]
-        if rung == NO_RUNG or sound(book, rules, tape, account, wallet, bar):
+        if rung == NO_RUNG or cured(book, rules, tape, account, wallet, bar):
             return
         if rung == CANCEL_ORDERS:
             cancel_orders(book, rules, account, wallet, bar, point)
@@ -170,20 +176,20 @@ def smallest_cut(book, rules, tape, account, wallet, position, bar, point):
         contracts = -middle * lot if held > 0 else middle * lot
         save(book, account)
         force(book, rules, tape, account, wallet, position, contracts, bar, point)
-        cured = sound(book, rules, tape, account, wallet, bar)
+        enough_so = sound(book, rules, tape, account, wallet, bar)
         restore(book, account)
         list_held(book, rules, account)
-        if cured:
+        if enough_so:
             enough = middle
         else:
             lots = middle
     contracts = enough * lot
     save(book, account)
     force(book, rules, tape, account, wallet, position, -contracts if held > 0 else contracts, bar, point)
-    cured = sound(book, rules, tape, account, wallet, bar)
+    enough_so = sound(book, rules, tape, account, wallet, bar)
     restore(book, account)
     list_held(book, rules, account)
-    if not cured or contracts == 0:
+    if not enough_so or contracts == 0:
         return -held
     return -contracts if held > 0 else contracts
 
@@ -237,6 +243,7 @@ def take_over(book, rules, tape, account, wallet, bar, point):
         if position < 0:
             break
         force(book, rules, tape, account, wallet, position, -book.contracts[position, account], bar, point)
+    sell_collateral(book, rules, tape, account, wallet, bar)
     paid = make_good(book, rules, tape, account, wallet, bar)
     note(book, bar, account, wallet, TAKE_OVER, NOTHING, collateral, maintenance, 0.0, 0.0, point, paid)
 

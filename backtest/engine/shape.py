@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from backtest.errors import InputError, nearest
 from backtest.market.schema import Instrument
 from backtest.state import BACKS_NOTHING, SCENARIOS, TAIL, TIERS
-from backtest.venues.schema import Mode
+
+if TYPE_CHECKING:
+    from backtest.venues.schema import Mode
 
 REQUIREMENTS = {"tiers": TIERS, "scenarios": SCENARIOS, "tail": TAIL}
 

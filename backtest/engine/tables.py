@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,9 @@ from backtest.state import (
     SWITCHES, TAKE_OVER, TAKER, TOP_UP_CAP, TOP_UP_TARGET, TOP_UP_TRIGGER, TOUCH, TRANSFER_FEE, UNBOUND, VOLUME_SHARE, Rules,
 )  # fmt: skip
 from backtest.units import HEADROOM, to_steps
-from backtest.venues.schema import Mode, RuleSet
+
+if TYPE_CHECKING:
+    from backtest.venues.schema import Mode, RuleSet
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -27,6 +27,7 @@ def require_tiers(book, rules, tape, prices, wallet, span, point, n):
         asset = nth_held(book, wallet, ASSETS, span, k)
         need_of_asset(book, rules, tape, prices, wallet, asset, at, span, point, n)
         own, owe = prices[tape.index_row[point, asset, 0]], prices[tape.index_row[point, asset, 1]]
+        factor = 1.0
         if rules.settle[shape, wallet] >= 0:
             # One asset alone: the same price on both sides of the ratio, so the currency it is told in does not matter.
             add_priced(book.need[COLLATERAL, :n], book.need[NET, :n], own, span, 1.0)
@@ -36,7 +37,7 @@ def require_tiers(book, rules, tape, prices, wallet, span, point, n):
                 book.need[COLLATERAL, :n], book.need[NET, :n], own, owe, span, rules.ratio[at, asset], rules.counts[shape, asset],
                 rules.coin[at, asset, DEBT_BUFFER],
             )  # fmt: skip
-        factor = 1.0 + rules.coin[at, asset, NEED_BUFFER]
+            factor += rules.coin[at, asset, NEED_BUFFER]
         add_priced(book.need[INITIAL, :n], book.need[NET_INITIAL, :n], owe, span, factor)
         add_priced(book.need[MAINTENANCE, :n], book.need[NET_MAINTENANCE, :n], owe, span, factor)
 

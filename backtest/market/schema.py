@@ -1,7 +1,8 @@
 """What is traded and how its history is called: instruments with their contract terms, symbols, bar lengths, series.
 
-Symbols are ccxt's unified ones. `BTC/USDT` is the spot pair; a colon names what the contract settles in (`BTC/USDT:USDT`
-pays dollars, `BTC/USD:BTC` pays coin); a date makes it a dated future (`BTC/USDT:USDT-241227`, delivered 2024-12-27).
+Symbols are ccxt's unified ones. `BTC/USDT` is the spot pair; a colon names what the contract settles in
+(`BTC/USDT:USDT` pays dollars, `BTC/USD:BTC` pays coin); a date makes it a dated future (`BTC/USDT:USDT-241227`,
+delivered 2024-12-27).
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ class Instrument:
     """Contract terms of one spot pair, perpetual or dated future at one venue.
 
     `contract_size`: base units per contract (spot and linear), or units of quote, dollars, per contract (inverse).
-    `tick` in quote currency, `lot` in contracts, `min_notional` in quote currency. Times are microseconds UTC, None where
-    open. `source` says where the terms are from, or "assumed".
+    `tick` in quote currency, `lot` in contracts, `min_notional` in quote currency. Times are microseconds UTC, None
+    where open. `source` says where the terms are from, or "assumed".
     """
 
     symbol: str
@@ -77,8 +78,8 @@ class Instrument:
 def parse_symbol(symbol: str) -> tuple[str, str, str | None, int | None]:
     """Base, quote, settlement asset (None: spot) and delivery in microseconds UTC (None: not dated).
 
-    The delivery is at 08:00 UTC of the symbol's date. InputError for anything but ccxt's unified form, with the nearest one;
-    for options, and for contracts that settle in neither their base nor their quote.
+    The delivery is at 08:00 UTC of the symbol's date. InputError for anything but ccxt's unified form, with the nearest
+    one; for options, and for contracts that settle in neither their base nor their quote.
     """
     match = _SYMBOL.fullmatch(symbol)
     if match is None:
@@ -87,7 +88,8 @@ def parse_symbol(symbol: str) -> tuple[str, str, str | None, int | None]:
     if option is not None:
         raise InputError(f"{symbol!r} is an option; spot pairs, perpetuals and dated futures are traded here")
     if settle not in (None, base, quote):
-        raise InputError(f"{symbol!r} settles in {settle}, neither its base nor its quote; write {base}/{quote}:{quote}")
+        nearer = f"{base}/{quote}:{quote}"
+        raise InputError(f"{symbol!r} settles in {settle}, neither its base nor its quote; write {nearer!r}")
     return base, quote, settle, None if date is None else _delivery_us(symbol, date)
 
 
@@ -128,7 +130,7 @@ def folder_of(symbol: str) -> str:
 
 
 def symbol_of(folder: str) -> str:
-    """The symbol of a store's folder: `BTC-USDT_USDT-241227` is `BTC/USDT:USDT-241227`; an asset's folder is its code."""
+    """The symbol of a store's folder: `BTC-USDT_USDT-241227` is `BTC/USDT:USDT-241227`; an asset keeps its code."""
     return folder.replace("-", "/", 1).replace("_", ":", 1)
 
 
@@ -144,7 +146,7 @@ EVENT_SERIES = ("funding", "borrow")
 
 
 def split_series(series: str) -> tuple[str, str | None]:
-    """Kind and bar length of a series: `bars-1h` is ("bars", "1h"), `funding` is ("funding", None). InputError for others."""
+    """Kind and bar length of a series: ("bars", "1h") of `bars-1h`, ("funding", None). InputError for others."""
     if series in EVENT_SERIES:
         return series, None
     kind, _, interval = series.rpartition("-")

@@ -16,6 +16,7 @@ import pandas as pd
 
 from backtest.market.schema import Instrument
 from backtest.report.record import Floats, RunRecord, summed
+from backtest.units import STEP
 
 PARTS = (
     "deposits and withdrawals", "price", "basis", "fx", "funding", "fees", "execution", "interest", "transfer cost",
@@ -52,6 +53,9 @@ def explain(record: RunRecord, account: int = 0) -> pd.Series:
         else:
             books.trade_future(number, instrument)
     return books.closed()
+
+
+ROUNDINGS = 4  # of an amount of money by one fill: cost, what is released of it, what is realised, and the other asset
 
 
 def part_of_asset(asset: str) -> str:
@@ -99,18 +103,18 @@ class _Books:
             if kind in _PART_OF_KIND:
                 self.parts[_PART_OF_KIND[str(kind)]] += float(amount)
 
-    def _fills_of(self, instrument: Instrument) -> pd.DataFrame:
+    def fills_of(self, instrument: Instrument) -> pd.DataFrame:
         fills: pd.DataFrame = self.fills[self.fills["symbol"] == instrument.symbol]
         return fills
 
-    def _rows_of(self, instrument: Instrument, *kinds: str) -> pd.DataFrame:
+    def rows_of(self, instrument: Instrument, *kinds: str) -> pd.DataFrame:
         mine = (self.ledger["instrument"] == instrument.symbol) & self.ledger["kind"].isin(kinds)
         rows: pd.DataFrame = self.ledger[mine]
         return rows
 
     def trade_spot(self, number: int, instrument: Instrument) -> None:
         """A purchase or sale: the mark against the price paid, then the coin's way to the close."""
-        fills, rows = self._fills_of(instrument), self._rows_of(instrument, "buy", "sell")
+        fills, rows = self.fills_of(instrument), self.rows_of(instrument, "buy", "sell")
         if fills.empty:
             return
         at, contracts = self.record.bars(fills), fills["contracts"].to_numpy(dtype=np.float64)
@@ -121,11 +125,12 @@ class _Books:
         self.parts["price"] += float(price.sum())
         self.parts["basis"] += float(basis.sum())
         total = float(self.record.flows_usd(rows).sum() - price.sum() - basis.sum())
-        self._execute(fills, contracts * (mark - paid) * quote, total)
+        dearest = max(float(self.record.index(asset).max()) for asset in (instrument.base, instrument.quote))
+        self.execute(fills, contracts * (mark - paid) * quote, total, STEP * dearest)
 
     def trade_future(self, number: int, instrument: Instrument) -> None:
         """A futures position: held over the bar, filled in it, and its unrealised profit's own currency."""
-        fills = self._fills_of(instrument)
+        fills = self.fills_of(instrument)
         if fills.empty:
             return
         held = _Held(self, number, instrument, fills)
@@ -133,12 +138,17 @@ class _Books:
         held.currency()
         held.fill()
 
-    def _execute(self, fills: pd.DataFrame, slipped: Floats, total: float) -> None:
-        """Price against mark, by cause; the rounding of the fills goes with the last kind of them."""
+    def execute(self, fills: pd.DataFrame, slipped: Floats, total: float, step_usd: float) -> None:
+        """Price against mark, by cause; the rounding of the fills' amounts goes with the last kind of them.
+
+        What rounding cannot be, at most some steps a fill, is left for the residual to show.
+        """
         part = fills["cause"].map(_EXECUTION_OF_CAUSE).fillna("execution").to_numpy()
         for name in pd.unique(part):
             self.parts[name] += float(slipped[part == name].sum())
-        self.parts[part[-1]] += total - float(slipped.sum())
+        rounding = total - float(slipped.sum())
+        if abs(rounding) <= ROUNDINGS * len(fills) * step_usd + 1e-9 * float(np.abs(slipped).sum() + abs(total)):
+            self.parts[part[-1]] += rounding
 
     def closed(self) -> pd.Series:
         """The parts, with what they leave unexplained of the equity recorded at the last close."""
@@ -215,7 +225,7 @@ class _Held:
         self.books.parts["basis"] += float((onward - along).sum())
         paid = self._worth(self.fills["price"].to_numpy(dtype=np.float64))
         slipped = self.signed * (mark - paid) * settle
-        self.books._execute(self.fills, slipped, self._total() - float(onward.sum()))
+        self.books.execute(self.fills, slipped, self._total() - float(onward.sum()), STEP * float(self.settle.max()))
 
     def _index_at_fill(self, mark: Floats) -> Floats:
         """A contract's worth at the index of each fill's moment; at the mark inside a bar."""
@@ -229,7 +239,7 @@ class _Held:
 
     def _total(self) -> float:
         """All that fills changed: contracts at the close, less their cost, plus what was realised, USD."""
-        rows = self.books._rows_of(self.instrument, "realised")
+        rows = self.books.rows_of(self.instrument, "realised")
         realised = self.books.by_bar(rows, rows["amount"].to_numpy(dtype=np.float64)) if len(rows) else 0.0
         traded = np.diff(self.after, prepend=0.0) * self.value - np.diff(self.cost_after, prepend=0.0)
         return float(((traded + realised) * self.settle).sum())

@@ -112,20 +112,21 @@ def report_page(
         f"<div>{section('Where the money came from (USD)', figures_table(parts))}"
         '<p class="quiet">The parts sum to the change in equity. Haircut is no loss, so not among them.</p></div></div>'
     )
+    found = section("Incidents", frame_table(incidents))
+    return page(manifest["name"], [head, *pictures, side, found, *journal_sections(manifest)])
+
+
+def journal_sections(manifest: dict[str, Any]) -> list[str]:
+    """What the run stood on: assumptions, price sources, notes, rules and files."""
     sources = [f"{symbol}: mark = {source}" for symbol, source in manifest["prices"].items()]
     sources += [f"{asset}: index = {source}" for asset, source in manifest["indexes"].items()]
-    return page(
-        manifest["name"],
-        [
-            head, *pictures, side,
-            section("Incidents", frame_table(incidents)),
-            section("Assumptions", word_list(manifest["assumptions"])),
-            section("Prices", word_list(sources)),
-            section("Notes", word_list(manifest["notes"])),
-            section("Rules in force", frame_table(rules_frame(manifest["rules"]))),
-            section("Data", frame_table(pd.DataFrame(manifest["data"]))),
-        ],
-    )  # fmt: skip
+    return [
+        section("Assumptions", word_list(manifest["assumptions"])),
+        section("Prices", word_list(sources)),
+        section("Notes", word_list(manifest["notes"])),
+        section("Rules in force", frame_table(rules_frame(manifest["rules"]))),
+        section("Data", frame_table(pd.DataFrame(manifest["data"]))),
+    ]
 
 
 def rules_frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:

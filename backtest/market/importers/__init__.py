@@ -1,0 +1,254 @@
+"""Bringing outside files into a store: what every importer shares.
+
+History comes as files of many habits: times in seconds, milliseconds or microseconds, months in pieces, rows twice.
+Here they become one series with rising UTC times. The same row twice is dropped; two rows that contradict each other
+are refused, for nobody can know which one the market did. What an import found, holes included, is returned.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backtest.errors import InputError
+from backtest.market.schema import INTERVALS, MINUTE_US, Instrument, kind_of, parse_symbol, split_series
+from backtest.market.store import (
+    INSTRUMENTS,
+    Columns,
+    join,
+    read_file,
+    read_instruments,
+    series_paths,
+    write_instruments,
+    write_series,
+)
+
+SECOND_US = 1_000_000
+_CEILINGS = ((10**11, SECOND_US, 1), (10**14, 1_000, 1), (10**17, 1, 1))  # seconds, ms, us until the year 5138
+
+# Tick, lot, least notional of a contract, as the venue lists them. Earlier years had others: a backtest takes these.
+TERMS_SOURCE = "Binance exchangeInfo 2025-08-07"
+LINEAR_TERMS: dict[str, tuple[float, float, float]] = {
+    "BTC/USDT:USDT": (0.1, 0.001, 100.0),
+    "ETH/USDT:USDT": (0.01, 0.001, 20.0),
+    "BNB/USDT:USDT": (0.01, 0.01, 5.0),
+    "XRP/USDT:USDT": (0.0001, 0.1, 5.0),
+    "ADA/USDT:USDT": (0.0001, 1.0, 5.0),
+    "LINK/USDT:USDT": (0.001, 0.01, 20.0),
+    "LTC/USDT:USDT": (0.01, 0.001, 20.0),
+    "BCH/USDT:USDT": (0.01, 0.001, 20.0),
+    "TRX/USDT:USDT": (0.00001, 1.0, 5.0),
+    "ETC/USDT:USDT": (0.001, 0.01, 20.0),
+}
+# Tick of the coin-margined perpetuals; a lot is one contract, of 100 USD for bitcoin and 10 USD for the others.
+INVERSE_TICKS: dict[str, float] = {
+    "BTC/USD:BTC": 0.1,
+    "ETH/USD:ETH": 0.01,
+    "BNB/USD:BNB": 0.01,
+    "SOL/USD:SOL": 0.01,
+    "XRP/USD:XRP": 0.0001,
+    "ADA/USD:ADA": 0.0001,
+    "LINK/USD:LINK": 0.001,
+    "LTC/USD:LTC": 0.01,
+    "DOGE/USD:DOGE": 0.00001,
+}
+ASSUMED_NOTIONAL = {"spot": 10.0, "linear": 20.0, "inverse": 0.0}
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A hole: the first bar that is missing, in microseconds UTC, and how many are."""
+
+    start_us: int
+    bars: int
+
+
+@dataclass(frozen=True)
+class Imported:
+    """One series as it now lies in the store: its rows, first and last time in microseconds UTC, and holes."""
+
+    venue: str
+    symbol: str
+    series: str
+    rows: int
+    first_us: int
+    last_us: int
+    gaps: tuple[Gap, ...]
+    source: str
+
+    @property
+    def missing(self) -> int:
+        """Bars missing between the first and the last."""
+        return sum(gap.bars for gap in self.gaps)
+
+
+def find_gaps(time: npt.NDArray[Any], series: str) -> tuple[Gap, ...]:
+    """Holes between bars of rising times; of events, which keep no clock, none."""
+    _, interval = split_series(series)
+    if interval is None or len(time) < 2:
+        return ()
+    step = INTERVALS[interval]
+    lacking = np.diff(time) // step - 1
+    return tuple(Gap(int(time[k]) + step, int(lacking[k])) for k in np.flatnonzero(lacking > 0))
+
+
+def microseconds(values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Unix times of any unit as microseconds; the unit (s, ms, us, ns) is told by each value's size."""
+    if values.dtype.kind == "f":
+        return _fractions(values)
+    stamps = values.astype(np.int64)
+    result = stamps // 1_000  # nanoseconds, unless smaller
+    for ceiling, times, over in reversed(_CEILINGS):
+        result = np.where(np.abs(stamps) < ceiling, stamps * times // over, result)
+    return np.asarray(result, dtype=np.int64)
+
+
+def _fractions(values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Floats are whole numbers read as floats, or seconds with a fraction."""
+    if not np.isfinite(values).all():
+        raise InputError(f"row {int(np.argmin(np.isfinite(values))) + 1} has no time")
+    if np.array_equal(values, np.rint(values)):
+        return microseconds(values.astype(np.int64))
+    scale = np.where(np.abs(values) < _CEILINGS[0][0], SECOND_US, 1_000)
+    return np.rint(values * scale).astype(np.int64)
+
+
+def settled(raw: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Funding stamps put on their second, and on their minute where that is a second away at most: 08:00:00.016 is 08:00."""
+    second = (raw + SECOND_US // 2) // SECOND_US * SECOND_US
+    minute = (second + MINUTE_US // 2) // MINUTE_US * MINUTE_US
+    return np.where(np.abs(second - minute) <= SECOND_US, minute, second)
+
+
+def with_settled(columns: Columns) -> Columns:
+    """Funding columns with `time` on the second, and the stamp as published beside it in `raw_time`."""
+    raw = columns["time"]
+    return {"time": settled(raw), "raw_time": raw} | {k: v for k, v in columns.items() if k not in ("time", "raw_time")}
+
+
+def in_order(columns: Columns, where: str) -> Columns:
+    """Rows by rising time, each once. InputError where two rows of one time contradict each other, naming it.
+
+    A value that one of two rows lacks (NaN) is taken from the other.
+    """
+    order = np.argsort(columns["time"], kind="stable")
+    time = columns["time"][order]
+    starts = np.flatnonzero(np.diff(time, prepend=time[0] - 1)) if len(time) else np.zeros(0, dtype=np.int64)
+    if len(starts) == len(time):
+        return {name: values[order] for name, values in columns.items()}
+    return {name: _once(name, values[order], time, starts, where) for name, values in columns.items()}
+
+
+def _once(
+    name: str, values: npt.NDArray[Any], time: npt.NDArray[Any], starts: npt.NDArray[Any], where: str
+) -> npt.NDArray[Any]:
+    if values.dtype.kind != "f":  # times; the raw stamps of one settlement may differ by a millisecond
+        return np.asarray(np.minimum.reduceat(values, starts))
+    least, most = np.fmin.reduceat(values, starts), np.fmax.reduceat(values, starts)
+    apart = np.flatnonzero((least != most) & ~np.isnan(least))
+    if len(apart):
+        k = int(apart[0])
+        stamp = np.datetime64(int(time[starts[k]]), "us")
+        raise InputError(f"{where}: two rows of {stamp} UTC differ: {name} {least[k]!r} and {most[k]!r}; keep one")
+    return least
+
+
+def save(
+    store: str | Path,
+    venue: str,
+    symbol: str,
+    series: str,
+    parts: Sequence[Columns],
+    source: str,
+    merge: bool = False,
+    notes: Mapping[str, str] | None = None,
+) -> Imported:
+    """Write the pieces of a series as one, in place of what the store has, or joined with it (`merge`).
+
+    InputError where rows contradict each other, there are none, or the stored series has other price columns.
+    """
+    where = f"{symbol} {series} from {source}"
+    pieces = [*(_stored(store, venue, symbol, series, parts) if merge else []), *parts]
+    if not pieces or not sum(len(piece["time"]) for piece in pieces):
+        raise InputError(f"{where}: no rows")
+    columns = in_order(join(pieces), where)
+    write_series(store, venue, symbol, series, columns, {"source": source, **(notes or {})})
+    time = columns["time"]
+    return Imported(
+        venue, symbol, series, len(time), int(time[0]), int(time[-1]), find_gaps(time, series), source
+    )  # fmt: skip
+
+
+def _stored(store: str | Path, venue: str, symbol: str, series: str, parts: Sequence[Columns]) -> list[Columns]:
+    """What the store has of a series, if its prices have the same columns: closes do not join with candles."""
+    stored = [read_file(path) for path in series_paths(store, venue, symbol, series)]
+    for old in stored:
+        for new in parts:
+            if ("open" in old) != ("open" in new):
+                one, other = ("candles", "closes only") if "open" in old else ("closes only", "candles")
+                raise InputError(f"{symbol} {series}: the store has {one}, the import {other}; import without merging")
+    return stored
+
+
+def add_instruments(store: str | Path, venue: str, instruments: Sequence[Instrument]) -> None:
+    """Put contract terms beside those the store has; of a symbol in both, the new ones, and the earlier listing."""
+    path = Path(store) / venue / INSTRUMENTS
+    known = read_instruments(path) if path.is_file() else {}
+    for new in instruments:
+        old = known.get(new.symbol)
+        listings = [each.listing_us for each in (old, new) if each is not None and each.listing_us is not None]
+        known[new.symbol] = replace(new, listing_us=min(listings, default=None))
+    write_instruments(store, venue, list(known.values()))
+
+
+def ensure_instrument(store: str | Path, venue: str, symbol: str, prices: npt.NDArray[Any]) -> None:
+    """Give a symbol contract terms if the store has none of it yet."""
+    path = Path(store) / venue / INSTRUMENTS
+    if not path.is_file() or symbol not in read_instruments(path):
+        add_instruments(store, venue, [terms(venue, symbol, prices)])
+
+
+def terms(venue: str, symbol: str, prices: npt.NDArray[Any], listing_us: int | None = None) -> Instrument:
+    """Contract terms of a symbol: the venue's own where known here, else assumed from `prices`, and marked so.
+
+    Assumed: the tick is the last decimal the prices use; a lot is worth 1 to 10 of the quote currency, one coin at most.
+    """
+    base, quote, settle, expiry = parse_symbol(symbol)
+    kind, undated = kind_of(symbol), symbol.partition("-")[0]
+    size = 1.0 if kind != "inverse" else 100.0 if base == "BTC" else 10.0
+    if venue == "binance" and undated in LINEAR_TERMS:
+        tick, lot, least, source = *LINEAR_TERMS[undated], TERMS_SOURCE
+    elif venue == "binance" and undated in INVERSE_TICKS:
+        tick, lot, least, source = INVERSE_TICKS[undated], 1.0, 0.0, TERMS_SOURCE
+    else:
+        lot = 1.0 if kind == "inverse" else _assumed_lot(prices)
+        tick, least, source = _assumed_tick(prices), ASSUMED_NOTIONAL[kind], "assumed"
+    if expiry is not None and source != "assumed":
+        source = f"assumed as the perpetual's: {source}"
+    return Instrument(
+        symbol, kind, base, quote, settle or quote, size, tick, lot, least, listing_us, expiry, None, source
+    )  # fmt: skip
+
+
+def _real(prices: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    return np.asarray(prices[np.isfinite(prices) & (prices > 0)], dtype=np.float64)
+
+
+def _assumed_tick(prices: npt.NDArray[Any]) -> float:
+    seen = _real(prices)
+    for places in range(9):
+        if np.array_equal(np.round(seen, places), seen):
+            return float(round(10.0**-places, places))
+    return 1e-8
+
+
+def _assumed_lot(prices: npt.NDArray[Any]) -> float:
+    seen = _real(prices)
+    places = max(0, math.floor(math.log10(float(seen[-1])))) if len(seen) else 0
+    return float(round(10.0**-places, places))
