@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from backtest.config import load_config
-    from backtest.engine.run import run
     from backtest.errors import InputError
     from backtest.report.result import Result, load
     from backtest.research.compare import compare
+    from backtest.research.run import run
     from backtest.strategy import Order, Strategy, Targets
 
 __version__ = "0.1.0"
@@ -23,7 +23,7 @@ __all__ = [
 ]  # fmt: skip
 
 _HOME = {
-    "run": "backtest.engine.run",
+    "run": "backtest.research.run",
     "compare": "backtest.research.compare",
     "load": "backtest.report.result",
     "Result": "backtest.report.result",

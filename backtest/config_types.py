@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime
-from typing import Annotated
+from typing import Annotated, cast
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -34,6 +34,11 @@ def _moment(value: object) -> object:
     if isinstance(value, date):
         return datetime(value.year, value.month, value.day, tzinfo=UTC)
     raise InputError(f"{value!r} is not a date; write 2024-01-31 or 2024-01-31T08:00:00Z")
+
+
+def moment_us(text: str) -> int:
+    """A date or time given as text, microseconds UTC. InputError where it is none."""
+    return microseconds(cast(datetime, _moment(text)))
 
 
 def in_words(moment: datetime) -> str:

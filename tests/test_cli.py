@@ -94,3 +94,29 @@ def test_importing_the_package_or_its_command_loads_nothing_heavy() -> None:
     look = "import sys, backtest.cli; print([name for name in ('pandas', 'numba', 'plotly') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_sample_store_is_made_listed_and_found_sound(folder: Path) -> None:
+    assert CliRunner().invoke(app, ["data", "sample", "store"]).exit_code == 0
+    listed = json.loads(CliRunner().invoke(app, ["data", "list", "store", "--json"]).stdout)["series"]
+    assert {"BTC/USDT", "BTC/USDT:USDT", "BTC/USD:BTC"} <= {row["symbol"] for row in listed}
+    checked = CliRunner().invoke(app, ["data", "check", "store", "--json"])
+    assert [row for row in json.loads(checked.stdout)["findings"] if row["severity"] == "error"] == []
+    assert checked.exit_code == 0
+
+
+def test_a_table_is_imported_under_the_symbol_it_is_said_to_be(folder: Path) -> None:
+    (folder / "bars.csv").write_text(
+        "time,open,high,low,close,volume\n2024-01-01,10,12,9,11,5\n2024-01-02,11,13,10,12,6\n"
+    )
+    words = ["data", "import", "bars.csv", "--store", "store", "--format", "tidy", "--series", "bars-1d"]
+    assert "say what the table is" in CliRunner().invoke(app, words).stderr
+    done = CliRunner().invoke(app, [*words, "--symbol", "BTC/USDT", "--json"])
+    assert done.exit_code == 0, done.output
+    assert [row["symbol"] for row in json.loads(done.stdout)["imported"]] == ["BTC/USDT"]
+
+
+def test_an_unknown_format_is_answered_with_the_nearest(folder: Path) -> None:
+    done = CliRunner().invoke(app, ["data", "import", ".", "--format", "visoin"])
+    assert done.exit_code == 2
+    assert "did you mean 'vision'?" in done.stderr

@@ -297,7 +297,7 @@ def test_an_inverse_short_closed_at_a_profit_leaves_no_residual() -> None:
 
 def test_a_ledger_that_lost_a_profit_shows_it_as_residual() -> None:
     # the long of 100 sold at 110 made 10, which the ledger does not have
-    past = history((PERP,), [[100.0, 110.0]], [100.0, 110.0], [1.0, 1.0], [100.0, 100.0])
+    past = history((PERP,), [[100.0, 110.0]], [100.0, 110.0], [1.0, 1.0], [100.0, 110.0])
     fills = [fill(0, PERP.symbol, 1.0, 100.0, 100.0), fill(1, PERP.symbol, -1.0, 110.0, 110.0)]
     frames = {
         "account": account_frame([50.0, 50.0]), "ledger": ledger((0, "USDT", "deposit", 50.0, "")),

@@ -108,7 +108,7 @@ def trade_spot(book, rules, tape, bar, account, position, contracts, price, fee_
         borrow_if_short(book, rules, tape, bar, account, wallet, base, -contracts)
         post(book, bar, account, wallet, base, SELL, contracts, i, order)
         post(book, bar, account, wallet, quote, SELL, -paid, i, order)
-        fee, fee_asset = units(-paid * fee_rate), quote
+        fee, fee_asset = units(-contracts * price * fee_rate), quote
     post(book, bar, account, wallet, fee_asset, FEE, -fee, i, order)
     repay_if_owed(book, rules, bar, account, wallet, base if contracts > 0 else quote)
     write_fill(book, rules, bar, account, position, contracts, paid, I64(0), fee, fee_asset, price, cause, point, order)

@@ -1,1 +1,1 @@
-"""What happened outside the account: prices, funding and contract terms, stored as Parquet, laid on one grid of bars."""
+"""What happened outside the account: prices, funding and contract terms, kept as Parquet, laid on one grid of bars."""

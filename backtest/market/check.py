@@ -1,7 +1,7 @@
 """Can the history be trusted: what a careful trader would look for before believing a backtest.
 
 Holes, rows twice or out of order, candles whose high is below their low, funding that skips a settlement, a perpetual
-far from its spot, rows from before a listing. Nothing is mended here; a finding names the series, the time and how many.
+far from its spot, rows from before a listing. Nothing is mended here; a finding names series, time and how many.
 """
 
 from __future__ import annotations
@@ -185,9 +185,7 @@ def _outside(subject: _Subject, columns: Columns) -> Iterator[Finding]:
         yield from subject.finds(severity, "outside", late, f"rows after the end ({when(life.end_us)})")
 
 
-def _divergence(
-    store: Store, subject: _Subject, instruments: dict[str, Instrument], limit: float
-) -> Iterator[Finding]:
+def _divergence(store: Store, subject: _Subject, instruments: dict[str, Instrument], limit: float) -> Iterator[Finding]:
     """Bars at which a perpetual closed further from its spot than the limit."""
     instrument = subject.instrument
     if instrument is None or not instrument.perpetual or not subject.series.startswith("bars-"):
@@ -220,8 +218,8 @@ def _apart(subject: _Subject, perpetual: Columns, spot: Columns, pair: str, limi
 def summary(store: Store) -> list[dict[str, str | int | None]]:
     """One row a stored series: venue, symbol, series, first, last, rows, holes, biggest_hole.
 
-    Times are words in UTC; holes count missing bars or funding settlements, the biggest hole says from when. Of a series
-    that cannot be read, `rows` is None and `first` the reason.
+    Times are words in UTC; holes count missing bars or funding settlements, the biggest hole says from when. Of a
+    series that cannot be read, `rows` is None and `first` the reason.
     """
     subjects = [each for venue in store.venues() for each in _subjects(store, venue, {})]
     return [_summary_row(store, each) for each in subjects]

@@ -72,7 +72,8 @@ def data_files(record: RunRecord) -> list[dict[str, str]]:
         return []
     wanted = _symbols(record)
     files: list[dict[str, str]] = []
-    for venue in sorted({account.venue for account in record.config.account} & set(store.venues())):
+    own = {account.venue for account in record.config.account} & set(store.venues())
+    for venue in sorted(own) or store.venues()[:1]:  # an account elsewhere reads the store's only venue
         for symbol in sorted(wanted & set(store.symbols(venue))):
             for series in sorted(store.series(venue, symbol)):
                 digest = store.digest(venue, symbol, series)

@@ -102,7 +102,7 @@ def microseconds(values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     """Unix times of any unit as microseconds; the unit (s, ms, us, ns) is told by each value's size."""
     if values.dtype.kind == "f":
         return _fractions(values)
-    stamps = values.astype(np.int64)
+    stamps: npt.NDArray[np.int64] = values.astype(np.int64)
     result = stamps // 1_000  # nanoseconds, unless smaller
     for ceiling, times, over in reversed(_CEILINGS):
         result = np.where(np.abs(stamps) < ceiling, stamps * times // over, result)
@@ -116,11 +116,11 @@ def _fractions(values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     if np.array_equal(values, np.rint(values)):
         return microseconds(values.astype(np.int64))
     scale = np.where(np.abs(values) < _CEILINGS[0][0], SECOND_US, 1_000)
-    return np.rint(values * scale).astype(np.int64)
+    return np.asarray(np.rint(values * scale), dtype=np.int64)
 
 
 def settled(raw: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Funding stamps put on their second, and on their minute where that is a second away at most: 08:00:00.016 is 08:00."""
+    """Funding stamps on their second, or their minute where that is a second away at most: 08:00:00.016 is 08:00."""
     second = (raw + SECOND_US // 2) // SECOND_US * SECOND_US
     minute = (second + MINUTE_US // 2) // MINUTE_US * MINUTE_US
     return np.where(np.abs(second - minute) <= SECOND_US, minute, second)
@@ -179,6 +179,8 @@ def save(
         raise InputError(f"{where}: no rows")
     columns = in_order(join(pieces), where)
     write_series(store, venue, symbol, series, columns, {"source": source, **(notes or {})})
+    if not (Path(store) / venue / INSTRUMENTS).is_file():
+        write_instruments(store, venue, [])  # an index alone makes a venue too
     time = columns["time"]
     return Imported(
         venue, symbol, series, len(time), int(time[0]), int(time[-1]), find_gaps(time, series), source
@@ -217,7 +219,7 @@ def ensure_instrument(store: str | Path, venue: str, symbol: str, prices: npt.ND
 def terms(venue: str, symbol: str, prices: npt.NDArray[Any], listing_us: int | None = None) -> Instrument:
     """Contract terms of a symbol: the venue's own where known here, else assumed from `prices`, and marked so.
 
-    Assumed: the tick is the last decimal the prices use; a lot is worth 1 to 10 of the quote currency, one coin at most.
+    Assumed: the tick is the last decimal the prices use; a lot is worth 1 to 10 of the quote currency, or is a coin.
     """
     base, quote, settle, expiry = parse_symbol(symbol)
     kind, undated = kind_of(symbol), symbol.partition("-")[0]

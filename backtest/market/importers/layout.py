@@ -146,7 +146,7 @@ def _notes(path: Path) -> dict[str, str]:
 
 
 def _add_terms(store: str | Path, done: list[Imported], sources: list[_Source]) -> None:
-    """Contract terms of what was imported: the listing is the first bar, of the bar length that reaches back furthest."""
+    """Contract terms of what was imported: the listing is the first bar, of the length that reaches back furthest."""
     instruments: dict[str, Instrument] = {}
     paths = {(each.symbol, each.series): each.path for each in sources}
     for each in sorted(done, key=lambda one: one.first_us):

@@ -182,15 +182,18 @@ def _verify(path: Path, content: bytes) -> None:
 
 
 def _parse(path: Path, text: bytes, names: Sequence[str]) -> Columns:
-    """The first columns of a CSV with a header line or none."""
+    """The first columns of a CSV with a header line or none. A line cut short is refused, not filled."""
     import pandas as pd
 
+    text = text.removeprefix(b"\xef\xbb\xbf")  # a mark some programs put first
     header = 0 if text[:1].isdigit() else 1
     kinds: dict[int, type] = {0: np.int64} | dict.fromkeys(range(1, len(names)), np.float64)
     try:
         frame = pd.read_csv(
             BytesIO(text), header=None, skiprows=header, usecols=range(len(names)), dtype=kinds, index_col=False,
         )  # fmt: skip
+        if frame.isna().to_numpy().any():
+            raise ValueError("a value is missing")
     except (ValueError, OverflowError) as error:
         line = next(_bad_lines(text.decode(errors="replace"), header, len(names)), "")
         raise InputError(f"{path}: {line or str(error).splitlines()[0]}") from None

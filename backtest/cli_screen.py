@@ -1,0 +1,116 @@
+"""What the command line puts on the screen: tables, one JSON object, a progress bar, and words when it cannot."""
+
+from __future__ import annotations
+
+import json
+import os
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from backtest.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BAD_INPUT, RUN_FAILED = 2, 3
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """Turn what goes wrong into a message on the error stream and an exit code."""
+    try:
+        yield
+    except InputError as error:
+        _tell("Cannot run this:", str(error))
+        raise typer.Exit(BAD_INPUT) from error
+    except typer.Exit:
+        raise
+    except Exception as error:
+        if os.environ.get("BACKTEST_TRACEBACK"):
+            traceback.print_exc()
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(place.filename).name}, line {place.lineno}"
+        hint = "This is a fault of the program or the strategy; set BACKTEST_TRACEBACK=1 to see where it came from."
+        _tell("The run failed:", f"{type(error).__name__}: {error} ({where})\n{hint}")
+        raise typer.Exit(RUN_FAILED) from error
+
+
+def _tell(head: str, message: str) -> None:
+    """One readable block on the error stream."""
+    lines = "\n".join(f"  {line}" for line in message.splitlines())
+    typer.echo(f"{head}\n{lines}", err=True)
+
+
+@contextmanager
+def progress_bar(words: str, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar on a terminal, nothing in a log or under --json. Yields `advance(done, of)`, or None."""
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(words, total=None)
+        yield lambda done, of: progress.update(task, completed=done, total=of)
+
+
+def say(value: dict[str, Any], as_json: bool, words: str) -> None:
+    """The JSON object, or the sentence."""
+    if as_json:
+        print_json(value)
+    else:
+        typer.echo(words)
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """One JSON object on the output."""
+    typer.echo(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def columns_of(**tables: pd.DataFrame) -> dict[str, Any]:
+    """Tables as JSON: table, column, label, value."""
+    from backtest.report.result import as_json_columns
+
+    return {name: as_json_columns(table) for name, table in tables.items()}
+
+
+def print_figures(figures: pd.DataFrame, title: str) -> None:
+    """Labels down the side, one column an account or mode."""
+    from backtest.report.html import words
+
+    table = Table(title=title, title_justify="left", title_style="bold", show_header=figures.shape[1] > 1, box=None)
+    table.add_column("")
+    for column in figures.columns:
+        table.add_column(str(column), justify="right")
+    for label in figures.index:
+        table.add_row(str(label), *(Text(words(value)) for value in figures.loc[label].tolist()))
+    _console().print(table)
+
+
+def print_rows(rows: list[dict[str, Any]], title: str) -> None:
+    """Rows of equal keys as a table."""
+    if not rows:
+        typer.echo(f"{title}: nothing")
+        return
+    table = Table(title=title, title_justify="left", title_style="bold", box=None)
+    for key in rows[0]:
+        table.add_column(key.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*(Text("" if value is None else str(value)) for value in row.values()))
+    _console().print(table)
+
+
+def _console() -> Console:
+    """The screen; in a pipe, lines are not broken at 80 columns."""
+    console = Console()
+    return console if console.is_terminal else Console(width=160)

@@ -1,0 +1,217 @@
+"""The accounts of a run, alive: what may be read of them and asked of them between two bars.
+
+A session holds the three bundles, moves them forward to a bar, and answers in units a person uses. It is the only way
+from Python into the engine: a strategy's desk, the comparison of modes and the tests all come through here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backtest.engine.advance import advance
+from backtest.engine.book import grow, make_book
+from backtest.engine.capacity import largest_order
+from backtest.engine.orders import cancel_order, place
+from backtest.engine.tables import Plan, make_rules
+from backtest.engine.tape import Event, make_tape
+from backtest.engine.transfers import ask_transfer
+from backtest.errors import InputError, nearest
+from backtest.ledger.kinds import DEPOSIT
+from backtest.ledger.post import post
+from backtest.state import (
+    BY_LAST, FORCED, LIVE_ORDERS, O_ACCOUNT, O_CONTRACTS, O_FILLED, O_FLAGS, O_KIND, O_POSITION, O_STATE, ORDER_KINDS, ORDER_ROWS,
+    P_CLOSE, P_COLLATERAL, P_EQUITY, P_INITIAL, P_MAINTENANCE, POST_ONLY, REDUCE_ONLY, TO_TARGET, TRANSFER_ROWS, WAITING,
+)  # fmt: skip
+from backtest.units import STEP, to_steps
+
+if TYPE_CHECKING:
+    from backtest.market.history import History
+
+Floats = npt.NDArray[np.float64]
+
+
+class Session:
+    """Some accounts over one history. `bar` is the last bar that has closed; -1 before the first."""
+
+    def __init__(
+        self,
+        history: History,
+        plans: Sequence[Plan],
+        events: Iterable[Event] = (),
+        targets: Floats | None = None,
+        borrow: Sequence[Floats | None] = (),
+        tail: tuple[Floats, npt.NDArray[np.int64]] | None = None,
+    ) -> None:
+        self.history, self.plans = history, list(plans)
+        self.rules, rules_at = make_rules(plans, history)
+        self.tape = make_tape(history, rules_at, events, targets, borrow, tail)
+        self.book = make_book(self.rules, self.tape)
+        self.symbols = {instrument.symbol: k for k, instrument in enumerate(history.instruments)}
+        self.assets = {asset: k for k, asset in enumerate(history.assets)}
+        self.bar = -1
+
+    # Moving on
+
+    def deposit(self, account: int, wallet: int, asset: str, amount: float) -> None:
+        """Pay in before the first bar."""
+        steps = to_steps(amount, f"deposit of {asset}")
+        post(self.book, 0, account, wallet, self.assets[asset], int(DEPOSIT), steps, -1, -1)
+
+    def advance(self, last: int) -> None:
+        """Live through every bar before `last`; room for rows is made as it runs short."""
+        self._make_room()
+        while not advance(self.book, self.rules, self.tape, last):
+            self.book = grow(self.book)
+        self.bar = last - 1
+
+    def _make_room(self, more: int = 64) -> None:
+        """Room for so many more orders and transfers."""
+        orders, transfers = int(self.book.count[ORDER_ROWS]), int(self.book.count[TRANSFER_ROWS])
+        if max(orders, transfers) + more > len(self.book.order):
+            self.book = grow(self.book, max(orders, transfers) + more)
+
+    # Asking
+
+    def submit(self, account: int, orders: Sequence[Any], together: bool = False) -> list[int]:
+        """Write orders down; they are judged from the next bar's open on. Returns their ids."""
+        self._make_room(len(orders) + 64)
+        group = int(self.book.count[ORDER_ROWS])
+        return [self._place(account, order, group if together else int(self.book.count[ORDER_ROWS])) for order in orders]
+
+    def _place(self, account: int, order: Any, group: int) -> int:
+        position = self._symbol(order.symbol)
+        aimed = order.target is not None
+        steps = to_steps(float(order.target if aimed else order.contracts), f"order in {order.symbol}")
+        flags = (
+            (int(TO_TARGET) if aimed else 0)
+            | (int(POST_ONLY) if order.post_only else 0)
+            | (int(REDUCE_ONLY) if order.reduce_only else 0)
+            | (int(BY_LAST) if order.trigger_by == "last" else 0)
+        )
+        kind = ORDER_KINDS.index(order.kind)
+        return int(
+            place(self.book, self.bar, account, position, kind, flags, group, steps, order.price or 0.0, order.trigger or 0.0)
+        )
+
+    def replay_fill(self, account: int, bar: int, position: int, contracts: int, price: float, as_maker: bool) -> None:
+        """Write down a fill that will happen at the open of `bar` at this price, whatever the account's rules say."""
+        self._make_room()
+        kind = ORDER_KINDS.index("limit" if as_maker else "market")
+        group = int(self.book.count[ORDER_ROWS])
+        place(self.book, bar - 1, account, position, kind, int(FORCED), group, contracts, price, 0.0)
+
+    def cancel(self, account: int, order_id: int) -> None:
+        """Take a waiting order back. InputError for an id that is not this account's."""
+        if not 0 <= order_id < self.book.count[ORDER_ROWS] or self.book.order[order_id, O_ACCOUNT] != account:
+            raise InputError(f"account {self.plans[account].name!r} has no order {order_id}")
+        cancel_order(self.book, self.rules, order_id, self.bar)
+
+    def transfer(self, account: int, asset: str, amount: float, source: str, target: str) -> None:
+        """Ask for a transfer between two wallets; it leaves at the next open and takes the account's declared delay."""
+        self._make_room()
+        plan, a = self.plans[account], self._asset(asset)
+        leaves = self.bar + 1
+        arrival = int(self.history.time[min(leaves, len(self.history.time) - 1)]) + plan.transfer_delay_us
+        arrives = max(leaves, int(np.searchsorted(self.history.time, arrival)))
+        wallets = plan.shape.wallet(source, a), plan.shape.wallet(target, a)
+        ask_transfer(self.book, leaves, arrives, account, a, *wallets, to_steps(amount, f"transfer of {asset}"))
+
+    def max_contracts(self, account: int, order: Any) -> float:
+        """Largest size of an order's kind and side that every rule would accept at the last close, in contracts."""
+        position = self._symbol(order.symbol)
+        wish = order.contracts if order.contracts is not None else order.target
+        if self.bar < 0 or not wish:
+            return 0.0
+        self.book = grow(self.book) if self.book.count[0] + 4096 > len(self.book.ledger) else self.book
+        return float(largest_order(self.book, self.rules, self.tape, self.bar, account, position, 1 if wish > 0 else -1)) * STEP
+
+    # Reading
+
+    def _symbol(self, symbol: str) -> int:
+        if symbol not in self.symbols:
+            raise InputError(f"{symbol!r} is not in this run; {nearest(symbol, self.symbols)}")
+        return self.symbols[symbol]
+
+    def _asset(self, asset: str) -> int:
+        if asset not in self.assets:
+            raise InputError(f"asset {asset!r} is not in this run; {nearest(asset, self.assets)}")
+        return self.assets[asset]
+
+    def balance(self, account: int, asset: str, wallet: str | None = None) -> float:
+        """Units of an asset in one wallet, or in all of them (coins under way included, loans deducted)."""
+        a = self._asset(asset)
+        if wallet is not None:
+            return float(self.book.balance[self.plans[account].shape.wallet(wallet, a), a, account]) * STEP
+        return float(self.book.balance[:, a, account].sum()) * STEP
+
+    def contracts(self, account: int, symbol: str) -> float:
+        """Signed contracts of a future; of spot, the coins in the spot wallet less those owed."""
+        k = self._symbol(symbol)
+        shape = self.plans[account].shape
+        if self.history.instruments[k].kind != "spot":
+            return float(self.book.contracts[k, account]) * STEP
+        base = self._asset(self.history.instruments[k].base)
+        owed = self.book.balance[shape.loans, base, account] if shape.loans >= 0 else 0
+        return float(self.book.balance[shape.spot, base, account] + owed) * STEP
+
+    def entry_price(self, account: int, symbol: str) -> float:
+        """Average price of a future's open contracts; NaN when flat."""
+        k = self._symbol(symbol)
+        instrument, cost, contracts = self.history.instruments[k], self.book.cost[k, account], self.book.contracts[k, account]
+        if contracts == 0:
+            return float("nan")
+        if instrument.kind == "inverse":
+            return float(-instrument.contract_size * contracts / cost)
+        return float(cost / contracts / instrument.contract_size)
+
+    def equity(self, account: int) -> float:
+        """USD, no haircut, at the last close (before the first: the deposits at the first open)."""
+        if self.bar < 0:
+            worth = self.book.balance[:, :, account] * STEP * self.history.index_open[:, 0]
+            return float(worth.sum())
+        return float(self.book.path[P_EQUITY, account, self.bar])
+
+    def collateral_equity(self, account: int) -> float:
+        """USD that count for margin at the last close."""
+        return self._at_close(P_COLLATERAL, account)
+
+    def initial_margin(self, account: int) -> float:
+        """USD required to hold what is held, at the last close."""
+        return self._at_close(P_INITIAL, account)
+
+    def maintenance_margin(self, account: int) -> float:
+        """USD below which the venue liquidates, at the last close."""
+        return self._at_close(P_MAINTENANCE, account)
+
+    def _at_close(self, row: Any, account: int) -> float:
+        return float(self.book.path[row, account, self.bar]) if self.bar >= 0 else 0.0
+
+    def margin_ratio(self, account: int) -> float:
+        """Lowest collateral / maintenance of a wallet over the last bar's open and close; +inf without requirement."""
+        return float(self.book.path[P_CLOSE, account, self.bar]) if self.bar >= 0 else float("inf")
+
+    def can_borrow(self, account: int, asset: str) -> bool:
+        """Whether the account may borrow an asset: it has a loan wallet, and the tape a rate."""
+        return self.plans[account].shape.loans >= 0 and self.tape.borrow_row[self._asset(asset)] >= 0
+
+    def open_orders(self, account: int) -> list[dict[str, Any]]:
+        """Waiting orders: id, symbol, kind, contracts still to fill, price, trigger."""
+        found = []
+        for order in self.book.live[: self.book.count[LIVE_ORDERS]].tolist():
+            row, prices = self.book.order[order], self.book.order_price[order]
+            if row[O_ACCOUNT] == account and row[O_STATE] == WAITING:
+                aimed = bool(row[O_FLAGS] & TO_TARGET)
+                found.append({
+                    "id": order,
+                    "symbol": self.history.instruments[row[O_POSITION]].symbol,
+                    "kind": ORDER_KINDS[row[O_KIND]],
+                    "contracts": float(row[O_CONTRACTS] - (0 if aimed else row[O_FILLED])) * STEP,
+                    "target": aimed,
+                    "price": float(prices[0]) or None,
+                    "trigger": float(prices[1]) or None,
+                })  # fmt: skip
+        return found

@@ -1,0 +1,240 @@
+"""From the engine's arrays to the frames of a run record: steps become units, numbers become names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from backtest.engine.session import Session
+from backtest.ledger.kinds import FUNDED, KIND_NAMES
+from backtest.report.record import FRAMES, RunRecord
+from backtest.state import (
+    CAUSE_NAMES, F_ACCOUNT, F_BAR, F_CAUSE, F_CONTRACTS, F_COST, F_FEE, F_FEE_ASSET, F_ORDER, F_POINT, F_POSITION,
+    F_REALISED, FILL_ROWS, INCIDENT_ROWS, L_ACCOUNT, L_AMOUNT, L_ASSET, L_BAR, L_INSTRUMENT, L_KIND, L_ORDER, L_WALLET,
+    LEDGER_ROWS, N_ACCOUNT, N_AMOUNT, N_BAR, N_COLLATERAL, N_CONTRACTS, N_MAINTENANCE, N_POINT, N_POSITION, N_PRICE, N_RUNG, N_WALLET,
+    O_ACCOUNT, O_BAR, O_CONTRACTS, O_FILLED, O_GROUP, O_KIND, O_POSITION, O_REASON, O_STATE, ORDER_KINDS, ORDER_ROWS, P_CLOSE,
+    P_COLLATERAL, P_EACH, P_EQUITY, P_INITIAL, P_LOW_HIGH, P_MAINTENANCE, P_WALLET, POINT_NAMES, REASON_NAMES, RUNG_NAMES,
+    STATE_NAMES,
+)  # fmt: skip
+from backtest.units import STEP
+
+if TYPE_CHECKING:
+    from backtest.config import RunConfig
+
+Ints = npt.NDArray[np.int64]
+
+
+def record_of(session: Session, config: RunConfig, notes: list[str], seconds: float = 0.0) -> RunRecord:
+    """The record of a session that has been lived through."""
+    plans, names = session.plans, _Names(session)
+    return RunRecord(
+        config=config,
+        history=session.history,
+        rules=tuple(plan.sets for plan in plans),
+        account_names=[plan.name for plan in plans],
+        modes=[plan.preset for plan in plans],
+        account=pd.concat([account_frame(session, names, k) for k in range(len(plans))], ignore_index=True),
+        wallets=wallets_frame(session, names),
+        ledger=ledger_frame(session, names),
+        fills=fills_frame(session, names),
+        orders=orders_frame(session, names),
+        incidents=incidents_frame(session, names),
+        funding=funding_frame(session, names),
+        positions=positions_frame(session, names),
+        notes=notes,
+        seconds=seconds,
+        levels=tuple(tuple((level.ratio, level.action) for level in plan.mode.levels) for plan in plans),
+    )
+
+
+class _Names:
+    """Names by number: accounts, wallets, assets, symbols, times."""
+
+    def __init__(self, session: Session) -> None:
+        self.time = pd.to_datetime(session.history.time, unit="us", utc=True)
+        self.account = np.array([plan.name for plan in session.plans], dtype=object)
+        self.asset = np.array(session.history.assets, dtype=object)
+        self.symbol = np.array([*(i.symbol for i in session.history.instruments), ""], dtype=object)
+        widest = max(len(plan.shape.names) for plan in session.plans)
+        rows = [plan.shape.names + [""] * (widest + 1 - len(plan.shape.names)) for plan in session.plans]
+        self.wallet = np.array(rows, dtype=object)
+
+
+def _frame(name: str, columns: dict[str, Any]) -> pd.DataFrame:
+    """A frame of the record, its columns in their order."""
+    return pd.DataFrame({column: columns[column] for column in FRAMES[name]})
+
+
+def _in_order(rows: Ints, bar: Any, account: Any) -> Ints:
+    """Canonical order: bar, account, then as written."""
+    return np.lexsort((np.arange(len(rows)), rows[:, account], rows[:, bar]))
+
+
+def account_frame(session: Session, names: _Names, k: int) -> pd.DataFrame:
+    """One account, bar by bar, at the close."""
+    path = session.book.path[:, k]
+    chosen = {"close": P_CLOSE, "low_then_high": P_LOW_HIGH, "each_worst": P_EACH}[session.plans[k].path]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        use = np.where(path[P_INITIAL] > 0, path[P_INITIAL] / path[P_COLLATERAL], 0.0)
+    return _frame("account", {
+        "time": names.time, "account": names.account[k], "equity": path[P_EQUITY], "collateral_equity": path[P_COLLATERAL],
+        "initial_margin": path[P_INITIAL], "maintenance_margin": path[P_MAINTENANCE], "margin_ratio": close_ratio(session, k),
+        "worst_ratio": path[chosen], "worst_wallet": names.wallet[k][path[P_WALLET].astype(np.int64)], "ratio_close": path[P_CLOSE],
+        "ratio_low_then_high": path[P_LOW_HIGH], "ratio_each_worst": path[P_EACH], "utilization": use, "cash_usd": cash(session, k),
+    })  # fmt: skip
+
+
+def close_ratio(session: Session, k: int) -> npt.NDArray[np.float64]:
+    """Lowest collateral / maintenance of a wallet at each close; inf without requirement."""
+    collateral, _, maintenance = session.book.wallet_path[:, :, k]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = np.where(maintenance > 0, collateral / maintenance, np.inf)
+    lowest: npt.NDArray[np.float64] = ratios.min(axis=0)
+    return lowest
+
+
+def cash(session: Session, k: int) -> npt.NDArray[np.float64]:
+    """USD of stablecoin balances over all wallets at each close, from the ledger."""
+    ledger, bars = session.book.ledger[: session.book.count[LEDGER_ROWS]], len(session.history.time)
+    worth = np.zeros(bars)
+    for a, asset in enumerate(session.history.assets):
+        if asset.startswith("USD") or asset.endswith("USD"):
+            rows = ledger[(ledger[:, L_ACCOUNT] == k) & (ledger[:, L_ASSET] == a)]
+            steps = np.zeros(bars, np.int64)
+            np.add.at(steps, rows[:, L_BAR], rows[:, L_AMOUNT])
+            worth += np.cumsum(steps) * STEP * session.history.index_close[a]
+    return worth
+
+
+def wallets_frame(session: Session, names: _Names) -> pd.DataFrame:
+    """Every wallet that backs something, bar by bar, at the close; USD."""
+    parts = []
+    for k, plan in enumerate(session.plans):
+        for w, name in enumerate(plan.shape.names):
+            if plan.shape.model[w]:
+                collateral, initial, maintenance = session.book.wallet_path[:, w, k]
+                parts.append(_frame("wallets", {
+                    "time": names.time, "account": plan.name, "wallet": name, "collateral": collateral, "initial_margin": initial,
+                    "maintenance_margin": maintenance,
+                }))  # fmt: skip
+    return pd.concat(parts, ignore_index=True)
+
+
+def ledger_frame(session: Session, names: _Names) -> pd.DataFrame:
+    """Every change of every balance, in canonical order."""
+    rows = session.book.ledger[: session.book.count[LEDGER_ROWS]]
+    rows = rows[_in_order(rows, L_BAR, L_ACCOUNT)]
+    return _frame("ledger", {
+        "time": names.time[rows[:, L_BAR]], "bar": rows[:, L_BAR], "account": names.account[rows[:, L_ACCOUNT]],
+        "wallet": names.wallet[rows[:, L_ACCOUNT], rows[:, L_WALLET]], "asset": names.asset[rows[:, L_ASSET]],
+        "kind": np.array(KIND_NAMES, dtype=object)[rows[:, L_KIND]], "amount": rows[:, L_AMOUNT] * STEP, "steps": rows[:, L_AMOUNT],
+        "instrument": names.symbol[rows[:, L_INSTRUMENT]], "order": rows[:, L_ORDER],
+    })  # fmt: skip
+
+
+def fills_frame(session: Session, names: _Names) -> pd.DataFrame:
+    """Every trade, in canonical order."""
+    count = session.book.count[FILL_ROWS]
+    order = _in_order(session.book.fill[:count], F_BAR, F_ACCOUNT)
+    rows, prices = session.book.fill[:count][order], session.book.fill_price[:count][order]
+    instruments, assets = session.history.instruments, session.assets
+    bars, positions = rows[:, F_BAR], rows[:, F_POSITION]
+    sizes = np.array([i.contract_size for i in instruments])[positions]
+    inverse = np.array([i.kind == "inverse" for i in instruments])[positions]
+    quotes = np.array([assets.get(i.quote, -1) for i in instruments])[positions]
+    usd = np.where(quotes < 0, 1.0, session.history.index_close[quotes, bars])
+    contracts = rows[:, F_CONTRACTS] * STEP
+    return _frame("fills", {
+        "time": names.time[bars], "bar": bars, "account": names.account[rows[:, F_ACCOUNT]], "symbol": names.symbol[positions],
+        "contracts": contracts, "price": prices[:, 0], "mark": prices[:, 1],
+        "notional_usd": np.abs(contracts) * sizes * np.where(inverse, 1.0, prices[:, 0] * usd),
+        "cause": np.array(CAUSE_NAMES, dtype=object)[rows[:, F_CAUSE]], "point": np.array(POINT_NAMES, dtype=object)[rows[:, F_POINT]],
+        "fee": rows[:, F_FEE] * STEP, "fee_asset": names.asset[rows[:, F_FEE_ASSET]], "realised": rows[:, F_REALISED] * STEP,
+        "settle": np.array([i.settle for i in instruments], dtype=object)[positions], "order": rows[:, F_ORDER],
+    })  # fmt: skip
+
+
+def orders_frame(session: Session, names: _Names) -> pd.DataFrame:
+    """Every order and what became of it, as placed."""
+    rows = session.book.order[: session.book.count[ORDER_ROWS]]
+    prices = session.book.order_price[: len(rows)]
+    return _frame("orders", {
+        "time": names.time[np.maximum(rows[:, O_BAR], 0)], "account": names.account[rows[:, O_ACCOUNT]], "id": np.arange(len(rows)),
+        "symbol": names.symbol[rows[:, O_POSITION]], "kind": np.array(ORDER_KINDS, dtype=object)[rows[:, O_KIND]],
+        "contracts": rows[:, O_CONTRACTS] * STEP, "price": np.where(prices[:, 0] > 0, prices[:, 0], np.nan),
+        "trigger": np.where(prices[:, 1] > 0, prices[:, 1], np.nan), "state": np.array(STATE_NAMES, dtype=object)[rows[:, O_STATE]],
+        "reason": np.array(REASON_NAMES, dtype=object)[rows[:, O_REASON]], "filled": rows[:, O_FILLED] * STEP, "group": rows[:, O_GROUP],
+    })  # fmt: skip
+
+
+def incidents_frame(session: Session, names: _Names) -> pd.DataFrame:
+    """Everything out of the ordinary, with the numbers it saw."""
+    rows = session.book.incident[: session.book.count[INCIDENT_ROWS]]
+    whole = rows.astype(np.int64)
+    order = _in_order(whole, N_BAR, N_ACCOUNT)
+    rows, whole = rows[order], whole[order]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(rows[:, N_MAINTENANCE] > 0, rows[:, N_COLLATERAL] / rows[:, N_MAINTENANCE], np.nan)
+    wallet = names.wallet[whole[:, N_ACCOUNT], whole[:, N_WALLET]]
+    points = np.array(POINT_NAMES, dtype=object)[whole[:, N_POINT]]
+    return _frame("incidents", {
+        "time": names.time[whole[:, N_BAR]], "account": names.account[whole[:, N_ACCOUNT]], "wallet": wallet,
+        "rung": np.array(RUNG_NAMES, dtype=object)[whole[:, N_RUNG]], "symbol": names.symbol[whole[:, N_POSITION]],
+        "collateral": rows[:, N_COLLATERAL], "maintenance": rows[:, N_MAINTENANCE], "ratio": ratio, "contracts": rows[:, N_CONTRACTS],
+        "price": rows[:, N_PRICE], "amount_usd": rows[:, N_AMOUNT],
+        "note": np.array([f"on the way to the bar's {point}" for point in points], dtype=object),
+    })  # fmt: skip
+
+
+def funding_frame(session: Session, names: _Names) -> pd.DataFrame:
+    """Every funding payment, with the rate and the mark it was paid on."""
+    history, rows = session.history, session.book.ledger[: session.book.count[LEDGER_ROWS]]
+    rows = rows[rows[:, L_KIND] == FUNDED]
+    rows = rows[_in_order(rows, L_BAR, L_ACCOUNT)]
+    stamps = {(int(b), int(i)): n for n, (b, i) in enumerate(zip(history.funding_bar, history.funding_instrument, strict=True))}
+    at = np.array([stamps[int(bar), int(i)] for bar, i in rows[:, [L_BAR, L_INSTRUMENT]]], np.int64)
+    contracts = held_before(session, rows)
+    return _frame("funding", {
+        "time": pd.to_datetime(history.funding_time[at], unit="us", utc=True), "account": names.account[rows[:, L_ACCOUNT]],
+        "symbol": names.symbol[rows[:, L_INSTRUMENT]], "contracts": contracts * STEP, "price": history.funding_price[at],
+        "rate": history.funding_rate[at], "amount": rows[:, L_AMOUNT] * STEP, "asset": names.asset[rows[:, L_ASSET]],
+        "flag": history.funding_flag[at],
+    })  # fmt: skip
+
+
+def held_before(session: Session, rows: Ints) -> Ints:
+    """Contracts held coming into the bar of each ledger row, by the fills of earlier bars."""
+    fills = session.book.fill[: session.book.count[FILL_ROWS]]
+    held = np.zeros(len(rows), np.int64)
+    for account in range(len(session.plans)):
+        for i in range(len(session.history.instruments)):
+            mine = (rows[:, L_ACCOUNT] == account) & (rows[:, L_INSTRUMENT] == i)
+            done = fills[(fills[:, F_ACCOUNT] == account) & (fills[:, F_POSITION] == i)]
+            done = done[np.argsort(done[:, F_BAR], kind="stable")]
+            total = np.concatenate([[0], np.cumsum(done[:, F_CONTRACTS])])
+            held[mine] = total[np.searchsorted(done[:, F_BAR], rows[mine, L_BAR], side="left")]
+    return held
+
+
+def positions_frame(session: Session, names: _Names) -> pd.DataFrame:
+    """Contracts and cost after each bar in which a futures position changed."""
+    count = session.book.count[FILL_ROWS]
+    fills = session.book.fill[:count][_in_order(session.book.fill[:count], F_BAR, F_ACCOUNT)]
+    spot = np.array([i.kind == "spot" for i in session.history.instruments])
+    fills = fills[~spot[fills[:, F_POSITION]]]
+    table = pd.DataFrame({
+        "bar": fills[:, F_BAR], "account": fills[:, F_ACCOUNT], "position": fills[:, F_POSITION], "contracts": fills[:, F_CONTRACTS],
+        "cost": fills[:, F_COST],
+    })  # fmt: skip
+    by = ["bar", "account", "position"]
+    changes = table.groupby(by, sort=True, as_index=False).sum()
+    running = changes.groupby(["account", "position"])[["contracts", "cost"]].cumsum()
+    return _frame("positions", {
+        "time": names.time[changes["bar"].to_numpy()], "account": names.account[changes["account"].to_numpy()],
+        "symbol": names.symbol[changes["position"].to_numpy()], "contracts": running["contracts"].to_numpy() * STEP,
+        "cost": running["cost"].to_numpy() * STEP,
+    })  # fmt: skip
+

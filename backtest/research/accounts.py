@@ -1,0 +1,139 @@
+"""From an account as its owner wrote it to a plan the engine can live: mode, wallets, rule sets, choices, first deposits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from backtest.config import Account, RunConfig
+from backtest.engine.session import Session
+from backtest.engine.shape import Shape, shape_of
+from backtest.engine.tables import Plan
+from backtest.engine.tape import DAY_US, HOUR_US, Event
+from backtest.errors import InputError, nearest
+from backtest.market.history import History
+from backtest.state import FLOW, INTEREST
+from backtest.units import to_steps
+from backtest.venues.load import load
+from backtest.venues.schema import Mode, Venue
+
+Floats = npt.NDArray[np.float64]
+NO_CAP = 1e12
+
+
+def plan_of(config: RunConfig, account: Account, history: History, unbound: bool = False) -> Plan:
+    """The plan of one account. InputError where the venue did not offer the mode, or a symbol is unknown to the run."""
+    venue = load(account.venue)
+    start_us, end_us = int(history.time[0]), int(history.time[-1]) + 1
+    mode = mode_of(venue, account, start_us, config.rules.counterfactual)
+    if account.isolated and not mode.isolated_allowed and not config.rules.counterfactual:
+        raise InputError(
+            f"account {account.name!r}: {venue.name} has no isolated positions under {account.margin!r}; "
+            "take them out of `isolated`, or set [rules] counterfactual = true"
+        )
+    sets = venue.in_force(
+        history.instruments, history.assets, account.margin, start_us, end_us, config.rules.outside, config.rules.counterfactual
+    )
+    check_symbols(account, history)
+    shape = shape_of(mode, history.instruments, history.assets, account.isolated, account.borrow)
+    guards, execution, top_up = config.guards, config.execution, account.top_up
+    return Plan(
+        name=account.name,
+        preset=account.margin,
+        mode=mode,
+        shape=shape,
+        sets=sets,
+        leverage=account.leverage,
+        off=frozenset(asset for asset, counts in account.collateral.items() if not counts),
+        slippage=execution.slippage_bps / 10_000,
+        volume_share=execution.volume_share,
+        guard_ratio=guards.min_margin_ratio or 0.0,
+        guard_use=guards.max_utilization or np.inf,
+        top_up=(top_up.trigger, top_up.target, top_up.cap or NO_CAP) if top_up else (0.0, 0.0, 0.0),
+        transfer_cost=account.transfer.cost,
+        transfer_delay_us=account.transfer.delay_us,
+        path=execution.path,
+        unbound=unbound,
+        cuts=execution.refusal == "cut",
+        auto_transfer=account.auto_transfer,
+        borrows=account.borrow,
+        touch=execution.limit_touch,
+    )
+
+
+def mode_of(venue: Venue, account: Account, at_us: int, counterfactual: bool) -> Mode:
+    """What the account's preset means at the venue at that time."""
+    modes = venue.modes(at_us, counterfactual)
+    if account.margin not in modes:
+        raise InputError(
+            f"account {account.name!r}: {venue.name} did not offer {account.margin!r} then; {nearest(account.margin, modes)}, "
+            "a later start, or [rules] counterfactual = true"
+        )
+    return modes[account.margin]
+
+
+def check_symbols(account: Account, history: History) -> None:
+    """Leverages and collateral switches must name what is in the run."""
+    symbols = [instrument.symbol for instrument in history.instruments]
+    for symbol in account.leverage:
+        if symbol != "default" and symbol not in symbols:
+            raise InputError(f"account {account.name!r}: leverage names {symbol!r}, not in this run; {nearest(symbol, symbols)}")
+    for asset in account.collateral:
+        if asset not in history.assets:
+            raise InputError(f"account {account.name!r}: collateral names {asset!r}; {nearest(asset, history.assets)}")
+
+
+def wallet_of_deposit(shape: Shape, history: History, asset: str, wallet: str | None) -> int:
+    """Where a deposit goes: as written; else to the futures wallet of a settlement asset, else to spot."""
+    a = history.assets.index(asset)
+    return shape.wallet(wallet, a) if wallet else shape.cash.get(a, shape.spot)
+
+
+def pay_in(session: Session, account: Account, k: int) -> None:
+    """The first deposits."""
+    for wallet, asset, amount in account.deposits():
+        session.deposit(k, wallet_of_deposit(session.plans[k].shape, session.history, asset, wallet), asset, amount)
+
+
+def flows_of(account: Account, plan: Plan, history: History, k: int) -> list[Event]:
+    """Scheduled deposits and withdrawals, at the first bar that opens at or after their time."""
+    events = []
+    for flow in account.flows:
+        bar = int(np.searchsorted(history.time, flow.time_us))
+        if bar >= len(history.time):
+            raise InputError(f"account {account.name!r}: a flow of {flow.amount:g} {flow.asset} at {flow.time} lies after the run")
+        steps = to_steps(flow.amount, f"flow of {flow.asset}")
+        wallet = wallet_of_deposit(plan.shape, history, flow.asset, flow.wallet)
+        events.append(Event(bar, int(FLOW), history.assets.index(flow.asset), k, float(steps), float(wallet)))
+    return events
+
+
+def interest_events(plans: Sequence[Plan], history: History) -> list[Event]:
+    """One event each full hour (or each bar, if longer) while anyone may owe; at 00:00 UTC also a day's worth."""
+    if not any(plan.borrows for plan in plans):
+        return []
+    hours = max(1, history.interval_us // HOUR_US)
+    on_the_hour = np.flatnonzero(history.time % HOUR_US == 0)
+    return [
+        Event(int(bar), int(INTEREST), first=float(hours), second=24.0 if history.time[bar] % DAY_US == 0 else 0.0)
+        for bar in on_the_hour
+        if bar > 0
+    ]
+
+
+def borrow_rates(plans: Sequence[Plan], history: History) -> list[Floats | None]:
+    """Hourly rate by asset and bar: the store's series, else the venue's rate; None where neither is known."""
+    rates: list[Floats | None] = []
+    for a in range(len(history.assets)):
+        rate: Floats | None = None
+        if history.has_borrow[a]:
+            rate = np.ascontiguousarray(history.borrow_rate[a])
+        else:
+            stated = [s.borrow_hourly[a] for plan in plans for s in plan.sets if np.isfinite(s.borrow_hourly[a])]
+            if stated:
+                rate = np.full(len(history.time), stated[0])
+        offered = any(np.isfinite(s.borrow_initial[a]) for plan in plans for s in plan.sets)
+        rates.append(rate if offered else None)
+    return rates

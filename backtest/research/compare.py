@@ -1,0 +1,258 @@
+"""The same strategy under every margin mode, side by side: what each would have required, cost, and survived.
+
+Two experiments, both shown. `orders`: one unconstrained reference run decides what is traded, and those very fills are replayed in
+every mode; nothing is refused or liquidated, so the columns differ by margin alone - least capital and the return on it
+are the headline. `signals`: each account runs the strategy on its own state, with refusals, cuts and liquidations, and
+the first place where two accounts part ways is named.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from backtest.config import Account, RunConfig
+from backtest.engine.tables import Plan
+from backtest.errors import InputError
+from backtest.ledger.audit import audit
+from backtest.report.frames import record_of
+from backtest.report.html import figures_table, page, section, word_list
+from backtest.report.plots import compare_figures, to_html
+from backtest.report.record import RunRecord
+from backtest.report.result import Result, as_json_columns
+from backtest.report.statistics import statistics
+from backtest.research.accounts import plan_of
+from backtest.research.drive import drive, target_rows
+from backtest.research.run import Prepared, live, notes_of, open_session, prepare
+from backtest.state import F_BAR, F_CONTRACTS, F_ORDER, F_POSITION, FILL_ROWS, LIMIT, O_KIND, Book
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+Progress = Callable[[int, int], None]
+MODES = ("isolated", "cross", "multi_asset", "portfolio")
+ANSWERS = (
+    "Survived", "Total Return [%]", "Lowest Margin Ratio", "Lowest Margin Ratio At", "Lowest Margin Ratio Wallet",
+    "Lowest Margin Ratio, close", "Lowest Margin Ratio, low then high", "Lowest Margin Ratio, each worst", "Least Capital",
+    "Return on Least Capital [%]", "Peak Utilization", "Average Initial Margin", "Peak Initial Margin", "Return on Margin [%]",
+    "Leverage Assumed", "Funding", "Fees", "Interest", "Liquidation Cost", "Refusals", "Liquidations", "Max Drawdown [%]",
+    "Average Haircut", "Worst Haircut",
+)  # fmt: skip
+"""What a comparison answers, a row each."""
+
+
+@dataclass
+class Comparison:
+    """Both experiments: frames with one column a mode, the runs behind them, and the verdict in words."""
+
+    name: str
+    orders: pd.DataFrame
+    signals: pd.DataFrame
+    verdict: str
+    notes: list[str]
+    replay: Result
+    runs: dict[str, Result]
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Both frames under the names of their experiments."""
+        return {"orders (same fills in every mode)": self.orders, "signals (each account on its own)": self.signals}
+
+    def __repr__(self) -> str:
+        return f"<Comparison {self.name}: {', '.join(self.runs)}>"
+
+    def _repr_html_(self) -> str:
+        return "".join(f"<h3>{name}</h3>{figures_table(table)}" for name, table in self.tables().items()) + f"<p>{self.verdict}</p>"
+
+    def plot(self) -> go.Figure:
+        """Equity and margin ratio of every mode's own run."""
+        return compare_figures({mode: (result.record, 0) for mode, result in self.runs.items()})
+
+    def save(self, folder: str | Path) -> Path:
+        """Write orders.json, signals.json, report.html and one result folder a mode; all of it, or nothing."""
+        target = Path(folder)
+        aside = target.with_name(f".{target.name}.partial-{os.getpid()}")
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        self._write(aside)
+        if target.exists():
+            if not (target / "comparison.json").exists() and any(target.iterdir()):
+                shutil.rmtree(aside)
+                raise InputError(f"{target} exists and is no comparison of ours; name another folder")
+            shutil.rmtree(target)
+        os.replace(aside, target)
+        return target
+
+    def _write(self, folder: Path) -> None:
+        said = {
+            "name": self.name, "verdict": self.verdict, "notes": self.notes, "orders": as_json_columns(self.orders),
+            "signals": as_json_columns(self.signals),
+        }  # fmt: skip
+        (folder / "comparison.json").write_text(json.dumps(said, indent=1, default=str) + "\n")
+        (folder / "report.html").write_text(self._page())
+        for mode, result in self.runs.items():
+            result.save(folder / mode)
+
+    def _page(self) -> str:
+        parts = [section(name, figures_table(table)) for name, table in self.tables().items()]
+        return page(
+            f"{self.name}: margin modes side by side",
+            [section("Verdict", f"<p>{self.verdict}</p>"), to_html(self.plot()), *parts, section("Notes", word_list(self.notes))],
+        )
+
+
+def compare(
+    config: str | Path | Mapping[str, Any] | RunConfig, modes: Sequence[str] | None = None, progress: Progress | None = None
+) -> Comparison:
+    """Run a config under several margin modes: those given, else the config's, else all that can be run.
+
+    The first account of the config is the one compared. A mode that the venue did not offer is left out with a note,
+    unless it was asked for by name. InputError as for `run`.
+    """
+    prepared = prepare(config)
+    asked = list(modes or prepared.config.compare.modes or [])
+    plans, notes = plans_of(prepared, asked or list(MODES), strict=bool(asked))
+    steps = _Steps(progress, len(plans) + 1)
+    replay = replay_orders(prepared, plans, steps.next())
+    runs = {mode: signals_run(prepared, account, steps.next()) for mode, (account, _) in plans.items()}
+    orders = pd.concat([_answers(replay.record, k, mode) for k, mode in enumerate(plans)], axis=1)
+    signals = pd.concat([_answers(result.record, 0, mode) for mode, result in runs.items()], axis=1)
+    verdict = verdict_of(orders, signals, runs)
+    said = list(dict.fromkeys([*notes, *replay.record.notes, *(note for r in runs.values() for note in r.record.notes)]))
+    return Comparison(prepared.config.name, orders, signals, verdict, said, replay, runs)
+
+
+class _Steps:
+    """One progress bar over several runs."""
+
+    def __init__(self, progress: Progress | None, many: int) -> None:
+        self.progress, self.many, self.done = progress, many, 0
+
+    def next(self) -> Progress | None:
+        """Progress of the next run, as a part of the whole."""
+        first, report = self.done, self.progress
+        self.done += 1
+        if report is None:
+            return None
+        return lambda done, bars: report(first * bars + done, self.many * bars)
+
+
+def account_under(account: Account, mode: str) -> Account:
+    """The same account, same deposit, same leverage, under another margin mode."""
+    isolated = account.isolated if mode in ("isolated", "cross") else []
+    return account.model_copy(update={"margin": mode, "name": mode, "isolated": isolated, "scope": None, "collateral_axis": None})
+
+
+def plans_of(prepared: Prepared, modes: Sequence[str], strict: bool) -> tuple[dict[str, tuple[Account, Plan]], list[str]]:
+    """An account and an unconstrained plan a mode; modes the venue did not offer are notes unless asked for."""
+    plans: dict[str, tuple[Account, Plan]] = {}
+    notes: list[str] = []
+    for mode in modes:
+        account = account_under(prepared.config.account[0], mode)
+        try:
+            plans[mode] = account, plan_of(prepared.config, account, prepared.history, unbound=True)
+        except InputError as error:
+            if strict:
+                raise
+            notes.append(f"{mode} left out: {error}")
+    if not plans:
+        raise InputError("no margin mode can be run: " + "; ".join(notes))
+    return plans, notes
+
+
+def replay_orders(prepared: Prepared, plans: dict[str, tuple[Account, Plan]], progress: Progress | None) -> Result:
+    """The fills of an unconstrained reference run, replayed in every mode at once."""
+    reference = next(iter(plans))
+    book = reference_book(prepared, *plans[reference], progress)
+    accounts = [account for account, _ in plans.values()]
+    config = prepared.config.model_copy(update={"account": accounts})
+    session = open_session(config, prepared.history, [plan for _, plan in plans.values()])
+    for row, prices in _ordered_fills(book):
+        maker = book.order[row[F_ORDER], O_KIND] == LIMIT
+        for k in range(len(plans)):
+            session.replay_fill(k, int(row[F_BAR]), int(row[F_POSITION]), int(row[F_CONTRACTS]), float(prices[0]), bool(maker))
+    session.advance(len(prepared.history.time))
+    audit(session.book)
+    return Result(record_of(session, config, notes_of(session)))
+
+
+def reference_book(prepared: Prepared, account: Account, plan: Plan, progress: Progress | None) -> Book:
+    """The book of a run that nothing refuses and nobody liquidates."""
+    config = prepared.config.model_copy(update={"account": [account]})
+    strategy = prepared.strategy()
+    events, targets = target_rows(strategy, prepared.history)
+    session = open_session(config, prepared.history, [plan], events, targets)
+    drive(strategy, session, progress)
+    return session.book
+
+
+def _ordered_fills(book: Book) -> list[tuple[Any, Any]]:
+    """Rows of fills that orders made (deliveries happen by themselves), with their prices."""
+    count = int(book.count[FILL_ROWS])
+    return [(book.fill[k], book.fill_price[k]) for k in range(count) if book.fill[k, F_ORDER] >= 0]
+
+
+def signals_run(prepared: Prepared, account: Account, progress: Progress | None) -> Result:
+    """The strategy on the account's own state, under its mode's refusals and liquidations."""
+    config = prepared.config.model_copy(update={"account": [account]})
+    return live(Prepared(config, prepared.history, prepared.venue), progress)
+
+
+def _answers(record: RunRecord, account: int, mode: str) -> pd.Series:
+    """The rows of `ANSWERS` for one account."""
+    figures = statistics(record, account)
+    return pd.Series({label: figures[label] for label in ANSWERS if label in figures.index}, name=mode, dtype=object)
+
+
+def verdict_of(orders: pd.DataFrame, signals: pd.DataFrame, runs: dict[str, Result]) -> str:
+    """The comparison in a paragraph: capital, survival, and where two accounts first parted."""
+    least = orders.loc["Least Capital"].astype(float)
+    words = [
+        f"For the same fills the least capital runs from {least.min():,.0f} ({least.idxmin()}) to {least.max():,.0f} "
+        f"({least.idxmax()}) USD."
+    ]
+    dead = [f"{mode} ({signals.at['Survived', mode]})" for mode in signals if signals.at["Survived", mode] != "yes"]
+    words.append(f"Not surviving on their own: {', '.join(dead)}." if dead else "On its own state every account lived.")
+    parted = first_divergence(runs)
+    words.append(parted or "All modes traded alike to the end.")
+    return " ".join(words)
+
+
+def first_divergence(runs: dict[str, Result]) -> str | None:
+    """When and how the first account did something the others did not: a refusal, a cut, a forced fill, another size."""
+    found: tuple[pd.Timestamp, str] | None = None
+    names = list(runs)
+    for mode in names[1:]:
+        here = _parting(runs[names[0]].record, runs[mode].record)
+        if here is not None and (found is None or here < found[0]):
+            found = here, f"The first to part are {names[0]} and {mode}, at {here:%Y-%m-%d %H:%M}: {_why(runs, names[0], mode, here)}."
+    return found[1] if found else None
+
+
+def _parting(one: RunRecord, other: RunRecord) -> pd.Timestamp | None:
+    """First bar whose fills differ in size by more than a thousandth."""
+    sums = [r.fills.groupby(["time", "symbol"])["contracts"].sum() for r in (one, other)]
+    both = pd.concat(sums, axis=1, keys=["one", "other"]).fillna(0.0)
+    apart = both[~np.isclose(both["one"], both["other"], rtol=1e-3, atol=0.0)]
+    return None if apart.empty else pd.Timestamp(apart.index.get_level_values("time").min())
+
+
+def _why(runs: dict[str, Result], one: str, other: str, at: pd.Timestamp) -> str:
+    """The incidents, refusals and cuts of the two accounts at that bar, in words."""
+    said = []
+    for mode in (one, other):
+        record = runs[mode].record
+        incidents = record.incidents[record.incidents["time"] == at]
+        said += [f"{mode}: {rung}" for rung in dict.fromkeys(incidents["rung"])]
+        placed = at - pd.Timedelta(record.history.interval_us, unit="us")
+        orders = record.orders[(record.orders["time"] == placed) & (record.orders["reason"] != "")]
+        said += [f"{mode}: {o.symbol} {o.state} ({o.reason})" for o in orders.itertuples()]
+    return "; ".join(said) or "they hold different sizes from then on"
+

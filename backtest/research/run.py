@@ -1,0 +1,151 @@
+"""One run, from a config to a result: load, align, plan the account, let the strategy drive, audit, record."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backtest.config import Account, RunConfig, load_config
+from backtest.engine.session import Session
+from backtest.engine.tables import Plan
+from backtest.engine.tape import Event
+from backtest.errors import InputError, nearest
+from backtest.ledger.audit import audit
+from backtest.market.align import align
+from backtest.market.history import History
+from backtest.market.store import Store
+from backtest.report.frames import record_of
+from backtest.report.result import Result
+from backtest.research.accounts import borrow_rates, flows_of, interest_events, pay_in, plan_of
+from backtest.research.drive import drive, target_rows
+from backtest.research.tails import tail_of
+from backtest.strategy.strategy import Strategy, load_strategy
+
+if TYPE_CHECKING:
+    from backtest.market.schema import Instrument
+
+Progress = Callable[[int, int], None]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run ready to be lived: its config, its strategy's class and the aligned history."""
+
+    config: RunConfig
+    history: History
+    venue: str
+
+    def strategy(self) -> Strategy:
+        """A fresh strategy with the config's parameters."""
+        return load_strategy(self.config.strategy.class_, self.config.strategy.params)
+
+
+def run(
+    config: str | Path | Mapping[str, Any] | RunConfig, *, data: History | None = None, progress: Progress | None = None
+) -> Result:
+    """Run a strategy from a config (a path, a mapping or a RunConfig).
+
+    `data`: a history already aligned, instead of the config's store. `progress(done, bars)` is called now and then.
+    InputError for anything wrong in the config, the store or the strategy's own answers.
+    """
+    return live(prepare(config, data), progress)
+
+
+def prepare(config: str | Path | Mapping[str, Any] | RunConfig, data: History | None = None) -> Prepared:
+    """Load the config and align the history its strategy asks for."""
+    config = config if isinstance(config, RunConfig) else load_config(config)
+    if data is not None:
+        return Prepared(config, data, config.account[0].venue)
+    store = Store(config.data.folder)
+    venue = venue_of_data(store, config.account)
+    instruments = store.instruments(venue)
+    strategy = load_strategy(config.strategy.class_, config.strategy.params)
+    symbols = symbols_of(strategy, instruments)
+    assets = assets_of(symbols, instruments, config)
+    history = align(
+        store, venue, symbols, assets, config.data.start_us, config.data.end_us, config.data.interval, config.prices, config.funding
+    )
+    return Prepared(config, history, venue)
+
+
+def venue_of_data(store: Store, accounts: Sequence[Account]) -> str:
+    """The venue whose data the run reads: the accounts' own if the store has it, else the store's only one."""
+    known = store.venues()
+    for account in accounts:
+        if account.venue in known:
+            return account.venue
+    if len(known) == 1:
+        return known[0]
+    raise InputError(f"the store has no data of {accounts[0].venue!r}; {nearest(accounts[0].venue, known)}")
+
+
+def symbols_of(strategy: Strategy, instruments: Mapping[str, Instrument]) -> list[str]:
+    """The symbols the strategy asks for, spot first. InputError for one the store has not."""
+    wished = list(dict.fromkeys(strategy.symbols(dict(instruments))))
+    for symbol in wished:
+        if symbol not in instruments:
+            raise InputError(f"the strategy asks for {symbol!r}, which the store has not; {nearest(symbol, instruments)}")
+    if not wished:
+        raise InputError("the strategy asks for no instrument that the store has; check its parameters")
+    return sorted(wished, key=lambda symbol: (instruments[symbol].kind != "spot", wished.index(symbol)))
+
+
+def assets_of(symbols: Sequence[str], instruments: Mapping[str, Instrument], config: RunConfig) -> list[str]:
+    """Every asset whose value matters: bases, settlements, spot quotes, and what is deposited; dollars first."""
+    names: list[str] = []
+    for symbol in symbols:
+        terms = instruments[symbol]
+        names += [terms.settle, terms.base] + ([terms.quote] if terms.kind != "inverse" else [])
+    for account in config.account:
+        names += [asset for _, asset, _ in account.deposits()] + [flow.asset for flow in account.flows]
+    found = list(dict.fromkeys(names))
+    return sorted(found, key=lambda asset: (not asset.startswith("USD"), found.index(asset)))
+
+
+def live(prepared: Prepared, progress: Progress | None = None) -> Result:
+    """Live through a prepared run and record it."""
+    started = time.perf_counter()
+    config, history = prepared.config, prepared.history
+    strategy = prepared.strategy()
+    plans = [plan_of(config, account, history) for account in config.account]
+    events, targets = target_rows(strategy, history)
+    session = open_session(config, history, plans, events, targets)
+    drive(strategy, session, progress)
+    audit(session.book)
+    return Result(record_of(session, config, notes_of(session), time.perf_counter() - started))
+
+
+def open_session(
+    config: RunConfig, history: History, plans: Sequence[Plan], events: Sequence[Event] = (), targets: Floats | None = None
+) -> Session:
+    """A session of the planned accounts with their money paid in."""
+    flows = [event for k, account in enumerate(config.account) for event in flows_of(account, plans[k], history, k)]
+    session = Session(
+        history, plans, [*events, *flows, *interest_events(plans, history)], targets, borrow_rates(plans, history),
+        tail_of(plans, history),
+    )  # fmt: skip
+    for k, account in enumerate(config.account):
+        pay_in(session, account, k)
+    return session
+
+
+def notes_of(session: Session) -> list[str]:
+    """What a reader of the result must know: assumed numbers, counterfactual rules."""
+    notes = []
+    for plan in session.plans:
+        rows = [row for rule_set in plan.sets for row in rule_set.rows]
+        if any(row.assumed for row in rows):
+            many = len({(row.table, row.key) for row in rows if row.assumed})
+            notes.append(f"account {plan.name}: {many} venue numbers are assumed, see the manifest's rules")
+        if plan.mode.counterfactual or any(row.counterfactual for row in rows):
+            notes.append(f"account {plan.name}: COUNTERFACTUAL rules, not what the venue had on those dates")
+    return notes
+
+
