@@ -178,7 +178,7 @@ class Rules(Bundle):
     cash_wallet: np.ndarray  # int64 [shape, asset]: futures wallet of a settlement asset; -1: none
     transit_wallet: np.ndarray  # int64 [shape]
     loan_wallet: np.ndarray  # int64 [shape]; -1: nothing can be borrowed
-    level: np.ndarray  # float64 [shape, 2]
+    level: np.ndarray  # float64 [set, 2]
     ladder: np.ndarray  # int64 [shape, rungs]
     choice: np.ndarray  # float64 [account, CHOICES]
     switch: np.ndarray  # int64 [account, SWITCHES]

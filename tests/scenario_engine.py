@@ -103,7 +103,7 @@ def rule_set_of(scenario: dict[str, Any]) -> Any:
         ),
         ask_buffer=tuple(float(a["debt_buffer"]) for a in assets), requirement_buffer=tuple(float(a["need_buffer"]) for a in assets),
         conversion_cost=(0.0,) * len(assets), overdraft_usd=none, borrow_initial=none, borrow_maintenance=none, impact_y=0.0,
-        scenario=None,
+        levels=(Row(ratio=1.0, action="liquidate"),), scenario=None,
     )  # fmt: skip
 
 

@@ -130,7 +130,7 @@ def judge(book, rules, tape, account, bar):
     sum_account(book, rules, tape, account, bar)
     if eases(book.spare[BEFORE], book.spare[NOW]):
         return NO_REASON
-    if book.spare[BEFORE, WAS_RATIO] <= rules.level[rules.shape[account], REDUCE_ONLY_AT]:
+    if book.spare[BEFORE, WAS_RATIO] <= rules.level[tape.rules_at[rules.shape[account], bar], REDUCE_ONLY_AT]:
         return RESTRICTED
     if above_tier(book, rules, tape, account, bar):
         return TIER_LEVERAGE

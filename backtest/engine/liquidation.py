@@ -32,7 +32,7 @@ from backtest.units import STEP, units
 def sound(book, rules, tape, account, wallet, bar):
     """Whether the wallet's collateral is above the venue's level at the moment. Fills need[COLLATERAL], need[MAINTENANCE]."""
     require_now(book, rules, tape, wallet, account, bar)
-    level = rules.level[rules.shape[account], LIQUIDATE_AT]
+    level = rules.level[tape.rules_at[rules.shape[account], bar], LIQUIDATE_AT]
     return book.need[MAINTENANCE, 0] <= 0.0 or book.need[COLLATERAL, 0] > level * book.need[MAINTENANCE, 0]
 
 

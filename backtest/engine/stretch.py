@@ -103,7 +103,7 @@ def measure_point(book, rules, tape, account, wallet, first, last, point):
     name_worst(book.need[WORST_WALLET, :n], book.need[row, :n], book.need[COLLATERAL, :n], book.need[MAINTENANCE, :n], wallet)
     lower_to_ratio(book.need[row, :n], book.need[COLLATERAL, :n], book.need[MAINTENANCE, :n])
     if on_path(rules, account, point):
-        level = watch_level(book, rules, account, wallet)
+        level = watch_level(rules, tape, account, wallet, first)
         count_unsound(book.need[UNSOUND, :n], book.need[COLLATERAL, :n], book.need[MAINTENANCE, :n], level)
 
 
@@ -137,9 +137,9 @@ def on_path(rules, account, point):
 
 
 @kernel
-def watch_level(book, rules, account, wallet):
+def watch_level(rules, tape, account, wallet, bar):
     """Ratio at which the wallet wants to be looked at: liquidation, or an isolated position's top-up before it."""
-    level = rules.level[rules.shape[account], LIQUIDATE_AT]
+    level = rules.level[tape.rules_at[rules.shape[account], bar], LIQUIDATE_AT]
     if rules.isolates[rules.shape[account], wallet] >= 0:
         level = max(level, rules.choice[account, TOP_UP_TRIGGER])
     return level

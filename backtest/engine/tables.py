@@ -74,7 +74,7 @@ def make_rules(plans: Sequence[Plan], history: History) -> tuple[Rules, Ints]:
     rules = Rules(
         shape=np.arange(len(plans), dtype=I64),
         ladder=ladder,
-        level=np.array([_levels(plan.mode) for plan in plans]),
+        level=np.array([_levels(rule_set) for rule_set in sets]),
         choice=np.array([_choices(plan) for plan in plans]),
         switch=np.array([_switches(plan) for plan in plans], I64),
         leverage=np.array([[plan.leverage_of(i.symbol) if i.kind != "spot" else 1.0 for i in instruments] for plan in plans]),
@@ -87,9 +87,9 @@ def make_rules(plans: Sequence[Plan], history: History) -> tuple[Rules, Ints]:
     return rules, _rules_at(plans, history)
 
 
-def _levels(mode: Mode) -> list[float]:
-    """Margin ratios at which the mode liquidates and at which it lets only reduce; 0 where it has no such level."""
-    at = {action: max((level.ratio for level in mode.levels if level.action == action), default=0.0) for action in MARGIN_CALLS}
+def _levels(rule_set: RuleSet) -> list[float]:
+    """Margin ratios at which the venue liquidates and at which it lets only reduce; 0 where it has no such level."""
+    at = {action: max((v.ratio for v in rule_set.levels if v.action == action), default=0.0) for action in MARGIN_CALLS}
     return [at["liquidate"] or 1.0, at["reduce_only"]]
 
 

@@ -16,8 +16,8 @@ from backtest.errors import InputError, nearest
 from backtest.market.history import History
 from backtest.state import FLOW, INTEREST
 from backtest.units import to_steps
-from backtest.venues.load import load
-from backtest.venues.schema import Mode, Venue
+from backtest.venues.load import Venue, load
+from backtest.venues.schema import Mode
 
 Floats = npt.NDArray[np.float64]
 NO_CAP = 1e12
