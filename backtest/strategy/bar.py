@@ -1,0 +1,89 @@
+"""The bar that has just closed, and what came before it. Nothing later can be read from here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from backtest.errors import InputError, nearest
+from backtest.strategy.market import Market
+
+Floats = npt.NDArray[np.float64]
+YEAR_US = 365 * 86_400_000_000
+SERIES = ("open", "high", "low", "close", "volume", "mark", "index")
+
+
+class Lookup:
+    """Prices by name at one bar."""
+
+    def __init__(self, read: Callable[[str], float]) -> None:
+        self._read = read
+
+    def __getitem__(self, name: str) -> float:
+        return self._read(name)
+
+
+class Bar:
+    """One closed bar. `close`, `mark` and `volume` by symbol, `index` by asset."""
+
+    def __init__(self, market: Market, number: int) -> None:
+        self.market, self.number, self._history = market, number, market._history
+        h = self._history
+        self.close = Lookup(lambda s: float(h.close[market.number(s), number]))
+        self.open = Lookup(lambda s: float(h.open[market.number(s), number]))
+        self.mark = Lookup(lambda s: float(h.mark_close[market.number(s), number]))
+        self.volume = Lookup(lambda s: float(h.volume[market.number(s), number]))
+        self.index = Lookup(lambda a: float(h.index_close[self._asset(a), number]))
+
+    def _asset(self, asset: str) -> int:
+        if asset not in self.market._asset:
+            raise InputError(f"asset {asset!r} is not in this run; {nearest(asset, self.market._asset)}")
+        return self.market._asset[asset]
+
+    @property
+    def time(self) -> pd.Timestamp:
+        """Open time of the bar, UTC."""
+        return pd.Timestamp(int(self._history.time[self.number]), unit="us", tz="UTC")
+
+    @property
+    def closes_us(self) -> int:
+        """Close of the bar, microseconds UTC: now."""
+        return int(self._history.time[self.number]) + self._history.interval_us
+
+    def tradable(self, symbol: str) -> bool:
+        """Whether the symbol traded in this bar and has not expired by its close."""
+        k = self.market.number(symbol)
+        expiry = self._history.instruments[k].expiry_us
+        return bool(self._history.tradable[k, self.number]) and (expiry is None or expiry > self.closes_us)
+
+    def past(self, name: str, series: str, n: int) -> Floats:
+        """The last n values up to this bar of a symbol's (or, for `index`, an asset's) series; fewer near the start."""
+        if series not in SERIES:
+            raise InputError(f"no series {series!r}; {nearest(series, SERIES)}")
+        field = {"mark": "mark_close", "index": "index_close"}.get(series, series)
+        row = self._asset(name) if series == "index" else self.market.number(name)
+        values: Floats = getattr(self._history, field)[row, max(0, self.number + 1 - n) : self.number + 1]
+        return values.copy()
+
+    def funding(self, symbol: str, n: int = 1) -> Floats:
+        """The last n settled funding rates whose stamp has passed, oldest first; fewer near the start."""
+        mine = self.market.number(symbol)
+        known = (self._history.funding_instrument == mine) & (self._history.funding_time <= self.closes_us)
+        rates: Floats = self._history.funding_rate[known]
+        return rates[-n:].copy()
+
+    def years_to_expiry(self, symbol: str) -> float:
+        """Years from this close to the future's expiry; inf for a perpetual."""
+        expiry = self.market.instrument(symbol).expiry_us
+        return float("inf") if expiry is None else (expiry - self.closes_us) / YEAR_US
+
+    def annualised_basis(self, symbol: str) -> float:
+        """(future / index - 1) over the years to expiry, at this close; NaN for a perpetual or an expired future."""
+        years, instrument = self.years_to_expiry(symbol), self.market.instrument(symbol)
+        if not 0.0 < years < float("inf"):
+            return float("nan")
+        quote = 1.0 if instrument.kind == "inverse" or instrument.settle not in self.market._asset else self.index[instrument.settle]
+        return (self.close[symbol] * quote / self.index[instrument.base] - 1.0) / years

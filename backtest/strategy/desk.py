@@ -1,0 +1,144 @@
+"""The desk: what a strategy may see of its account and ask for. Orders written here are traded at the next bar's open."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from backtest.errors import InputError
+from backtest.strategy.bar import Bar
+from backtest.strategy.market import Market
+from backtest.strategy.orders import Order
+
+
+class Port(Protocol):
+    """What the engine answers, account by account."""
+
+    def balance(self, account: int, asset: str, wallet: str | None = None) -> float: ...
+    def contracts(self, account: int, symbol: str) -> float: ...
+    def entry_price(self, account: int, symbol: str) -> float: ...
+    def equity(self, account: int) -> float: ...
+    def collateral_equity(self, account: int) -> float: ...
+    def initial_margin(self, account: int) -> float: ...
+    def maintenance_margin(self, account: int) -> float: ...
+    def margin_ratio(self, account: int) -> float: ...
+    def can_borrow(self, account: int, asset: str) -> bool: ...
+    def submit(self, account: int, orders: Sequence[Order], together: bool = False) -> list[int]: ...
+    def cancel(self, account: int, order_id: int) -> None: ...
+    def transfer(self, account: int, asset: str, amount: float, source: str, target: str) -> None: ...
+    def open_orders(self, account: int) -> list[dict[str, Any]]: ...
+    def max_contracts(self, account: int, order: Order) -> float: ...
+
+
+class Desk:
+    """One account's desk at the close of one bar."""
+
+    def __init__(self, port: Port, account: int, market: Market, bar: Bar) -> None:
+        self._port, self._account, self._market, self._bar = port, account, market, bar
+
+    @property
+    def equity(self) -> float:
+        """USD, no haircut."""
+        return self._port.equity(self._account)
+
+    @property
+    def collateral_equity(self) -> float:
+        """USD that count for margin."""
+        return self._port.collateral_equity(self._account)
+
+    @property
+    def initial_margin(self) -> float:
+        """USD required."""
+        return self._port.initial_margin(self._account)
+
+    @property
+    def maintenance_margin(self) -> float:
+        """USD below which the venue liquidates."""
+        return self._port.maintenance_margin(self._account)
+
+    @property
+    def margin_ratio(self) -> float:
+        """Lowest collateral / maintenance of a wallet at the last close; +inf without requirement."""
+        return self._port.margin_ratio(self._account)
+
+    def position(self, symbol: str) -> float:
+        """Signed contracts; of spot, coins in the spot wallet less those owed."""
+        return self._port.contracts(self._account, symbol)
+
+    def entry_price(self, symbol: str) -> float:
+        """Average price of the open contracts; NaN when flat."""
+        return self._port.entry_price(self._account, symbol)
+
+    def balance(self, asset: str, wallet: str | None = None) -> float:
+        """Units of an asset in a wallet, or in all."""
+        return self._port.balance(self._account, asset, wallet)
+
+    def can_borrow(self, asset: str) -> bool:
+        """Whether the account may borrow an asset and a rate is known."""
+        return self._port.can_borrow(self._account, asset)
+
+    def max_size(self, order: Order) -> float:
+        """Contracts of the order's side that every rule would accept now, without sign."""
+        return self._port.max_contracts(self._account, order)
+
+    def contracts_of(self, symbol: str, *, base: float | None = None, usd: float | None = None) -> float:
+        """Contracts worth so many coins, or so many USD at the last close."""
+        instrument, bar = self._market.instrument(symbol), self._bar
+        if (base is None) == (usd is None):
+            raise InputError(f"{symbol}: say either base or usd")
+        coins = base if base is not None else (usd or 0.0) / bar.index[instrument.base]
+        if instrument.kind == "inverse":
+            return coins * bar.mark[symbol] / instrument.contract_size
+        return coins / instrument.contract_size
+
+    def as_target(
+        self, symbol: str, *, contracts: float | None = None, base: float | None = None, usd: float | None = None
+    ) -> Order:
+        """An order that brings the position to a size, signed, told in contracts, coins or USD at the last close."""
+        aim = contracts if contracts is not None else self.contracts_of(symbol, base=base, usd=usd)
+        return Order(symbol, target=aim)
+
+    def target(
+        self, symbol: str, *, contracts: float | None = None, base: float | None = None, usd: float | None = None
+    ) -> int:
+        """Place `as_target`. Returns the order's id."""
+        return self.together([self.as_target(symbol, contracts=contracts, base=base, usd=usd)])[0]
+
+    def buy(self, symbol: str, contracts: float, **terms: Any) -> int:
+        """Place a buy; `terms` as in Order. Returns the order's id."""
+        return self._port.submit(self._account, [Order(symbol, contracts=abs(contracts), **terms)])[0]
+
+    def sell(self, symbol: str, contracts: float, **terms: Any) -> int:
+        """Place a sale; `terms` as in Order. Returns the order's id."""
+        return self._port.submit(self._account, [Order(symbol, contracts=-abs(contracts), **terms)])[0]
+
+    def together(self, orders: Sequence[Order]) -> list[int]:
+        """Place orders judged as one, on the state after all of them: no leg stays naked by a refusal."""
+        return self._port.submit(self._account, list(orders), together=True)
+
+    def cancel(self, order_id: int) -> None:
+        """Take a waiting order back."""
+        self._port.cancel(self._account, order_id)
+
+    def open_orders(self) -> list[dict[str, Any]]:
+        """Waiting orders."""
+        return self._port.open_orders(self._account)
+
+    def transfer(self, asset: str, amount: float, source: str, target: str) -> None:
+        """Move money between wallets: spot, usdm, coinm, unified, or an isolated symbol."""
+        self._port.transfer(self._account, asset, amount, source, target)
+
+
+class Desks:
+    """Several accounts' desks by name; the first one's methods directly."""
+
+    def __init__(self, desks: dict[str, Desk]) -> None:
+        self._desks = desks
+
+    def __getitem__(self, name: str) -> Desk:
+        if name not in self._desks:
+            raise InputError(f"no account {name!r}; valid: {', '.join(self._desks)}")
+        return self._desks[name]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(next(iter(self._desks.values())), name)

@@ -1,0 +1,102 @@
+"""What a strategy may know of the market: the instruments and their terms, and prices as far as they have happened.
+
+A callback gets a market without prices at the start and reads them off each closed bar. A table of targets gets all
+prices at once; the prefix check then makes sure that it did not use them before their time.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from backtest.errors import InputError, nearest
+from backtest.market.history import History
+from backtest.market.schema import Instrument
+
+
+class Market:
+    """Instruments, and with `prices` their series. Times are bar opens, UTC."""
+
+    def __init__(self, history: History, prices: bool = True) -> None:
+        self._history, self._prices = history, prices
+        self._number = {instrument.symbol: k for k, instrument in enumerate(history.instruments)}
+        self._asset = {asset: k for k, asset in enumerate(history.assets)}
+
+    @cached_property
+    def time(self) -> pd.DatetimeIndex:
+        """Open times of the bars."""
+        return pd.to_datetime(self._history.time, unit="us", utc=True)
+
+    @property
+    def interval(self) -> pd.Timedelta:
+        """Length of a bar."""
+        return pd.Timedelta(self._history.interval_us, unit="us")
+
+    def instrument(self, symbol: str) -> Instrument:
+        """Contract terms. InputError names the nearest symbol."""
+        return self._history.instruments[self.number(symbol)]
+
+    def number(self, symbol: str) -> int:
+        """Row of an instrument."""
+        if symbol not in self._number:
+            raise InputError(f"{symbol!r} is not in this run; {nearest(symbol, self._number)}")
+        return self._number[symbol]
+
+    def _series(self, table: np.ndarray, row: int, name: str) -> pd.Series:
+        if not self._prices:
+            raise InputError("prices are not known before their bar has closed; read them off the bar in on_bar")
+        return pd.Series(table[row], index=self.time, name=name)
+
+    def close(self, symbol: str) -> pd.Series:
+        """Last traded price at each close."""
+        return self._series(self._history.close, self.number(symbol), symbol)
+
+    def mark(self, symbol: str) -> pd.Series:
+        """Mark price at each close."""
+        return self._series(self._history.mark_close, self.number(symbol), symbol)
+
+    def index(self, asset: str) -> pd.Series:
+        """USD per unit of an asset at each close."""
+        if asset not in self._asset:
+            raise InputError(f"asset {asset!r} is not in this run; {nearest(asset, self._asset)}")
+        return self._series(self._history.index_close, self._asset[asset], asset)
+
+    def tradable(self, symbol: str) -> pd.Series:
+        """Whether the symbol traded in each bar."""
+        return self._series(self._history.tradable, self.number(symbol), symbol)
+
+    def funding(self, symbol: str) -> pd.Series:
+        """Settled rates by stamp."""
+        if not self._prices:
+            raise InputError("funding is not known before its stamp; read it off the bar in on_bar")
+        mine = self._history.funding_instrument == self.number(symbol)
+        times = pd.to_datetime(self._history.funding_time[mine], unit="us", utc=True)
+        return pd.Series(self._history.funding_rate[mine], index=times, name=symbol)
+
+    def spot(self, base: str | None = None, at: object = None) -> list[str]:
+        """Spot pairs (of one base), listed at a time if given."""
+        return self._chosen("spot", base, at)
+
+    def perpetuals(self, base: str | None = None, at: object = None) -> list[str]:
+        """Perpetuals (of one base), listed at a time if given."""
+        return [s for s in self._chosen("future", base, at) if self.instrument(s).expiry_us is None]
+
+    def futures(self, base: str | None = None, at: object = None) -> list[str]:
+        """Dated futures (of one base) by expiry; with a time, those listed and not expired then."""
+        found = [s for s in self._chosen("future", base, at) if self.instrument(s).expiry_us is not None]
+        return sorted(found, key=lambda s: self.instrument(s).expiry_us or 0)
+
+    def _chosen(self, kind: str, base: str | None, at: object) -> list[str]:
+        at_us = None if at is None else int(pd.Timestamp(at).value // 1000)  # type: ignore[arg-type]
+        return [
+            i.symbol
+            for i in self._history.instruments
+            if (i.kind == "spot") == (kind == "spot") and base in (None, i.base) and (at_us is None or _alive(i, at_us))
+        ]
+
+
+def _alive(instrument: Instrument, at_us: int) -> bool:
+    ends = [end for end in (instrument.expiry_us, instrument.delisting_us) if end is not None]
+    return (instrument.listing_us or 0) <= at_us and all(at_us < end for end in ends)

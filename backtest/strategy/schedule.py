@@ -1,0 +1,34 @@
+"""When a strategy is asked: at every close, at closes that fall on an interval, at funding stamps, or only after events."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from backtest.errors import InputError, nearest
+from backtest.market.history import History
+from backtest.market.schema import INTERVALS
+from backtest.strategy.strategy import EVENT_KINDS
+
+
+def wake_bars(schedule: str | tuple[str, ...], history: History) -> tuple[npt.NDArray[np.bool_], tuple[str, ...]]:
+    """Bars at whose close `on_bar` is asked, bool [bar], and the event kinds that are passed on as they happen.
+
+    InputError for a schedule that means nothing, or an interval shorter than the bars.
+    """
+    bars = len(history.time)
+    if isinstance(schedule, tuple):
+        for kind in schedule:
+            if kind not in EVENT_KINDS:
+                raise InputError(f"schedule: no event {kind!r}; {nearest(kind, EVENT_KINDS)}")
+        return np.zeros(bars, bool), schedule
+    closes = history.time + history.interval_us
+    if schedule == "every bar":
+        return np.ones(bars, bool), ()
+    if schedule == "funding":
+        return np.isin(closes, history.time[history.funding_bar]), ()
+    if schedule not in INTERVALS:
+        raise InputError(f"schedule: {schedule!r} means nothing; valid: 'every bar', 'funding', an interval, or a tuple of events")
+    if INTERVALS[schedule] < history.interval_us:
+        raise InputError(f"schedule: {schedule} is shorter than the run's bars")
+    return closes % INTERVALS[schedule] == 0, ()
