@@ -47,30 +47,32 @@ class BasisTrade(Strategy):
         self.market = market
         self.base = market.instrument(self.params.leg).base
         self.future: str | None = None
-        self.kept = 0.0  # coins that were there before the trade
+        self.kept: float | None = None  # coins that were there before the first trade
 
     def on_bar(self, bar: Bar, desk: Desk) -> None:
         """Forget what was delivered, leave what has converged, enter what is dear."""
-        if self.future is not None and bar.years_to_expiry(self.future) <= 0.0:
-            self.unwind_leg(desk)
-        elif self.future is not None:
-            self.watch(bar, desk)
         if self.future is None:
             self.enter(bar, desk)
+        elif bar.years_to_expiry(self.future) <= 0.0:
+            self.unwind_leg(desk)
+        else:
+            self.watch(bar, desk)
 
     def watch(self, bar: Bar, desk: Desk) -> None:
-        """Leave early, or before expiry if the next one is worth rolling into."""
-        future = str(self.future)
-        basis = bar.annualised_basis(future)
-        side = 1.0 if desk.position(future) <= 0.0 else -1.0
-        rolls = bar.years_to_expiry(future) < self.params.roll_days * DAY and self.best(bar, later_than=future) is not None
-        if rolls or (self.params.exit_annualised > 0.0 and side * basis <= self.params.exit_annualised):
-            desk.together([Order(future, target=0.0), Order(self.params.leg, target=self.kept)])
+        """Leave early, or before expiry if the next one is worth rolling into: the coins stay, the future is exchanged."""
+        future, p = str(self.future), self.params
+        dear = desk.position(future) <= 0.0
+        later = self.best(bar, later_than=future) if bar.years_to_expiry(future) < p.roll_days * DAY else None
+        if later is not None:
+            desk.together([Order(future, target=0.0), Order(later, target=desk.position(future))])
+            self.future = later
+        elif p.exit_annualised > 0.0 and bar.annualised_basis(future) * (1.0 if dear else -1.0) <= p.exit_annualised:
+            desk.together([Order(future, target=0.0), Order(p.leg, target=self.kept)])
             self.future = None
 
     def unwind_leg(self, desk: Desk) -> None:
         """The future became money at delivery; the coins bought for it are sold."""
-        desk.target(self.params.leg, contracts=self.kept)
+        desk.together([Order(self.params.leg, target=self.kept)])
         self.future = None
 
     def enter(self, bar: Bar, desk: Desk) -> None:
@@ -80,7 +82,8 @@ class BasisTrade(Strategy):
             return
         dear = bar.annualised_basis(future) > 0.0
         coins = self.params.equity_share * desk.equity / bar.index[self.base] * (1.0 if dear else -1.0)
-        self.kept = desk.position(self.params.leg)
+        if self.kept is None:
+            self.kept = desk.position(self.params.leg)
         self.future = future
         inverse = self.market.instrument(future).kind == "inverse"
         legs = [desk.as_target(future, base=-coins)]

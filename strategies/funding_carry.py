@@ -31,6 +31,7 @@ class FundingCarryParams(Params):
     window: int = Field(21, ge=1)  # settlements
     enter_above: float | None = None  # a year; None: always on
     exit_below: float = 0.0
+    switch_above: float = Field(0.1, ge=0)  # a year: how much better a coin must pay before it replaces an open one
     band: float = Field(0.05, ge=0, lt=1)
 
 
@@ -78,7 +79,8 @@ class FundingCarry(Strategy):
         if self.params.enter_above is not None:
             floor = {base: self.params.exit_below if base in self.open else self.params.enter_above for base in listed}
             listed = [base for base in listed if funding[base] >= floor[base]]
-        return sorted(listed, key=lambda base: -funding[base])[: self.params.top]
+        bonus = {base: self.params.switch_above if base in self.open else 0.0 for base in listed}
+        return sorted(listed, key=lambda base: -funding[base] - bonus[base])[: self.params.top]
 
     def trailing(self, bar: Bar, base: str) -> float:
         """Mean settled rate of the window, annualised by the stamps' own distance; 0 before the first."""

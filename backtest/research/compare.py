@@ -122,7 +122,7 @@ def compare(
     steps = _Steps(progress, len(plans) + 1)
     replay = replay_orders(prepared, plans, steps.next())
     runs = {mode: signals_run(prepared, account, steps.next()) for mode, (account, _) in plans.items()}
-    orders = pd.concat([_answers(replay.record, k, mode) for k, mode in enumerate(plans)], axis=1)
+    orders = pd.concat([_replayed(replay.record, k, mode) for k, mode in enumerate(plans)], axis=1)
     signals = pd.concat([_answers(result.record, 0, mode) for mode, result in runs.items()], axis=1)
     verdict = verdict_of(orders, signals, runs)
     said = list(dict.fromkeys([*notes, *replay.record.notes, *(note for r in runs.values() for note in r.record.notes)]))
@@ -209,6 +209,15 @@ def _answers(record: RunRecord, account: int, mode: str) -> pd.Series:
     """The rows of `ANSWERS` for one account."""
     figures = statistics(record, account)
     return pd.Series({label: figures[label] for label in ANSWERS if label in figures.index}, name=mode, dtype=object)
+
+
+def _replayed(record: RunRecord, account: int, mode: str) -> pd.Series:
+    """The same for a replay, where nobody is liquidated: when the venue would have, instead of whether it did."""
+    answers = _answers(record, account, mode).drop("Survived")
+    rows = record.of("account", account)
+    under = rows.loc[rows["worst_ratio"] <= record.level(account), "time"]
+    breach = f"{under.iloc[0]:%Y-%m-%d %H:%M}" if len(under) else "never"
+    return pd.concat([pd.Series({"First Breach": breach}, name=mode, dtype=object), answers]).rename(mode)
 
 
 def verdict_of(orders: pd.DataFrame, signals: pd.DataFrame, runs: dict[str, Result]) -> str:
