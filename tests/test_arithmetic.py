@@ -240,3 +240,51 @@ def test_a_guard_refuses_the_order_that_takes_the_ratio_under_its_limit_and_neve
     assert book.order[second, O_REASON] == GUARDED_RATIO
     assert np.isclose(desk.margin(4)[0] / desk.margin(4)[2], 1000 / 750)
     assert HOUR_US == 3_600_000_000
+
+
+def carry_in_a_rally(**choices: Any) -> Desk:
+    """10 ETH and 300 USDT in the spot wallet, 10 short on 2,500 USDT; ETH rises from 1,000 to 1,100, then stands still.
+
+    Then the short has lost 1,000: collateral 1,500 on a maintenance of 550. Refilled at a ratio of 3 up to 4, it lacks 700.
+    """
+    prices = [1000.0, 1000.0, 1100.0, 1100.0, 1100.0]
+    instruments = {"ETH/USDT": spot("ETH", prices), "ETH/USDT:USDT": future("ETH", prices, 0.05)}
+    deposit = {"spot": {"ETH": 10.0, "USDT": 300.0}, "usdm": {"USDT": 2500.0}}
+    desk = Desk(instruments, {"USDT": asset([1.0] * 5), "ETH": asset(prices)}, deposit, **choices)
+    desk.order("ETH/USDT:USDT", -10.0)
+    desk.live()
+    return desk
+
+
+def test_a_refill_moves_what_dollars_there_are() -> None:
+    desk = carry_in_a_rally(refill=(3.0, 4.0, 0.0))
+    assert desk.rungs() == ["refill"]
+    assert desk.balance("spot", "USDT") == 0.0
+    assert desk.balance("usdm", "USDT") == 2800.0
+
+
+def test_a_refill_that_may_sell_shrinks_both_legs_alike_and_sends_the_proceeds() -> None:
+    """300 are there; 400 / 1,100 = 0.363 ETH in lots of 0.001, sold for 399.3 and bought back at a loss of 36.3."""
+    desk = carry_in_a_rally(refill=(3.0, 4.0, 0.0), refill_sells=True)
+    sold = 10 - desk.balance("spot", "ETH")
+    assert desk.book.contracts[1, 0] * 1e-8 == pytest.approx(-(10 - sold))
+    first = desk.book.incident[0]
+    assert first[10] == pytest.approx(300 + 399.3)
+    assert desk.balance("usdm", "USDT") + desk.balance("spot", "USDT") == pytest.approx(2800 + sold * 1100 - sold * 100)
+
+
+def test_a_refill_under_way_is_equity_and_no_collateral() -> None:
+    """With two bars of delay the 300 leave at the open of bar 2 and arrive at bar 4."""
+    desk = carry_in_a_rally(refill=(3.0, 4.0, 0.0), refill_delay_us=2 * HOUR_US)
+    assert desk.book.path[0, 0, 2:].tolist() == pytest.approx([11_000 + 300 + 1500] * 3)
+    assert [desk.margin(bar)[0] for bar in (2, 3, 4)] == pytest.approx([1500, 1500, 1800])
+
+
+def test_a_gap_through_liquidation_is_not_rescued_by_a_refill() -> None:
+    prices = [1000.0, 1000.0, 1210.0, 1210.0]  # collateral 2,500 - 2,100 = 400 on a maintenance of 605
+    instruments = {"ETH/USDT": spot("ETH", prices), "ETH/USDT:USDT": future("ETH", prices, 0.05)}
+    desk = Desk(instruments, {"USDT": asset([1.0] * 4), "ETH": asset(prices)}, {"spot": {"USDT": 5000.0}, "usdm": {"USDT": 2500.0}},
+                refill=(3.0, 4.0, 0.0))  # fmt: skip
+    desk.order("ETH/USDT:USDT", -10.0)
+    desk.live()
+    assert desk.rungs()[0] == "reduce"

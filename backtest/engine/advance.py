@@ -1,7 +1,7 @@
 """One bar, and all of them: the table of contents of the engine.
 
 At a bar's open money arrives and leaves, contracts are delivered, funding and interest are paid, dead orders are cancelled, overdrawn
-assets are exchanged, margin is checked at the open prices; then orders fill; then the account lives through the bar's path
+assets are exchanged, margin is checked at the open prices; then futures wallets are refilled and orders fill; then the account lives through the bar's path
 and on, to the next thing that could change its contracts. Nothing here can see the future.
 """
 
@@ -11,13 +11,14 @@ from backtest.engine.events import follow_targets, happen
 from backtest.engine.exchange import exchange_overdrafts
 from backtest.engine.liquidation import note
 from backtest.engine.orders import cancel_dead, fill_orders, next_fill
+from backtest.engine.refill import refill
 from backtest.engine.stretch import hold, visit
 from backtest.engine.transfers import move_transfers, next_transfer
 from backtest.kernel import entry, kernel
 from backtest.ledger.post import has_room
 from backtest.margin.wallets import list_held, set_moment
 from backtest.state import (
-    BACKS_NOTHING, BLOCK, EXCHANGED, LIVE_ORDERS, NOTHING, OPEN, ORDER_ROWS, UNBOUND,
+    BACKS_NOTHING, BLOCK, EXCHANGED, LIVE_ORDERS, NOTHING, OPEN, ORDER_ROWS, REFILL_TRIGGER, TRANSFER_ROWS, UNBOUND,
 )  # fmt: skip
 
 
@@ -44,6 +45,7 @@ def room_for_bar(book, tape, bar):
     trades = book.count[LIVE_ORDERS] + 8 * positions + 8
     rows = 12 * trades + 4 * wallets * assets + events * per_event
     orders = book.count[ORDER_ROWS] + positions + 8 <= book.order.shape[0]
+    orders = orders and book.count[TRANSFER_ROWS] + wallets <= book.transfer.shape[0]
     return orders and book.count[LIVE_ORDERS] + positions + 8 <= book.live.shape[0] and has_room(book, rows, trades, trades + 64)
 
 
@@ -57,9 +59,11 @@ def open_bar(book, rules, tape, account, bar):
     cancel_dead(book, rules, tape, account, bar)
     exchange(book, rules, tape, account, bar)
     follow_targets(book, rules, tape, account, bar)
+    refills = rules.choice[account, REFILL_TRIGGER] > 0.0
+    if (book.count[LIVE_ORDERS] > 0 or refills) and rules.switch[account, UNBOUND] == 0:
+        visit(book, rules, tape, account, bar, OPEN, OPEN)  # a gap through liquidation is not rescued by what comes next
+    refill(book, rules, tape, account, bar)
     if book.count[LIVE_ORDERS] > 0:
-        if rules.switch[account, UNBOUND] == 0:
-            visit(book, rules, tape, account, bar, OPEN, OPEN)
         fill_orders(book, rules, tape, account, bar)
         exchange(book, rules, tape, account, bar)
 
@@ -79,6 +83,8 @@ def exchange(book, rules, tape, account, bar):
 def stretch_end(book, rules, tape, account, bar, last):
     """First bar after `bar` at which contracts, rules or orders of the account may change."""
     end = min(last, bar + BLOCK)
+    if rules.choice[account, REFILL_TRIGGER] > 0.0:
+        end = bar + 1  # looked at on every open
     if bar + 1 < len(tape.time):
         end = min(end, tape.stops_at[bar + 1])
     end = next_transfer(book, account, bar, end)

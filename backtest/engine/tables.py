@@ -15,7 +15,8 @@ from backtest.market.schema import Instrument
 from backtest.state import (
     AUTO_TRANSFER, BORROW_INITIAL, BORROW_MAINTENANCE, BORROWS, CANCEL_ORDERS, CHOICES, CONVERSION, CUTS, DEBT_BUFFER, DELIVERY_FEE,
     FLOOR, GUARD_RATIO, GUARD_USE, HALF_SPREAD, I64, INVERSE, LINEAR, LIQUIDATE_AT, LIQUIDATION_FEE, MAKER, MAX_LEVERAGE, NEED_BUFFER,
-    OFFSET, OPEN_LOSS_COUNTS, OVERDRAFT, OWES, PATH, PATH_NAMES, RATE, REDUCE, REDUCE_ONLY_AT, SELL_COLLATERAL, SLIPPAGE, SPOT,
+    OFFSET, OPEN_LOSS_COUNTS, OVERDRAFT, OWES, PATH, PATH_NAMES, RATE, REDUCE, REDUCE_ONLY_AT, REFILL_COST, REFILL_DELAY, REFILL_SELLS,
+    REFILL_TARGET, REFILL_TRIGGER, SELL_COLLATERAL, SLIPPAGE, SPOT,
     SWITCHES, TAKE_OVER, TAKER, TOP_UP_CAP, TOP_UP_TARGET, TOP_UP_TRIGGER, TOUCH, TRANSFER_FEE, UNBOUND, VOLUME_SHARE, Rules,
 )  # fmt: skip
 from backtest.units import HEADROOM, to_steps
@@ -49,6 +50,9 @@ class Plan:
     guard_ratio: float = 0.0
     guard_use: float = np.inf
     top_up: tuple[float, float, float] = (0.0, 0.0, 0.0)  # trigger, target, cap
+    refill: tuple[float, float, float] = (0.0, 0.0, 0.0)  # trigger, target, cost as a fraction
+    refill_sells: bool = False
+    refill_delay_us: int = 0
     transfer_cost: float = 0.0
     transfer_delay_us: int = 0
     path: str = "low_then_high"
@@ -99,6 +103,7 @@ def _choices(plan: Plan) -> Floats:
     row[GUARD_RATIO], row[GUARD_USE] = plan.guard_ratio, plan.guard_use
     row[[TOP_UP_TRIGGER, TOP_UP_TARGET]] = plan.top_up[:2]
     row[TOP_UP_CAP] = min(plan.top_up[2], HEADROOM)
+    row[[REFILL_TRIGGER, REFILL_TARGET, REFILL_COST]] = plan.refill
     row[TRANSFER_FEE] = plan.transfer_cost
     return row
 
@@ -108,6 +113,7 @@ def _switches(plan: Plan) -> Ints:
     row[UNBOUND], row[CUTS], row[AUTO_TRANSFER] = plan.unbound, plan.cuts, plan.auto_transfer
     row[BORROWS], row[TOUCH] = plan.borrows, plan.touch
     row[OWES], row[OPEN_LOSS_COUNTS] = plan.mode.loss_beyond == "user_debt", plan.mode.open_loss
+    row[REFILL_SELLS], row[REFILL_DELAY] = plan.refill_sells, plan.refill_delay_us
     row[PATH] = PATH_NAMES.index(plan.path)
     return row
 

@@ -38,7 +38,7 @@ def plan_of(config: RunConfig, account: Account, history: History, unbound: bool
     )
     check_symbols(account, history)
     shape = shape_of(mode, history.instruments, history.assets, account.isolated, account.borrow)
-    guards, execution, top_up = config.guards, config.execution, account.top_up
+    guards, execution, top_up, refill = config.guards, config.execution, account.top_up, account.refill
     return Plan(
         name=account.name,
         preset=account.margin,
@@ -52,6 +52,9 @@ def plan_of(config: RunConfig, account: Account, history: History, unbound: bool
         guard_ratio=guards.min_margin_ratio or 0.0,
         guard_use=guards.max_utilization or np.inf,
         top_up=(top_up.trigger, top_up.target, top_up.cap or NO_CAP) if top_up else (0.0, 0.0, 0.0),
+        refill=(refill.trigger, refill.target, refill.cost_bps / 10_000) if refill else (0.0, 0.0, 0.0),
+        refill_sells=bool(refill and refill.sell),
+        refill_delay_us=refill.delay_us if refill else 0,
         transfer_cost=account.transfer.cost,
         transfer_delay_us=account.transfer.delay_us,
         path=execution.path,
