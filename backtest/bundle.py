@@ -1,8 +1,9 @@
 """A bundle: many arrays under one name, handed to compiled code as one pointer.
 
-The engine's functions take Book, Rules and Tape, some eighty arrays in all. Passed as tuples they would cross every call as six
-hundred values, and compiling takes minutes; passed as the address of a small table of array headers they cost nothing. In
-plain Python a bundle is an ordinary object with attributes, so the same text runs with the JIT off.
+The engine's functions take Book, Rules and Tape, some eighty arrays in all. Passed as tuples they would cross every
+call as six hundred values, and compiling takes minutes; passed as the address of a small table of array headers
+they cost nothing. In plain Python a bundle is an ordinary object with attributes, so the same text runs with the
+JIT off.
 """
 
 from __future__ import annotations

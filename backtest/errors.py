@@ -1,6 +1,7 @@
 """How the product says no to bad input: one exception, worded for the person who has to mend the file.
 
-A rule's refusal is a value (see `engine.orders`), a bug is an assertion, and only what a user wrote wrong is raised here.
+A rule's refusal is a value (see `engine.orders`), a bug is an assertion, and only what a user wrote wrong is raised
+here.
 """
 
 from __future__ import annotations

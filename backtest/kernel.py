@@ -2,10 +2,10 @@
 
 Every rule of the accountant is plain Python that numba compiles; with `NUMBA_DISABLE_JIT=1` the same text runs
 uncompiled and gives the same bits, which is how it is debugged and how it is proved. Two decorators: `kernel` for
-functions that only other kernels call (no Python wrapper: three quarters of the compile time), `entry` for the few that
-Python calls. numba's own cache looks only at the file of the function it compiles, so an edited margin rule in another
-file would go on returning yesterday's requirement; ours lives in a directory named by a hash of every source file of the
-package, numba's version and the mode.
+functions that only other kernels call (no Python wrapper: three quarters of the compile time), `entry` for the few
+that Python calls. numba's own cache looks only at the file of the function it compiles, so an edited margin rule in
+another file would go on returning yesterday's requirement; ours lives in a directory named by a hash of every
+source file of the package, numba's version and the mode.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ INNER: set[str] = set()
 
 
 def optimise_once() -> None:
-    """Leave the optimiser to the entries: a caller contains what it calls, so optimising each level over again is waste.
+    """Leave the optimiser to the entries: a caller contains what it calls, so optimising each level is waste.
 
     Worth more than half of the first compile. The method is numba's private one; where it is gone nothing is changed.
     """

@@ -58,7 +58,9 @@ def price(row, span, j):
 
 
 def owned(running, balance, span, j):
-    """Element j of a balance, in units: it may move inside a stretch (funding, interest), so bars read the running one."""
+    """Element j of a balance, in units: it may move inside a stretch (funding, interest), so bars read the running
+    one.
+    """
     return running[j] * STEP if isinstance(span, Bars) else balance[span.first + j] * STEP
 
 

@@ -1,9 +1,9 @@
 """What changes, what is agreed, and what the market did: the Book, the Rules and the Tape.
 
-The engine passes these three bundles of arrays and nothing else. The Book is the accounts: balances, contracts and costs
-in whole steps, the ledger, orders and incidents. The Rules are the venues' numbers, one set of tables for every stretch
-of time in which they do not change, and each account's own choices. The Tape is the market: a table of series by bar,
-row maps that say which series is whose price at which point of the bar, and the events.
+The engine passes these three bundles of arrays and nothing else. The Book is the accounts: balances, contracts and
+costs in whole steps, the ledger, orders and incidents. The Rules are the venues' numbers, one set of tables for
+every stretch of time in which they do not change, and each account's own choices. The Tape is the market: a table
+of series by bar, row maps that say which series is whose price at which point of the bar, and the events.
 
 Axes, always in this order: wallet, asset, instrument or position, then account or bar.
 """
@@ -19,7 +19,7 @@ NOTHING = I64(-1)
 HERE, ONE = I64(0), I64(1)
 BLOCK = 512  # bars of one stretch looked at together
 
-# Points of a bar, in the order the default path visits them; EACH is every leg at its own worst; MOMENT is a price in between.
+# Points of a bar, in the order the default path visits them; EACH: every leg at its worst; MOMENT: in between.
 OPEN, LOW, HIGH, CLOSE, EACH, MOMENT = (I64(k) for k in range(6))
 POINT_NAMES = ("open", "low", "high", "close", "each", "moment")
 PATH_CLOSE, PATH_LOW_HIGH, PATH_EACH = (I64(k) for k in range(3))
@@ -66,14 +66,43 @@ WAITING, FILLED, PART_FILLED, REFUSED, CANCELLED, EXPIRED = (I64(k) for k in ran
 STATE_NAMES = ("waiting", "filled", "part filled", "refused", "cancelled", "expired")
 # Why an order was refused, cut or cancelled; the first that applies, in this order.
 (
-    NO_REASON, NOT_TRADABLE, BELOW_LOT, MIN_NOTIONAL, NO_VOLUME, WOULD_CROSS, WOULD_OPEN, NO_BALANCE, NO_LOAN, RESTRICTED,
-    TIER_LEVERAGE, NO_MARGIN, GUARDED_RATIO, GUARDED_USE, BY_STRATEGY, BY_VENUE, DEAD,
-) = (I64(k) for k in range(17))  # fmt: skip
+    NO_REASON,
+    NOT_TRADABLE,
+    BELOW_LOT,
+    MIN_NOTIONAL,
+    NO_VOLUME,
+    WOULD_CROSS,
+    WOULD_OPEN,
+    NO_BALANCE,
+    NO_LOAN,
+    RESTRICTED,
+    TIER_LEVERAGE,
+    NO_MARGIN,
+    GUARDED_RATIO,
+    GUARDED_USE,
+    BY_STRATEGY,
+    BY_VENUE,
+    DEAD,
+) = (I64(k) for k in range(17))
 REASON_NAMES = (
-    "", "not tradable", "below one lot", "below minimum notional", "volume", "post-only would cross", "reduce-only would open",
-    "balance", "no loan", "reduce-only level", "leverage above the tier's", "initial margin", "guard: margin ratio",
-    "guard: utilization", "by the strategy", "by the venue", "expired instrument",
-)  # fmt: skip
+    "",
+    "not tradable",
+    "below one lot",
+    "below minimum notional",
+    "volume",
+    "post-only would cross",
+    "reduce-only would open",
+    "balance",
+    "no loan",
+    "reduce-only level",
+    "leverage above the tier's",
+    "initial margin",
+    "guard: margin ratio",
+    "guard: utilization",
+    "by the strategy",
+    "by the venue",
+    "expired instrument",
+)
 
 # Columns of a transfer under way.
 (T_DEPARTS, T_ARRIVES, T_ACCOUNT, T_ASSET, T_SOURCE, T_TARGET, T_AMOUNT, T_STATE, T_MOVED) = (I64(k) for k in range(9))
@@ -120,8 +149,17 @@ LIQUIDATE_AT, REDUCE_ONLY_AT = (I64(k) for k in range(2))
 NO_RUNG, CANCEL_ORDERS, REDUCE, SELL_COLLATERAL, TAKE_OVER = (I64(k) for k in range(5))
 TOPPED_UP, REFILLED, EXCHANGED, BREACHED, BANKRUPT = (I64(k) for k in range(5, 10))
 RUNG_NAMES = (
-    "", "cancel orders", "reduce", "sell collateral", "takeover", "top-up", "refill", "auto-exchange", "breach", "bankrupt",
-)  # fmt: skip
+    "",
+    "cancel orders",
+    "reduce",
+    "sell collateral",
+    "takeover",
+    "top-up",
+    "refill",
+    "auto-exchange",
+    "breach",
+    "bankrupt",
+)
 # An account's own choices.
 SLIPPAGE, VOLUME_SHARE, GUARD_RATIO, GUARD_USE, TOP_UP_TRIGGER, TOP_UP_TARGET, TOP_UP_CAP = (I64(k) for k in range(7))
 REFILL_TRIGGER, REFILL_TARGET, REFILL_COST, TRANSFER_FEE = (I64(k) for k in range(7, 11))
@@ -129,7 +167,8 @@ CHOICES = 11
 UNBOUND, CUTS, AUTO_TRANSFER, BORROWS, TWO_SIDED, TOUCH, OWES, OPEN_LOSS_COUNTS, REFILL_SELLS, PATH, REFILL_DELAY = (
     I64(k) for k in range(11)
 )
-SWITCHES = 11
+TWO_SIDED = I64(11)  # in hedge mode position i is the long of instrument i, position i + instruments its short
+SWITCHES = 12
 
 ASSETS, POSITIONS = HERE, ONE
 

@@ -1,9 +1,9 @@
 """Money and contracts as whole steps.
 
-A balance is an integer count of steps of 1e-8 (a satoshi, or a hundred-millionth of a dollar), so sums are exact and the
-ledger gives every balance back to the last step. Prices, rates and requirements are floats. An amount is rounded once,
-to the nearest step, at the moment it is posted. Two step integers are never multiplied: the product would pass 2^63
-silently.
+A balance is an integer count of steps of 1e-8 (a satoshi, or a hundred-millionth of a dollar), so sums are exact
+and the ledger gives every balance back to the last step. Prices, rates and requirements are floats. An amount is
+rounded once, to the nearest step, at the moment it is posted. Two step integers are never multiplied: the product
+would pass 2^63 silently.
 """
 
 from __future__ import annotations

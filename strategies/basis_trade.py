@@ -1,9 +1,9 @@
 """Buy the coin, sell its dated future when the future is dear, and let time bring them together.
 
 Enters when the nearest suitable future's annualised basis is at least `entry_annualised`, leaves early at
-`exit_annualised`, else holds to delivery; `roll_days` before expiry it may move to the next one. With a coin deposit and an
-inverse future the coin itself is the collateral. Where the account may borrow, a future that is cheap by as much is bought
-against borrowed coins.
+`exit_annualised`, else holds to delivery; `roll_days` before expiry it may move to the next one. With a coin
+deposit and an inverse future the coin itself is the collateral. Where the account may borrow, a future that is
+cheap by as much is bought against borrowed coins.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ class BasisTrade(Strategy):
             self.watch(bar, desk)
 
     def watch(self, bar: Bar, desk: Desk) -> None:
-        """Leave early, or before expiry if the next one is worth rolling into: the coins stay, the future is exchanged."""
+        """Leave early, or before expiry if the next one is worth rolling into: the coins stay, the future is
+        exchanged.
+        """
         future, p = str(self.future), self.params
         dear = desk.position(future) <= 0.0
         later = self.best(bar, later_than=future) if bar.years_to_expiry(future) < p.roll_days * DAY else None

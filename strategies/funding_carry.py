@@ -1,9 +1,9 @@
 """Hold the coin, short its perpetual, collect funding.
 
-Always on, or only while the trailing funding of a pair is above `enter_above` a year (out again under `exit_below`); one pair
-or the `top` best of a universe, in equal shares of equity. A short of as many coins as are held never drifts in delta, so
-the legs are set anew only when their share of equity has left the band. `FundingCarryTargets` says the always-on trade as a
-table.
+Always on, or only while the trailing funding of a pair is above `enter_above` a year (out again under
+`exit_below`); one pair or the `top` best of a universe, in equal shares of equity. A short of as many coins as are
+held never drifts in delta, so the legs are set anew only when their share of equity has left the band.
+`FundingCarryTargets` says the always-on trade as a table.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Hold coins, short futures against them.
 
-Buys (or keeps) a holding of one coin and shorts a chosen share of it: the coin's own perpetual, or another asset's by its
-past beta. The hedge is set anew when it has drifted out of a band. While the short has been paying more than
+Buys (or keeps) a holding of one coin and shorts a chosen share of it: the coin's own perpetual, or another asset's
+by its past beta. The hedge is set anew when it has drifted out of a band. While the short has been paying more than
 `funding_ceiling` a year (negative funding), it is dropped, and taken up again when funding is back.
 """
 

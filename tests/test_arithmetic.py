@@ -158,6 +158,16 @@ def test_long_ten_and_short_five_of_one_contract_need_the_margin_of_five(require
     assert desk.margin(1, "unified")[2] == pytest.approx(0.1 * 500)
 
 
+def test_long_ten_and_short_five_of_one_contract_need_the_margin_of_fifteen_in_hedge_mode() -> None:
+    assets = {"USDT": USDT, "BTC": asset([100.0] * 3)}
+    desk = Desk({"BTC/USDT:USDT": future("BTC", [100.0] * 3, 0.1)}, assets, {"usdm": {"USDT": 1000.0}}, two_sided=True)
+    for position, contracts in ((0, 10.0), (1, -5.0)):
+        place(desk.book, 0, 0, position, MARKET, 0, position, to_steps(contracts, "order"), 0.0, 0.0)
+    desk.live()
+    assert desk.book.contracts[:, 0].tolist() == [10 * 10**8, -5 * 10**8]
+    assert desk.margin(1)[1:] == pytest.approx((1500 / 10, 0.1 * 1500))
+
+
 def test_25000_at_3x_ties_up_8333_and_leaves_51667_of_a_pool_of_60000_free() -> None:
     assets = {"USDT": USDT, "BTC": asset([25_000.0] * 3)}
     desk = Desk({"BTC/USDT:USDT": future("BTC", [25_000.0] * 3)}, assets, {"usdm": {"USDT": 60_000.0}}, leverage=3)

@@ -1,8 +1,9 @@
 """One bar, and all of them: the table of contents of the engine.
 
-At a bar's open money arrives and leaves, contracts are delivered, funding and interest are paid, dead orders are cancelled, overdrawn
-assets are exchanged, margin is checked at the open prices; then futures wallets are refilled and orders fill; then the account lives through the bar's path
-and on, to the next thing that could change its contracts. Nothing here can see the future.
+At a bar's open money arrives and leaves, contracts are delivered, funding and interest are paid, dead orders are
+cancelled, overdrawn assets are exchanged, margin is checked at the open prices; then futures wallets are refilled
+and orders fill; then the account lives through the bar's path and on, to the next thing that could change its
+contracts. Nothing here can see the future.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ def advance(book, rules, tape, last):
             if not room_for_bar(book, tape, bar):
                 return False
             open_bar(book, rules, tape, account, bar)
-            book.cursor[account] = hold(book, rules, tape, account, bar, stretch_end(book, rules, tape, account, bar, last))
+            book.cursor[account] = hold(
+                book, rules, tape, account, bar, stretch_end(book, rules, tape, account, bar, last)
+            )
     return True
 
 
@@ -46,7 +49,11 @@ def room_for_bar(book, tape, bar):
     rows = 12 * trades + 4 * wallets * assets + events * per_event
     orders = book.count[ORDER_ROWS] + positions + 8 <= book.order.shape[0]
     orders = orders and book.count[TRANSFER_ROWS] + wallets <= book.transfer.shape[0]
-    return orders and book.count[LIVE_ORDERS] + positions + 8 <= book.live.shape[0] and has_room(book, rows, trades, trades + 64)
+    return (
+        orders
+        and book.count[LIVE_ORDERS] + positions + 8 <= book.live.shape[0]
+        and has_room(book, rows, trades, trades + 64)
+    )
 
 
 @kernel
@@ -61,7 +68,9 @@ def open_bar(book, rules, tape, account, bar):
     follow_targets(book, rules, tape, account, bar)
     refills = rules.choice[account, REFILL_TRIGGER] > 0.0
     if (book.count[LIVE_ORDERS] > 0 or refills) and rules.switch[account, UNBOUND] == 0:
-        visit(book, rules, tape, account, bar, OPEN, OPEN)  # a gap through liquidation is not rescued by what comes next
+        visit(
+            book, rules, tape, account, bar, OPEN, OPEN
+        )  # a gap through liquidation is not rescued by what comes next
     refill(book, rules, tape, account, bar)
     if book.count[LIVE_ORDERS] > 0:
         fill_orders(book, rules, tape, account, bar)

@@ -19,7 +19,20 @@ def acceptable(book, rules, tape, bar, account, position, contracts):
     slip = 1.0 + rules.choice[account, SLIPPAGE] if contracts > 0 else 1.0 - rules.choice[account, SLIPPAGE]
     fee = rules.fee[tape.rules_at[rules.shape[account], bar], i, TAKER]
     save(book, account)
-    trade(book, rules, tape, bar, account, position, contracts, last_here(book, rules, i) * slip, fee, BY_ORDER, CLOSE, NOTHING)
+    trade(
+        book,
+        rules,
+        tape,
+        bar,
+        account,
+        position,
+        contracts,
+        last_here(book, rules, i) * slip,
+        fee,
+        BY_ORDER,
+        CLOSE,
+        NOTHING,
+    )
     stands = judge(book, rules, tape, account, bar) == NO_REASON
     restore(book, account)
     list_held(book, rules, account)
@@ -34,7 +47,9 @@ def largest_order(book, rules, tape, bar, account, position, side):
     note_before(book, rules, tape, account, bar)
     lot = rules.lot[rules.instrument[position]]
     good, bad = I64(0), lot
-    most = LARGEST / max(1.0, abs(book.here[rules.instrument[position], 0]), last_here(book, rules, rules.instrument[position]))
+    most = LARGEST / max(
+        1.0, abs(book.here[rules.instrument[position], 0]), last_here(book, rules, rules.instrument[position])
+    )
     while bad < most and acceptable(book, rules, tape, bar, account, position, side * bad):
         good, bad = bad, bad * 4
     while bad - good > lot:

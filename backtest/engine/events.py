@@ -1,8 +1,8 @@
 """What the market and the calendar do to an account at a bar's open, in the order of the tape.
 
-Within a bar: scheduled money, delivery, funding, interest, deleveraging, then a row of target positions becomes orders.
-Funding and interest only move cash, so inside a stretch they enter as a running balance and are posted up to the bar reached;
-everything else ends a stretch.
+Within a bar: scheduled money, delivery, funding, interest, deleveraging, then a row of target positions becomes
+orders. Funding and interest only move cash, so inside a stretch they enter as a running balance and are posted up
+to the bar reached; everything else ends a stretch.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from backtest.ledger.kinds import FUNDED, INTEREST_PAID
 from backtest.ledger.post import post
 from backtest.margin.wallets import mark_here
 from backtest.state import (
-    ASSETS, BACKS_NOTHING, BY_DELEVERAGING, DELEVERAGE, DELIVERY, E_ACCOUNT, E_KIND, E_SUBJECT, FLOW, FUNDING, INTEREST, LEAVE,
-    MARKET, NOTHING, OPEN, ORDER_ROWS, TARGETS, TO_TARGET,
+    ASSETS, BACKS_NOTHING, BY_DELEVERAGING, DELEVERAGE, DELIVERY, E_ACCOUNT, E_KIND, E_SUBJECT, FLOW, FUNDING,
+    INTEREST, LEAVE, MARKET, NOTHING, OPEN, ORDER_ROWS, TARGETS, TO_TARGET,
 )  # fmt: skip
 from backtest.units import STEP, units
 
@@ -139,7 +139,7 @@ def add_from(row, start, n, amount):
 
 @kernel
 def deleverage(book, rules, tape, event, account, bar):
-    """Auto-deleveraging: the venue closes a share of a winning position at the mark. `number[event, 0]` is the share."""
+    """Auto-deleveraging: the venue closes a share of a winning position at the mark. `number[event, 0]`: the share."""
     i = tape.event[event, E_SUBJECT]
     for position in range(len(rules.instrument)):
         held = book.contracts[position, account]
@@ -147,14 +147,26 @@ def deleverage(book, rules, tape, event, account, bar):
             contracts = -in_lots(units(held * tape.number[event, 0]), rules.lot[i])
             if contracts != 0:
                 trade(
-                    book, rules, tape, bar, account, position, contracts, mark_here(book, rules, i), 0.0, BY_DELEVERAGING, OPEN,
+                    book,
+                    rules,
+                    tape,
+                    bar,
+                    account,
+                    position,
+                    contracts,
+                    mark_here(book, rules, i),
+                    0.0,
+                    BY_DELEVERAGING,
+                    OPEN,
                     NOTHING,
-                )  # fmt: skip
+                )
 
 
 @kernel
 def follow_targets(book, rules, tape, account, bar):
-    """Target rows of the bar become market orders, one group a row, as a callback at the last close would have placed them."""
+    """Target rows of the bar become market orders, one group a row, as a callback at the last close would have placed
+    them.
+    """
     for event in range(tape.event_at[bar], tape.event_at[bar + 1]):
         if tape.event[event, E_KIND] == TARGETS and concerns(tape, event, account):
             row = tape.event[event, E_SUBJECT]
@@ -163,4 +175,6 @@ def follow_targets(book, rules, tape, account, bar):
             for i in range(len(rules.kind)):
                 if tape.target[row, i] != LEAVE:
                     own = group if together else book.count[ORDER_ROWS]
-                    place(book, bar - 1, account, i, MARKET, TO_TARGET, own, units(tape.target[row, i] / STEP), 0.0, 0.0)
+                    place(
+                        book, bar - 1, account, i, MARKET, TO_TARGET, own, units(tape.target[row, i] / STEP), 0.0, 0.0
+                    )

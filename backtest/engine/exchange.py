@@ -1,8 +1,8 @@
 """Auto-exchange: collateral becomes the currency that is owed, at the index less the venue's conversion haircut.
 
-In a multi-asset wallet an asset that falls below the venue's threshold, and every debt at liquidation, is covered by selling what
-the wallet owns, pro rata by value: 5,000 USDC owed costs 5,000 / 0.975 = 5,128.20 of BTC at a haircut of 2.5 %.
-Source: Binance FAQ f80415bea812.
+In a multi-asset wallet an asset that falls below the venue's threshold, and every debt at liquidation, is covered
+by selling what the wallet owns, pro rata by value: 5,000 USDC owed costs 5,000 / 0.975 = 5,128.20 of BTC at a
+haircut of 2.5 %. Source: Binance FAQ f80415bea812.
 """
 
 from __future__ import annotations

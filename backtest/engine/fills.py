@@ -1,8 +1,10 @@
-"""A fill: contracts change hands, cost and profit follow, the fee is paid. The one door through which contracts change.
+"""A fill: contracts change hands, cost and profit follow, the fee is paid. The one door through which contracts
+change.
 
-Linear and inverse contracts differ only in what one of them is worth. Opening adds to the position's cost; closing releases
-cost pro rata (all of it, exactly, on a full close) and realises the difference. Spot is bought and sold in balances: a buyer's
-fee comes out of the coin received. An isolated position takes its margin along when it opens and gives it back when it closes.
+Linear and inverse contracts differ only in what one of them is worth. Opening adds to the position's cost; closing
+releases cost pro rata (all of it, exactly, on a full close) and realises the difference. Spot is bought and sold in
+balances: a buyer's fee comes out of the coin received. An isolated position takes its margin along when it opens
+and gives it back when it closes.
 """
 
 from __future__ import annotations
@@ -14,8 +16,8 @@ from backtest.engine.interest import charge_first_hour
 from backtest.margin.tiers import value_of_contract
 from backtest.margin.wallets import index_here, list_held, mark_here, require_now
 from backtest.state import (
-    AUTO_TRANSFER, BORROWS, COLLATERAL, F_ACCOUNT, F_BAR, F_CAUSE, F_CONTRACTS, F_COST, F_FEE, F_FEE_ASSET, F_ORDER, F_POINT,
-    F_POSITION, F_REALISED, FILL_ROWS, HERE, I64, INITIAL, NOTHING, SPOT, UNBOUND,
+    AUTO_TRANSFER, BORROWS, COLLATERAL, F_ACCOUNT, F_BAR, F_CAUSE, F_CONTRACTS, F_COST, F_FEE, F_FEE_ASSET, F_ORDER,
+    F_POINT, F_POSITION, F_REALISED, FILL_ROWS, HERE, I64, INITIAL, NOTHING, SPOT, UNBOUND,
 )  # fmt: skip
 from backtest.units import STEP, units
 
@@ -140,7 +142,9 @@ def fetch_quote(book, rules, tape, bar, account, quote, needed):
 
 @kernel
 def borrow_if_short(book, rules, tape, bar, account, wallet, asset, needed):
-    """Where the account may borrow, the missing part of what is delivered is a loan; its first hour is charged at once."""
+    """Where the account may borrow, the missing part of what is delivered is a loan; its first hour is charged at
+    once.
+    """
     loans = rules.loan_wallet[rules.shape[account]]
     short = needed - max(I64(0), book.balance[wallet, asset, account])
     if short > 0 and loans >= 0 and rules.switch[account, BORROWS] != 0 and tape.borrow_row[asset] >= 0:
@@ -158,7 +162,9 @@ def repay_if_owed(book, rules, bar, account, wallet, asset):
 
 
 @kernel
-def write_fill(book, rules, bar, account, position, contracts, cost, realised, fee, fee_asset, price, cause, point, order):
+def write_fill(
+    book, rules, bar, account, position, contracts, cost, realised, fee, fee_asset, price, cause, point, order
+):
     """Append the fill's row, with the mark it was done at."""
     row = book.count[FILL_ROWS]
     assert row < book.fill.shape[0]

@@ -1,7 +1,8 @@
 """Funding: what longs pay shorts at a stamp, on the position held coming into it.
 
-payment = contracts x value of a contract at the mark x rate; a positive rate is paid by longs. An order filled at the stamp
-does not collect it. An isolated position pays from its own wallet. Source: Binance, "Funding" (notional at mark).
+payment = contracts x value of a contract at the mark x rate; a positive rate is paid by longs. An order filled at
+the stamp does not collect it. An isolated position pays from its own wallet. Source: Binance, "Funding" (notional
+at mark).
 """
 
 from __future__ import annotations

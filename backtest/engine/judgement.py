@@ -1,7 +1,8 @@
 """May this order stand? The account as it was, the account as it would be, and the rules that may say no.
 
-Conditions are asked in a fixed order and the first that applies is the reason: balance, loan, the venue's reduce-only level,
-the tier's leverage, initial margin, the account's own guards. What lowers the requirement passes, whatever the state.
+Conditions are asked in a fixed order and the first that applies is the reason: balance, loan, the venue's reduce-
+only level, the tier's leverage, initial margin, the account's own guards. What lowers the requirement passes,
+whatever the state.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from backtest.margin.leaves import row_of
 from backtest.margin.tiers import value_of_contract
 from backtest.margin.wallets import require_now
 from backtest.state import (
-    BACKS_NOTHING, COLLATERAL, FILL_ROWS, GUARD_RATIO, GUARD_USE, GUARDED_RATIO, GUARDED_USE, HERE, I64, INITIAL, LEDGER_ROWS, LIMIT,
-    LIVE_ORDERS, MAINTENANCE, MAX_LEVERAGE, NO_BALANCE, NO_MARGIN, NO_REASON, O_ACCOUNT, O_CONTRACTS, O_FILLED, O_KIND, O_POSITION,
-    O_SEEN, O_STATE, ONE, OPEN_LOSS, OPEN_LOSS_COUNTS, REDUCE_ONLY_AT, RESTRICTED, SPOT, TIER_LEVERAGE, TIERS, UNBOUND, WAITING,
+    BACKS_NOTHING, COLLATERAL, FILL_ROWS, GUARD_RATIO, GUARD_USE, GUARDED_RATIO, GUARDED_USE, HERE, I64, INITIAL,
+    LEDGER_ROWS, LIMIT, LIVE_ORDERS, MAINTENANCE, MAX_LEVERAGE, NO_BALANCE, NO_MARGIN, NO_REASON, O_ACCOUNT,
+    O_CONTRACTS, O_FILLED, O_KIND, O_POSITION, O_SEEN, O_STATE, ONE, OPEN_LOSS, OPEN_LOSS_COUNTS, REDUCE_ONLY_AT,
+    RESTRICTED, SPOT, TIER_LEVERAGE, TIERS, UNBOUND, WAITING,
 )  # fmt: skip
 from backtest.units import STEP
 
@@ -62,7 +64,9 @@ def copy_column(table, saved, n, account, away):
 
 @kernel
 def rest_orders(book, rules, account):
-    """What resting limit orders reserve: notional of buys and of sells per position (stops hold nothing until triggered)."""
+    """What resting limit orders reserve: notional of buys and of sells per position (stops hold nothing until
+    triggered).
+    """
     for position in range(book.contracts.shape[0]):
         book.resting[HERE, position, account] = 0.0
         book.resting[ONE, position, account] = 0.0
@@ -199,7 +203,10 @@ def above_tier(book, rules, tape, account, bar):
     at = tape.rules_at[rules.shape[account], bar]
     for position in range(book.contracts.shape[0]):
         i = rules.instrument[position]
-        if book.contracts[position, account] != 0 and rules.model[rules.shape[account], rules.position_wallet[rules.shape[account], position]] == TIERS:
+        if (
+            book.contracts[position, account] != 0
+            and rules.model[rules.shape[account], rules.position_wallet[rules.shape[account], position]] == TIERS
+        ):
             notional = abs(book.contracts[position, account] * STEP * book.here[i, 0])
             row = row_of(rules.tier[at, i], notional)
             if rules.leverage[account, i] > rules.tier[at, i, MAX_LEVERAGE, row]:
@@ -209,7 +216,9 @@ def above_tier(book, rules, tape, account, bar):
 
 @kernel
 def short_of_margin(book, rules, tape, account, bar):
-    """Whether a shared wallet holds less than initial margin and open-order loss ask (isolated ones were funded at opening)."""
+    """Whether a shared wallet holds less than initial margin and open-order loss ask (isolated ones were funded at
+    opening).
+    """
     shape = rules.shape[account]
     for wallet in range(book.balance.shape[0]):
         if rules.model[shape, wallet] != BACKS_NOTHING and rules.isolates[shape, wallet] < 0:

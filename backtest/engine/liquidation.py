@@ -1,9 +1,10 @@
 """Liquidation: what the venue does when a wallet's collateral no longer covers its maintenance margin.
 
-The ladder of the account's mode is climbed rung by rung - cancel orders, reduce, sell collateral, takeover - and margin is
-asked again after each; every rung that did something is an incident row with the numbers it saw. A forced order fills at
-the traded price of the moment, worse by half the spread and by Y x daily volatility x sqrt(size / daily volume). What is
-still owed at the end is made good by the insurance fund, or stays the user's debt where the venue says so.
+The ladder of the account's mode is climbed rung by rung - cancel orders, reduce, sell collateral, takeover - and
+margin is asked again after each; every rung that did something is an incident row with the numbers it saw. A forced
+order fills at the traded price of the moment, worse by half the spread and by Y x daily volatility x sqrt(size /
+daily volume). What is still owed at the end is made good by the insurance fund, or stays the user's debt where the
+venue says so.
 """
 
 from __future__ import annotations
@@ -20,17 +21,20 @@ from backtest.ledger.post import move, post
 from backtest.margin.tiers import value_of_contract
 from backtest.margin.wallets import index_here, last_here, list_held, require_now
 from backtest.state import (
-    BY_LIQUIDATION, BY_VENUE, CANCEL_ORDERS, CANCELLED, COLLATERAL, HALF_SPREAD, I64, INITIAL, INCIDENT_ROWS, LIQUIDATE_AT,
-    LIQUIDATION_FEE, LIVE_ORDERS, MAINTENANCE, N_ACCOUNT, N_AMOUNT, N_BAR, N_COLLATERAL, N_CONTRACTS, N_MAINTENANCE, N_POINT,
-    N_POSITION, N_PRICE, N_RUNG, N_WALLET, NO_RUNG, NOTHING, O_ACCOUNT, O_POSITION, O_STATE, OWES, POSITIONS, REDUCE,
-    SELL_COLLATERAL, TAKE_OVER, TOP_UP_CAP, TOP_UP_TARGET, TOP_UP_TRIGGER, TOPPED_UP, WAITING,
+    BY_LIQUIDATION, BY_VENUE, CANCEL_ORDERS, CANCELLED, COLLATERAL, HALF_SPREAD, I64, INITIAL, INCIDENT_ROWS,
+    LIQUIDATE_AT, LIQUIDATION_FEE, LIVE_ORDERS, MAINTENANCE, N_ACCOUNT, N_AMOUNT, N_BAR, N_COLLATERAL, N_CONTRACTS,
+    N_MAINTENANCE, N_POINT, N_POSITION, N_PRICE, N_RUNG, N_WALLET, NO_RUNG, NOTHING, O_ACCOUNT, O_POSITION, O_STATE,
+    OWES, POSITIONS, REDUCE, SELL_COLLATERAL, TAKE_OVER, TOP_UP_CAP, TOP_UP_TARGET, TOP_UP_TRIGGER, TOPPED_UP,
+    WAITING,
 )  # fmt: skip
 from backtest.units import STEP, units
 
 
 @kernel
 def sound(book, rules, tape, account, wallet, bar):
-    """Whether the wallet's collateral is above the venue's level at the moment. Fills need[COLLATERAL], need[MAINTENANCE]."""
+    """Whether the wallet's collateral is above the venue's level at the moment. Fills need[COLLATERAL],
+    need[MAINTENANCE].
+    """
     require_now(book, rules, tape, wallet, account, bar)
     level = rules.level[tape.rules_at[rules.shape[account], bar], LIQUIDATE_AT]
     return book.need[MAINTENANCE, 0] <= 0.0 or book.need[COLLATERAL, 0] > level * book.need[MAINTENANCE, 0]
@@ -92,7 +96,9 @@ def top_up_due(book, rules, tape, account, wallet, bar):
     collateral, maintenance = book.need[COLLATERAL, 0], book.need[MAINTENANCE, 0]
     if maintenance <= 0.0 or collateral > rules.choice[account, TOP_UP_TRIGGER] * maintenance:
         return I64(0)
-    wish = units((rules.choice[account, TOP_UP_TARGET] * maintenance - collateral) / index_here(book, rules, asset) / STEP)
+    wish = units(
+        (rules.choice[account, TOP_UP_TARGET] * maintenance - collateral) / index_here(book, rules, asset) / STEP
+    )
     room = units(rules.choice[account, TOP_UP_CAP] / STEP) - book.topped_up[position, account]
     spare = spare_of(book, rules, tape, account, rules.parent[shape, wallet], asset, bar)
     return max(I64(0), min(wish, min(room, spare)))
@@ -154,12 +160,16 @@ def reduce_positions(book, rules, tape, account, wallet, bar, point):
 
 @kernel
 def heaviest(book, rules, tape, account, wallet, bar):
-    """Position of the wallet with the largest notional at the moment; -1 if none. Leaves need[] as asked of the wallet."""
+    """Position of the wallet with the largest notional at the moment; -1 if none. Leaves need[] as asked of the
+    wallet.
+    """
     best, largest = NOTHING, 0.0
     for k in range(book.held[account, wallet, POSITIONS, 0]):
         position = book.held[account, wallet, POSITIONS, 1 + k]
         i = rules.instrument[position]
-        usd = abs(book.contracts[position, account] * STEP * book.here[i, 0]) * index_here(book, rules, rules.settlement[i])
+        usd = abs(book.contracts[position, account] * STEP * book.here[i, 0]) * index_here(
+            book, rules, rules.settlement[i]
+        )
         if usd > largest:
             best, largest = position, usd
     return best
@@ -235,7 +245,9 @@ def repay_debts(book, rules, tape, account, wallet, bar, point):
 
 @kernel
 def take_over(book, rules, tape, account, wallet, bar, point):
-    """The rest goes to the fund at the bankruptcy price: what the wallet still owes is made good, or stays the user's debt."""
+    """The rest goes to the fund at the bankruptcy price: what the wallet still owes is made good, or stays the user's
+    debt.
+    """
     require_now(book, rules, tape, wallet, account, bar)
     collateral, maintenance = book.need[COLLATERAL, 0], book.need[MAINTENANCE, 0]
     while book.held[account, wallet, POSITIONS, 0] > 0:
@@ -250,7 +262,9 @@ def take_over(book, rules, tape, account, wallet, bar, point):
 
 @kernel
 def make_good(book, rules, tape, account, wallet, bar):
-    """The insurance fund pays a wallet's negative balances, unless the venue leaves them to the user. Returns USD paid."""
+    """The insurance fund pays a wallet's negative balances, unless the venue leaves them to the user. Returns USD
+    paid.
+    """
     paid = 0.0
     if rules.switch[account, OWES] == 0:
         for asset in range(book.balance.shape[1]):

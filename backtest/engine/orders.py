@@ -1,9 +1,9 @@
 """Orders: the one door through which a strategy changes an account.
 
-An order is written down by `place`, looked at from the next bar's open on, and ends filled, cut, refused with a reason, or
-cancelled. `fill_orders` goes through the waiting ones, oldest first; orders placed together are one group and are judged
-on the state after all of them. Judging is a trial: the fills are made, the account's margin is asked, and if a rule says no
-everything is put back as it was. No rule refuses an order that lowers the requirement.
+An order is written down by `place`, looked at from the next bar's open on, and ends filled, cut, refused with a
+reason, or cancelled. `fill_orders` goes through the waiting ones, oldest first; orders placed together are one
+group and are judged on the state after all of them. Judging is a trial: the fills are made, the account's margin is
+asked, and if a rule says no everything is put back as it was. No rule refuses an order that lowers the requirement.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ import numpy as np
 from backtest.engine.fills import trade
 from backtest.engine.judgement import judge, note_before, rest_orders, restore, save
 from backtest.kernel import entry, kernel
-from backtest.margin.tiers import value_of_contract
-from backtest.margin.wallets import last_here, list_held, mark_here
+from backtest.margin.wallets import last_here, list_held
 from backtest.state import (
-    BELOW_LOT, BY_LAST, BY_ORDER, BY_STRATEGY, CANCELLED, CUTS, DEAD, EXPIRED, FILLED, FORCED, GROUPS, HERE, HIGH, I64, LIMIT,
-    LIVE_ORDERS, LOW, MAKER, MARKET, MIN_NOTIONAL, NO_BALANCE, NO_REASON, NO_VOLUME, NOT_TRADABLE, NOTHING, O_ACCOUNT, O_BAR, O_BEFORE, O_CONTRACTS,
-    O_DONE_BAR, O_FILLED, O_FLAGS, O_GROUP, O_KIND, O_POSITION, O_REASON, O_SEEN, O_STATE, ONE, OPEN, ORDER_ROWS, PART_FILLED,
-    POST_ONLY, REDUCE_ONLY, REFUSED, SLIPPAGE, SPOT, STOP, TAKER, TO_TARGET, TOUCH, UNBOUND, VOLUME_SHARE, WAITING, WOULD_CROSS,
-    WOULD_OPEN,
+    BELOW_LOT, BY_LAST, BY_ORDER, BY_STRATEGY, CANCELLED, CUTS, DEAD, EXPIRED, FILLED, FORCED, HERE, HIGH, LIMIT,
+    LIVE_ORDERS, LOW, MAKER, MARKET, MIN_NOTIONAL, NO_REASON, NO_VOLUME, NOT_TRADABLE, O_ACCOUNT, O_BAR, O_BEFORE,
+    O_CONTRACTS, O_DONE_BAR, O_FILLED, O_FLAGS, O_GROUP, O_KIND, O_POSITION, O_REASON, O_SEEN, O_STATE, ONE, OPEN,
+    ORDER_ROWS, PART_FILLED, POST_ONLY, REDUCE_ONLY, REFUSED, SLIPPAGE, SPOT, STOP, TAKER, TO_TARGET, TOUCH,
+    TWO_SIDED, VOLUME_SHARE, WAITING, WOULD_CROSS, WOULD_OPEN,
 )  # fmt: skip
 from backtest.units import STEP, units
 
@@ -103,7 +102,11 @@ def fill_orders(book, rules, tape, account, bar):
     some = False
     for k in range(book.count[LIVE_ORDERS]):
         order = book.live[k]
-        if book.order[order, O_ACCOUNT] == account and book.order[order, O_STATE] == WAITING and book.order[order, O_BAR] < bar:
+        if (
+            book.order[order, O_ACCOUNT] == account
+            and book.order[order, O_STATE] == WAITING
+            and book.order[order, O_BAR] < bar
+        ):
             attempt(book, rules, tape, account, bar, k)
             some = True
     if some:
@@ -151,7 +154,11 @@ def first_sight(book, rules, tape, account, bar, group, k):
     """A limit order seen for the first time: post-only must not cross, and its reserve must be affordable."""
     for m in range(k, book.count[LIVE_ORDERS]):
         order = book.live[m]
-        if in_group(book, account, bar, group, order) and book.order[order, O_KIND] == LIMIT and book.order[order, O_SEEN] == 0:
+        if (
+            in_group(book, account, bar, group, order)
+            and book.order[order, O_KIND] == LIMIT
+            and book.order[order, O_SEEN] == 0
+        ):
             i = rules.instrument[book.order[order, O_POSITION]]
             limit, buys = book.order_price[order, HERE], book.order[order, O_CONTRACTS] > 0
             crosses = last_here(book, rules, i) <= limit if buys else last_here(book, rules, i) >= limit
@@ -203,6 +210,8 @@ def unfit(book, rules, tape, account, bar, order):
     contracts = wanted(book, rules, account, order)
     if contracts == 0:
         return BELOW_LOT
+    if rules.switch[account, TWO_SIDED] != 0 and wrong_side(book, rules, account, position, contracts):
+        return WOULD_OPEN
     if reduces(book, rules, account, position, contracts):
         return NO_REASON
     if book.order[order, O_FLAGS] & REDUCE_ONLY:
@@ -210,6 +219,13 @@ def unfit(book, rules, tape, account, bar, order):
     if quote_notional(rules, i, contracts, last_here(book, rules, i)) < rules.min_notional[i]:
         return MIN_NOTIONAL
     return NO_REASON
+
+
+@kernel
+def wrong_side(book, rules, account, position, contracts):
+    """In hedge mode a long position never goes short by an order, nor a short one long."""
+    after = book.contracts[position, account] + contracts
+    return after < 0 if position < len(rules.kind) else after > 0
 
 
 @kernel
@@ -274,7 +290,9 @@ def fill_price(book, rules, tape, account, bar, order):
     if kind == MARKET:
         return last_here(book, rules, i) * slip
     if kind == LIMIT:
-        return book.order_price[order, HERE] if trades_through(book, rules, tape, account, bar, order, i, buys) else np.nan
+        return (
+            book.order_price[order, HERE] if trades_through(book, rules, tape, account, bar, order, i, buys) else np.nan
+        )
     if not triggered(book, rules, tape, bar, order, i, buys, kind):
         return np.nan
     trigger, opened = book.order_price[order, ONE], last_here(book, rules, i)
@@ -307,7 +325,9 @@ def share_of_volume(book, rules, tape, account, bar, group, k):
     share, some = 1.0, False
     for m in range(k, book.count[LIVE_ORDERS]):
         order = book.live[m]
-        if in_group(book, account, bar, group, order) and not np.isnan(fill_price(book, rules, tape, account, bar, order)):
+        if in_group(book, account, bar, group, order) and not np.isnan(
+            fill_price(book, rules, tape, account, bar, order)
+        ):
             some = True
             contracts = abs(wanted(book, rules, account, order))
             if book.order[order, O_FLAGS] & FORCED == 0 and contracts > 0:
@@ -384,7 +404,9 @@ def undo_trial(book, rules, account, bar, group, k):
 
 @kernel
 def close_group(book, rules, account, bar, group, k, reason):
-    """After a trial that stood: what is done is over; a resting limit keeps waiting for its rest, a stop for its trigger."""
+    """After a trial that stood: what is done is over; a resting limit keeps waiting for its rest, a stop for its
+    trigger.
+    """
     for m in range(k, book.count[LIVE_ORDERS]):
         order = book.live[m]
         if in_group(book, account, bar, group, order):
@@ -415,7 +437,11 @@ def next_fill(book, rules, tape, account, bar, last):
         if book.order[order, O_ACCOUNT] == account:
             i = rules.instrument[book.order[order, O_POSITION]]
             for b in range(max(bar, book.order[order, O_BAR]) + 1, last):
-                if book.order[order, O_KIND] == MARKET or book.order[order, O_SEEN] == 0 or could_fill(book, rules, tape, account, b, order, i):
+                if (
+                    book.order[order, O_KIND] == MARKET
+                    or book.order[order, O_SEEN] == 0
+                    or could_fill(book, rules, tape, account, b, order, i)
+                ):
                     last = b
                     break
     return last

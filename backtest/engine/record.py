@@ -7,8 +7,9 @@ from backtest.margin.leaves import add_row, clear, copy_row, keep_lower
 from backtest.margin.wallets import require, value_account
 from backtest.span import Bars
 from backtest.state import (
-    BACKS_NOTHING, CLOSE, COLLATERAL, EQUITY, INITIAL, MAINTENANCE, P_CLOSE, P_COLLATERAL, P_EACH, P_EQUITY, P_INITIAL, P_LOW_HIGH,
-    P_MAINTENANCE, P_WALLET, RATIO_CLOSE, RATIO_EACH, RATIO_HIGH, RATIO_LOW, RATIO_OPEN, WORST_WALLET,
+    BACKS_NOTHING, CLOSE, COLLATERAL, EQUITY, INITIAL, MAINTENANCE, P_CLOSE, P_COLLATERAL, P_EACH, P_EQUITY,
+    P_INITIAL, P_LOW_HIGH, P_MAINTENANCE, P_WALLET, RATIO_CLOSE, RATIO_EACH, RATIO_HIGH, RATIO_LOW, RATIO_OPEN,
+    WORST_WALLET,
 )  # fmt: skip
 
 

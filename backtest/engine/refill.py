@@ -1,8 +1,10 @@
-"""Refilling a futures wallet from the spot wallet, where the two are apart: a short carry without unified margin lives by it.
+"""Refilling a futures wallet from the spot wallet, where the two are apart: a short carry without unified margin lives
+by it.
 
-When a shared futures wallet's ratio is at or below the trigger at a bar's open, free balance of its asset is sent from the spot
-wallet, up to the target ratio, with the declared delay and cost. Where the owner allows selling, coins are sold and as
-many of the short bought back, so that the hedge shrinks on both legs, and the proceeds are sent.
+When a shared futures wallet's ratio is at or below the trigger at a bar's open, free balance of its asset is sent
+from the spot wallet, up to the target ratio, with the declared delay and cost. Where the owner allows selling,
+coins are sold and as many of the short bought back, so that the hedge shrinks on both legs, and the proceeds are
+sent.
 """
 
 from __future__ import annotations
@@ -16,9 +18,9 @@ from backtest.ledger.kinds import TRANSFER, TRANSFER_COST
 from backtest.ledger.post import move, post
 from backtest.margin.wallets import index_here, last_here, list_held, require_now
 from backtest.state import (
-    ASKED, BY_REFILL, COLLATERAL, I64, MAINTENANCE, NOTHING, OPEN, POSITIONS, REFILL_COST, REFILL_DELAY, REFILL_SELLS,
-    REFILL_TARGET, REFILL_TRIGGER, REFILLED, SLIPPAGE, SPOT, T_ACCOUNT, T_AMOUNT, T_ARRIVES, T_ASSET, T_DEPARTS, T_MOVED, T_SOURCE,
-    T_STATE, T_TARGET, TAKER, TRANSFER_ROWS, UNDER_WAY,
+    ASKED, BY_REFILL, COLLATERAL, I64, MAINTENANCE, NOTHING, OPEN, POSITIONS, REFILL_COST, REFILL_DELAY,
+    REFILL_SELLS, REFILL_TARGET, REFILL_TRIGGER, REFILLED, SLIPPAGE, SPOT, T_ACCOUNT, T_AMOUNT, T_ARRIVES, T_ASSET,
+    T_DEPARTS, T_MOVED, T_SOURCE, T_STATE, T_TARGET, TAKER, TRANSFER_ROWS, UNDER_WAY,
 )  # fmt: skip
 from backtest.units import STEP, units
 
@@ -46,7 +48,9 @@ def refill_wallet(book, rules, tape, account, bar, wallet, asset):
     wish = units(lacking / STEP) - coming(book, account, wallet, asset)
     spot = rules.spot_wallet[rules.shape[account]]
     if wish > book.balance[spot, asset, account] and rules.switch[account, REFILL_SELLS] != 0:
-        sell_both_legs(book, rules, tape, account, bar, wallet, asset, wish - max(I64(0), book.balance[spot, asset, account]))
+        sell_both_legs(
+            book, rules, tape, account, bar, wallet, asset, wish - max(I64(0), book.balance[spot, asset, account])
+        )
     amount = min(wish, book.balance[spot, asset, account])
     if amount > 0:
         send(book, rules, tape, account, bar, spot, wallet, asset, amount)

@@ -23,8 +23,9 @@ from backtest.errors import InputError, nearest
 from backtest.ledger.kinds import DEPOSIT
 from backtest.ledger.post import post
 from backtest.state import (
-    BY_LAST, FORCED, LIVE_ORDERS, O_ACCOUNT, O_CONTRACTS, O_FILLED, O_FLAGS, O_KIND, O_POSITION, O_STATE, ORDER_KINDS, ORDER_ROWS,
-    P_CLOSE, P_COLLATERAL, P_EQUITY, P_INITIAL, P_MAINTENANCE, POST_ONLY, REDUCE_ONLY, TO_TARGET, TRANSFER_ROWS, WAITING,
+    BY_LAST, FORCED, LIVE_ORDERS, O_ACCOUNT, O_CONTRACTS, O_FILLED, O_FLAGS, O_KIND, O_POSITION, O_STATE,
+    ORDER_KINDS, ORDER_ROWS, P_CLOSE, P_COLLATERAL, P_EQUITY, P_INITIAL, P_MAINTENANCE, POST_ONLY, REDUCE_ONLY,
+    TO_TARGET, TRANSFER_ROWS, WAITING,
 )  # fmt: skip
 from backtest.units import STEP, to_steps
 
@@ -80,7 +81,9 @@ class Session:
         """Write orders down; they are judged from the next bar's open on. Returns their ids."""
         self._make_room(len(orders) + 64)
         group = int(self.book.count[ORDER_ROWS])
-        return [self._place(account, order, group if together else int(self.book.count[ORDER_ROWS])) for order in orders]
+        return [
+            self._place(account, order, group if together else int(self.book.count[ORDER_ROWS])) for order in orders
+        ]
 
     def _place(self, account: int, order: Any, group: int) -> int:
         position = self._symbol(order.symbol)
@@ -94,7 +97,18 @@ class Session:
         )
         kind = ORDER_KINDS.index(order.kind)
         return int(
-            place(self.book, self.bar, account, position, kind, flags, group, steps, order.price or 0.0, order.trigger or 0.0)
+            place(
+                self.book,
+                self.bar,
+                account,
+                position,
+                kind,
+                flags,
+                group,
+                steps,
+                order.price or 0.0,
+                order.trigger or 0.0,
+            )
         )
 
     def replay_fill(self, account: int, bar: int, position: int, contracts: int, price: float, as_maker: bool) -> None:
@@ -127,7 +141,10 @@ class Session:
         if self.bar < 0 or not wish:
             return 0.0
         self.book = grow(self.book) if self.book.count[0] + 4096 > len(self.book.ledger) else self.book
-        return float(largest_order(self.book, self.rules, self.tape, self.bar, account, position, 1 if wish > 0 else -1)) * STEP
+        return (
+            float(largest_order(self.book, self.rules, self.tape, self.bar, account, position, 1 if wish > 0 else -1))
+            * STEP
+        )
 
     # Reading
 
@@ -161,7 +178,11 @@ class Session:
     def entry_price(self, account: int, symbol: str) -> float:
         """Average price of a future's open contracts; NaN when flat."""
         k = self._symbol(symbol)
-        instrument, cost, contracts = self.history.instruments[k], self.book.cost[k, account], self.book.contracts[k, account]
+        instrument, cost, contracts = (
+            self.history.instruments[k],
+            self.book.cost[k, account],
+            self.book.contracts[k, account],
+        )
         if contracts == 0:
             return float("nan")
         if instrument.kind == "inverse":

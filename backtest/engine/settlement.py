@@ -1,4 +1,4 @@
-"""Delivery: an expired contract becomes money at the venue's average price, less its fee, before any order of the bar."""
+"""Delivery: an expired contract becomes money at the venue's average price, less its fee, before any order."""
 
 from __future__ import annotations
 
@@ -15,4 +15,17 @@ def deliver(book, rules, tape, event, account, bar):
     for position in range(len(rules.instrument)):
         if rules.instrument[position] == i and book.contracts[position, account] != 0:
             contracts = -book.contracts[position, account]
-            trade(book, rules, tape, bar, account, position, contracts, tape.number[event, 0], fee, BY_DELIVERY, OPEN, NOTHING)
+            trade(
+                book,
+                rules,
+                tape,
+                bar,
+                account,
+                position,
+                contracts,
+                tape.number[event, 0],
+                fee,
+                BY_DELIVERY,
+                OPEN,
+                NOTHING,
+            )

@@ -1,8 +1,8 @@
 """The layout of an account's wallets: what its margin mode means for where money lies.
 
-Where wallets are apart there is one for spot coins (which back nothing), one per settlement asset of the futures, and one
-per isolated position. A multi-asset or portfolio account keeps everything in one. Every account has a transit wallet for
-coins under way, and one for loans where it may borrow.
+Where wallets are apart there is one for spot coins (which back nothing), one per settlement asset of the futures,
+and one per isolated position. A multi-asset or portfolio account keeps everything in one. Every account has a
+transit wallet for coins under way, and one for loans where it may borrow.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ class Shape:
     loans: int = -1
     cash: dict[int, int] = field(default_factory=dict)
 
-    def add(self, name: str, model: int = int(BACKS_NOTHING), settle: int = -1, isolates: int = -1, parent: int = -1) -> int:
+    def add(
+        self, name: str, model: int = int(BACKS_NOTHING), settle: int = -1, isolates: int = -1, parent: int = -1
+    ) -> int:
         """One more wallet; returns its index."""
         self.names.append(name)
         self.model.append(int(model))
@@ -54,7 +56,9 @@ class Shape:
             return self.names.index("unified")
         if name in ("usdm", "coinm", "unified") and asset in self.cash:
             return self.cash[asset]
-        shown = sorted({n.split(":")[0] if n.startswith(("usdm", "coinm")) else n for n in self.names} - {"transit", "loans"})
+        shown = sorted(
+            {n.split(":")[0] if n.startswith(("usdm", "coinm")) else n for n in self.names} - {"transit", "loans"}
+        )
         raise InputError(f"no wallet {name!r} in this account for that asset; {nearest(name, shown)}")
 
 

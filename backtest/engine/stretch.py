@@ -1,8 +1,8 @@
 """A stretch: bars through which an account's contracts do not change, looked at together.
 
-Margin is asked at every point of every bar by vector loops; the lowest ratio under each of the three readings of a bar's path is kept.
-Bars that stay sound are recorded as they are; the first that fails is lived through again alone, point by point, and
-the path goes on with what the liquidation left.
+Margin is asked at every point of every bar by vector loops; the lowest ratio under each of the three readings of a
+bar's path is kept. Bars that stay sound are recorded as they are; the first that fails is lived through again
+alone, point by point, and the path goes on with what the liquidation left.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import numpy as np
 from backtest.engine.events import pay_until, run_balances
 from backtest.engine.liquidation import liquidate, sound, top_up_due
 from backtest.kernel import kernel
-from backtest.margin.leaves import clear, copy_row, count_unsound, fill_with, keep_lower, lower_to_ratio
+from backtest.margin.leaves import clear, count_unsound, fill_with, lower_to_ratio
 from backtest.margin.wallets import require, set_moment
 from backtest.engine.record import record
 from backtest.span import Bars
 from backtest.state import (
-    BACKS_NOTHING, CLOSE, COLLATERAL, EACH, HIGH, I64, LIQUIDATE_AT, LOW, MAINTENANCE, NOTHING, OPEN, OVERDRAFT, PATH,
-    PATH_EACH, PATH_LOW_HIGH, POSITIONS, RATIO_CLOSE, RATIO_EACH, RATIO_HIGH, RATIO_LOW, RATIO_OPEN, TOP_UP_TRIGGER, UNBOUND,
-    UNSOUND, WORST_WALLET, ASSETS,
+    BACKS_NOTHING, CLOSE, COLLATERAL, EACH, HIGH, I64, LIQUIDATE_AT, LOW, MAINTENANCE, NOTHING, OPEN, OVERDRAFT,
+    PATH, PATH_EACH, PATH_LOW_HIGH, POSITIONS, RATIO_CLOSE, RATIO_EACH, RATIO_HIGH, RATIO_LOW, RATIO_OPEN,
+    TOP_UP_TRIGGER, UNBOUND, UNSOUND, WORST_WALLET, ASSETS,
 )  # fmt: skip
 from backtest.units import STEP
 
@@ -100,7 +100,9 @@ def measure_point(book, rules, tape, account, wallet, first, last, point):
     n = last - first
     require(book, rules, tape, tape.series, wallet, Bars(account, first, last), point, n)
     row = row_of_point(point)
-    name_worst(book.need[WORST_WALLET, :n], book.need[row, :n], book.need[COLLATERAL, :n], book.need[MAINTENANCE, :n], wallet)
+    name_worst(
+        book.need[WORST_WALLET, :n], book.need[row, :n], book.need[COLLATERAL, :n], book.need[MAINTENANCE, :n], wallet
+    )
     lower_to_ratio(book.need[row, :n], book.need[COLLATERAL, :n], book.need[MAINTENANCE, :n])
     if on_path(rules, account, point):
         level = watch_level(rules, tape, account, wallet, first)
@@ -187,7 +189,9 @@ def visit(book, rules, tape, account, bar, source, target):
 
 @kernel
 def fails(book, rules, tape, account, wallet, bar):
-    """Whether something must be done about a wallet at the moment: it is unsound, or its top-up is due and can be paid."""
+    """Whether something must be done about a wallet at the moment: it is unsound, or its top-up is due and can be
+    paid.
+    """
     if not sound(book, rules, tape, account, wallet, bar):
         return True
     return top_up_due(book, rules, tape, account, wallet, bar) > 0

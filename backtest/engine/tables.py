@@ -13,11 +13,11 @@ from backtest.engine.shape import Shape
 from backtest.market.history import History
 from backtest.market.schema import Instrument
 from backtest.state import (
-    AUTO_TRANSFER, BORROW_INITIAL, BORROW_MAINTENANCE, BORROWS, CANCEL_ORDERS, CHOICES, CONVERSION, CUTS, DEBT_BUFFER, DELIVERY_FEE,
-    FLOOR, GUARD_RATIO, GUARD_USE, HALF_SPREAD, I64, INVERSE, LINEAR, LIQUIDATE_AT, LIQUIDATION_FEE, MAKER, MAX_LEVERAGE, NEED_BUFFER,
-    OFFSET, OPEN_LOSS_COUNTS, OVERDRAFT, OWES, PATH, PATH_NAMES, RATE, REDUCE, REDUCE_ONLY_AT, REFILL_COST, REFILL_DELAY, REFILL_SELLS,
-    REFILL_TARGET, REFILL_TRIGGER, SELL_COLLATERAL, SLIPPAGE, SPOT,
-    SWITCHES, TAKE_OVER, TAKER, TOP_UP_CAP, TOP_UP_TARGET, TOP_UP_TRIGGER, TOUCH, TRANSFER_FEE, UNBOUND, VOLUME_SHARE, Rules,
+    AUTO_TRANSFER, BORROW_INITIAL, BORROW_MAINTENANCE, BORROWS, CANCEL_ORDERS, CHOICES, CONVERSION, CUTS,
+    DEBT_BUFFER, DELIVERY_FEE, FLOOR, GUARD_RATIO, GUARD_USE, HALF_SPREAD, I64, INVERSE, LINEAR, LIQUIDATION_FEE,
+    MAKER, MAX_LEVERAGE, NEED_BUFFER, OPEN_LOSS_COUNTS, OVERDRAFT, OWES, PATH, PATH_NAMES, REDUCE, REFILL_COST,
+    REFILL_DELAY, REFILL_SELLS, REFILL_TARGET, REFILL_TRIGGER, SELL_COLLATERAL, SLIPPAGE, SPOT, SWITCHES, TAKE_OVER,
+    TAKER, TOP_UP_CAP, TOP_UP_TARGET, TOP_UP_TRIGGER, TOUCH, TRANSFER_FEE, TWO_SIDED, UNBOUND, VOLUME_SHARE, Rules,
 )  # fmt: skip
 from backtest.units import HEADROOM, to_steps
 
@@ -28,8 +28,11 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 KINDS = {"spot": int(SPOT), "linear": int(LINEAR), "inverse": int(INVERSE)}
 RUNGS = {
-    "cancel_orders": int(CANCEL_ORDERS), "reduce": int(REDUCE), "sell_collateral": int(SELL_COLLATERAL), "takeover": int(TAKE_OVER),
-}  # fmt: skip
+    "cancel_orders": int(CANCEL_ORDERS),
+    "reduce": int(REDUCE),
+    "sell_collateral": int(SELL_COLLATERAL),
+    "takeover": int(TAKE_OVER),
+}
 MARGIN_CALLS = ("liquidate", "reduce_only")
 YEAR_US = 365 * 86_400_000_000
 
@@ -60,6 +63,7 @@ class Plan:
     cuts: bool = True
     auto_transfer: bool = True
     borrows: bool = False
+    two_sided: bool = False  # hedge mode: a long and a short position on one instrument
     touch: bool = False
 
     def leverage_of(self, symbol: str) -> float:
@@ -72,6 +76,7 @@ def make_rules(plans: Sequence[Plan], history: History) -> tuple[Rules, Ints]:
     sets = [rule_set for plan in plans for rule_set in plan.sets]
     instruments, assets = history.instruments, history.assets
     wallets = max(len(plan.shape.names) for plan in plans)
+    sides = 2 if any(plan.two_sided for plan in plans) else 1
     ladder = np.zeros((len(plans), 1 + max(len(plan.mode.ladder) for plan in plans)), I64)
     for row, plan in enumerate(plans):
         ladder[row, : len(plan.mode.ladder)] = [RUNGS[rung] for rung in plan.mode.ladder]
@@ -81,11 +86,13 @@ def make_rules(plans: Sequence[Plan], history: History) -> tuple[Rules, Ints]:
         level=np.array([_levels(rule_set) for rule_set in sets]),
         choice=np.array([_choices(plan) for plan in plans]),
         switch=np.array([_switches(plan) for plan in plans], I64),
-        leverage=np.array([[plan.leverage_of(i.symbol) if i.kind != "spot" else 1.0 for i in instruments] for plan in plans]),
+        leverage=np.array(
+            [[plan.leverage_of(i.symbol) if i.kind != "spot" else 1.0 for i in instruments] for plan in plans]
+        ),
         counts=np.array([[0.0 if asset in plan.off else 1.0 for asset in assets] for plan in plans]),
-        instrument=np.arange(len(instruments), dtype=I64),
-        **_wallet_tables([plan.shape for plan in plans], wallets, len(assets)),
-        **_terms(instruments, assets),
+        instrument=np.tile(np.arange(len(instruments), dtype=I64), sides),
+        **_wallet_tables([plan.shape for plan in plans], wallets, len(assets), sides),
+        **_terms(instruments, assets, sides),
         **_rule_tables(sets, len(instruments), len(assets)),
     )
     return rules, _rules_at(plans, history)
@@ -111,6 +118,7 @@ def _choices(plan: Plan) -> Floats:
 def _switches(plan: Plan) -> Ints:
     row = np.zeros(SWITCHES, I64)
     row[UNBOUND], row[CUTS], row[AUTO_TRANSFER] = plan.unbound, plan.cuts, plan.auto_transfer
+    row[TWO_SIDED] = plan.two_sided
     row[BORROWS], row[TOUCH] = plan.borrows, plan.touch
     row[OWES], row[OPEN_LOSS_COUNTS] = plan.mode.loss_beyond == "user_debt", plan.mode.open_loss
     row[REFILL_SELLS], row[REFILL_DELAY] = plan.refill_sells, plan.refill_delay_us
@@ -118,7 +126,7 @@ def _switches(plan: Plan) -> Ints:
     return row
 
 
-def _wallet_tables(shapes: Sequence[Shape], wallets: int, assets: int) -> dict[str, Any]:
+def _wallet_tables(shapes: Sequence[Shape], wallets: int, assets: int, sides: int) -> dict[str, Any]:
     """Layouts as arrays; missing wallets are ones that back nothing."""
 
     def padded(rows: list[list[int]], empty: int) -> Ints:
@@ -129,7 +137,7 @@ def _wallet_tables(shapes: Sequence[Shape], wallets: int, assets: int) -> dict[s
         "settle": padded([shape.settle for shape in shapes], -1),
         "isolates": padded([shape.isolates for shape in shapes], -1),
         "parent": padded([shape.parent for shape in shapes], -1),
-        "position_wallet": np.array([shape.position_wallet for shape in shapes], I64),
+        "position_wallet": np.array([shape.position_wallet * sides for shape in shapes], I64),
         "spot_wallet": np.array([shape.spot for shape in shapes], I64),
         "cash_wallet": np.array([[shape.cash.get(asset, -1) for asset in range(assets)] for shape in shapes], I64),
         "transit_wallet": np.array([shape.transit for shape in shapes], I64),
@@ -137,7 +145,7 @@ def _wallet_tables(shapes: Sequence[Shape], wallets: int, assets: int) -> dict[s
     }
 
 
-def _terms(instruments: Sequence[Instrument], assets: Sequence[str]) -> dict[str, Any]:
+def _terms(instruments: Sequence[Instrument], assets: Sequence[str], sides: int) -> dict[str, Any]:
     """Contract terms by instrument."""
     expiry = np.array([(i.expiry_us or 0) / YEAR_US for i in instruments])
     return {
@@ -149,7 +157,7 @@ def _terms(instruments: Sequence[Instrument], assets: Sequence[str]) -> dict[str
         "tick": np.array([i.tick for i in instruments]),
         "min_notional": np.array([i.min_notional for i in instruments]),
         "expiry": expiry,
-        "by_expiry": np.argsort(expiry, kind="stable").astype(I64),
+        "by_expiry": np.argsort(np.tile(expiry, sides), kind="stable").astype(I64),
     }
 
 
@@ -171,12 +179,24 @@ def _rule_tables(sets: Sequence[RuleSet], instruments: int, assets: int) -> dict
     return {
         "tier": tier,
         "ratio": ratio,
-        "fee": np.array([_by_column({MAKER: s.maker, TAKER: s.taker, DELIVERY_FEE: s.delivery_fee,
-                                     LIQUIDATION_FEE: s.liquidation_fee, HALF_SPREAD: s.half_spread}) for s in sets]),
+        "fee": np.array(
+            [
+                _by_column(
+                    {
+                        MAKER: s.maker,
+                        TAKER: s.taker,
+                        DELIVERY_FEE: s.delivery_fee,
+                        LIQUIDATION_FEE: s.liquidation_fee,
+                        HALF_SPREAD: s.half_spread,
+                    }
+                )
+                for s in sets
+            ]
+        ),
         "coin": np.array([_coin_columns(s) for s in sets]),
         "impact": np.array([s.impact_y for s in sets]),
         **scenarios,
-    }  # fmt: skip
+    }
 
 
 def _by_column(columns: dict[Any, Sequence[float]]) -> Floats:
@@ -185,12 +205,22 @@ def _by_column(columns: dict[Any, Sequence[float]]) -> Floats:
 
 
 def _coin_columns(rule_set: RuleSet) -> Floats:
-    loans = {key: [x if np.isfinite(x) else 0.0 for x in values] for key, values in (
-        (BORROW_INITIAL, rule_set.borrow_initial), (BORROW_MAINTENANCE, rule_set.borrow_maintenance))}  # fmt: skip
-    return _by_column({
-        DEBT_BUFFER: rule_set.ask_buffer, NEED_BUFFER: rule_set.requirement_buffer, CONVERSION: rule_set.conversion_cost,
-        OVERDRAFT: rule_set.overdraft_usd, **loans,
-    })  # fmt: skip
+    loans = {
+        key: [x if np.isfinite(x) else 0.0 for x in values]
+        for key, values in (
+            (BORROW_INITIAL, rule_set.borrow_initial),
+            (BORROW_MAINTENANCE, rule_set.borrow_maintenance),
+        )
+    }
+    return _by_column(
+        {
+            DEBT_BUFFER: rule_set.ask_buffer,
+            NEED_BUFFER: rule_set.requirement_buffer,
+            CONVERSION: rule_set.conversion_cost,
+            OVERDRAFT: rule_set.overdraft_usd,
+            **loans,
+        }
+    )
 
 
 def scenario_tables(sets: Sequence[RuleSet], assets: int) -> dict[str, Any]:
@@ -204,9 +234,15 @@ def scenario_tables(sets: Sequence[RuleSet], assets: int) -> dict[str, Any]:
                 move[at, a, : len(moves)] = moves
             tail = row.tail
             risk[at] = [
-                row.offset, row.basis_charge, row.contingency, row.initial_factor, tail.floor if tail else 0.0,
-                tail.confidence if tail else 0.0, tail.stressed_weight if tail else 0.0, bool(tail and tail.kind == "ES"),
-            ]  # fmt: skip
+                row.offset,
+                row.basis_charge,
+                row.contingency,
+                row.initial_factor,
+                tail.floor if tail else 0.0,
+                tail.confidence if tail else 0.0,
+                tail.stressed_weight if tail else 0.0,
+                bool(tail and tail.kind == "ES"),
+            ]
     return {"move": move, "risk": risk}
 
 
@@ -218,5 +254,3 @@ def _rules_at(plans: Sequence[Plan], history: History) -> Ints:
         at[row] = first + np.maximum(0, np.searchsorted(starts, history.time, side="right") - 1)
         first += len(plan.sets)
     return at
-
-

@@ -74,8 +74,8 @@ def make_tape(
 ) -> Tape:
     """The Tape of a history.
 
-    `rules_at` is the rule set in force, int64 [shape, bar]; `targets` float64 [row, instrument] contracts wished; `borrow` an
-    hourly rate per asset and bar, or None; `tail` the past horizons' moves and the rows of them known at each bar.
+    `rules_at` is the rule set in force, int64 [shape, bar]; `targets` float64 [row, instrument] contracts wished;
+    `borrow` an hourly rate per asset and bar, or None; `tail` the past horizons' moves and the rows of them known at each bar.
     """
     rows, bars, instruments = Rows(history), len(history.time), len(history.instruments)
     table, number, event_at = order_events([*events, *_funding(history), *_deliveries(history)], bars)
@@ -87,16 +87,29 @@ def make_tape(
     volume_row = np.array([[rows.add(name, i) for i in range(instruments)] for name in volumes], I64)
     borrow_row = np.array([-1 if r is None else rows.extra(r) for r in borrow or [None] * len(history.assets)], I64)
     return Tape(
-        time=history.time, years=history.time / YEAR_US, series=np.ascontiguousarray(np.vstack(rows.arrays)), value_row=value_row,
-        index_row=index_row, last_row=last_row, mark_row=mark_row, volume_row=volume_row, borrow_row=borrow_row,
-        tradable=history.tradable.astype(np.uint8), event=table, number=number, event_at=event_at,
-        stops_at=_stops(table, rules_at, bars, history.time if tail else None), rules_at=rules_at,
-        target=np.zeros((1, instruments)) if targets is None else targets, tail_move=moves, tail_rows=known,
-    )  # fmt: skip
+        time=history.time,
+        years=history.time / YEAR_US,
+        series=np.ascontiguousarray(np.vstack(rows.arrays)),
+        value_row=value_row,
+        index_row=index_row,
+        last_row=last_row,
+        mark_row=mark_row,
+        volume_row=volume_row,
+        borrow_row=borrow_row,
+        tradable=history.tradable.astype(np.uint8),
+        event=table,
+        number=number,
+        event_at=event_at,
+        stops_at=_stops(table, rules_at, bars, history.time if tail else None),
+        rules_at=rules_at,
+        target=np.zeros((1, instruments)) if targets is None else targets,
+        tail_move=moves,
+        tail_rows=known,
+    )
 
 
 def order_events(events: list[Event], bars: int) -> tuple[Ints, Floats, Ints]:
-    """Events by bar, then in the order in which a bar's events happen, then as given; and the first event of each bar."""
+    """Events by bar, then in the order in which a bar's events happen, then as given; first event of each bar."""
     listed = sorted((event for event in events if 0 <= event.bar < bars), key=lambda event: (event.bar, event.kind))
     table = np.array([(e.bar, e.kind, e.subject, e.account) for e in listed], I64).reshape(-1, 4)
     number = np.array([(e.first, e.second) for e in listed], np.float64).reshape(-1, 2)

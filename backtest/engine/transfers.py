@@ -1,7 +1,8 @@
 """Money between wallets, and in and out of the account.
 
-A transfer leaves at the next open, as far as the source wallet can spare it, less its cost; under way it lies in the transit
-wallet, where it is equity but backs nothing; it arrives after the declared delay. Deposits and withdrawals come on a schedule.
+A transfer leaves at the next open, as far as the source wallet can spare it, less its cost; under way it lies in
+the transit wallet, where it is equity but backs nothing; it arrives after the declared delay. Deposits and
+withdrawals come on a schedule.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from backtest.ledger.kinds import DEPOSIT, TRANSFER, TRANSFER_COST, WITHDRAWAL
 from backtest.ledger.post import move, post
 from backtest.margin.wallets import list_held
 from backtest.state import (
-    ARRIVED, ASKED, BACKS_NOTHING, E_SUBJECT, I64, NOT_SENT, NOTHING, T_ACCOUNT, T_AMOUNT, T_ARRIVES, T_ASSET, T_DEPARTS, T_MOVED,
-    T_SOURCE, T_STATE, T_TARGET, TRANSFER_FEE, TRANSFER_ROWS, UNBOUND, UNDER_WAY,
+    ARRIVED, ASKED, BACKS_NOTHING, E_SUBJECT, I64, NOT_SENT, NOTHING, T_ACCOUNT, T_AMOUNT, T_ARRIVES, T_ASSET,
+    T_DEPARTS, T_MOVED, T_SOURCE, T_STATE, T_TARGET, TRANSFER_FEE, TRANSFER_ROWS, UNBOUND, UNDER_WAY,
 )  # fmt: skip
 from backtest.units import STEP, units
 

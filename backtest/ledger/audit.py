@@ -1,7 +1,7 @@
 """The second look at the books: the ledger replayed in plain Python integers must give every balance exactly.
 
-Nothing here is compiled and nothing is shared with the engine: if a balance ever changed without its row, or a pair that ought
-to cancel did not, the run is not a result.
+Nothing here is compiled and nothing is shared with the engine: if a balance ever changed without its row, or a pair
+that ought to cancel did not, the run is not a result.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ def audit(book: Book) -> None:
         for asset, accounts in enumerate(book.total[kind].tolist()):
             for account, total in enumerate(accounts):
                 if total != 0:
-                    raise LedgerError(f"{KIND_NAMES[kind]} rows of asset {asset}, account {account} leave {total} steps over")
+                    raise LedgerError(
+                        f"{KIND_NAMES[kind]} rows of asset {asset}, account {account} leave {total} steps over"
+                    )
 
 
 def _compare(what: str, replayed: dict[tuple[int, int, int], int], table: list[list[list[int]]]) -> None:
@@ -39,4 +41,6 @@ def _compare(what: str, replayed: dict[tuple[int, int, int], int], table: list[l
             for account, steps in enumerate(accounts):
                 found = replayed.get((first, asset, account), 0)
                 if found != steps:
-                    raise LedgerError(f"{what} {first}, asset {asset}, account {account}: ledger {found}, book {steps} steps")
+                    raise LedgerError(
+                        f"{what} {first}, asset {asset}, account {account}: ledger {found}, book {steps} steps"
+                    )

@@ -9,14 +9,48 @@ from __future__ import annotations
 from backtest.state import I64
 
 (
-    DEPOSIT, WITHDRAWAL, TRANSFER, TRANSFER_COST, ALLOCATE, BUY, SELL, FEE, REALISED, FUNDED, INTEREST_PAID, BORROW, REPAY,
-    CONVERTED, CONVERSION_COST, LIQUIDATION, INSURANCE, DELIVERED, WRITTEN_OFF,
-) = (I64(k) for k in range(19))  # fmt: skip
+    DEPOSIT,
+    WITHDRAWAL,
+    TRANSFER,
+    TRANSFER_COST,
+    ALLOCATE,
+    BUY,
+    SELL,
+    FEE,
+    REALISED,
+    FUNDED,
+    INTEREST_PAID,
+    BORROW,
+    REPAY,
+    CONVERTED,
+    CONVERSION_COST,
+    LIQUIDATION,
+    INSURANCE,
+    DELIVERED,
+    WRITTEN_OFF,
+) = (I64(k) for k in range(19))
 
 KIND_NAMES = (
-    "deposit", "withdrawal", "transfer", "transfer_cost", "allocate", "buy", "sell", "fee", "realised", "funding", "interest",
-    "borrow", "repay", "conversion", "conversion_cost", "liquidation_fee", "insurance", "delivery_fee", "user_debt",
-)  # fmt: skip
+    "deposit",
+    "withdrawal",
+    "transfer",
+    "transfer_cost",
+    "allocate",
+    "buy",
+    "sell",
+    "fee",
+    "realised",
+    "funding",
+    "interest",
+    "borrow",
+    "repay",
+    "conversion",
+    "conversion_cost",
+    "liquidation_fee",
+    "insurance",
+    "delivery_fee",
+    "user_debt",
+)
 
 PAIRED = (TRANSFER, ALLOCATE, BORROW, REPAY)
 """Kinds whose rows sum to zero over an account's wallets, asset by asset."""

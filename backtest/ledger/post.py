@@ -1,7 +1,7 @@
 """The one door for money: `post` is the only function that changes a balance, and every change is a ledger row.
 
-Whoever wants to pay, move or forgive money says bar, account, wallet, asset, kind and amount in whole steps. Room for the
-row is promised before a bar is lived through (`has_room`), so a posted amount is never without its row.
+Whoever wants to pay, move or forgive money says bar, account, wallet, asset, kind and amount in whole steps. Room
+for the row is promised before a bar is lived through (`has_room`), so a posted amount is never without its row.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 from backtest.kernel import entry, kernel
 from backtest.ledger.kinds import TRANSFER
 from backtest.state import (
-    FILL_ROWS, INCIDENT_ROWS, L_ACCOUNT, L_AMOUNT, L_ASSET, L_BAR, L_INSTRUMENT, L_KIND, L_ORDER, L_WALLET, LEDGER_ROWS,
-    NOTHING,
+    FILL_ROWS, INCIDENT_ROWS, L_ACCOUNT, L_AMOUNT, L_ASSET, L_BAR, L_INSTRUMENT, L_KIND, L_ORDER, L_WALLET,
+    LEDGER_ROWS, NOTHING,
 )  # fmt: skip
 
 

@@ -1,7 +1,8 @@
 """What counts for margin: balances, unrealised profit and debts of one wallet, asset by asset.
 
-Per asset everything nets first: balance + unrealised profit settled in it - loan. What is left counts at the asset's
-tiered collateral ratio if it is a gain and in full (dearer by the venue's ask buffer) if it is a debt. Gains are cut, debts are not.
+Per asset everything nets first: balance + unrealised profit settled in it - loan. What is left counts at the
+asset's tiered collateral ratio if it is a gain and in full (dearer by the venue's ask buffer) if it is a debt.
+Gains are cut, debts are not.
 """
 
 from __future__ import annotations
@@ -46,9 +47,15 @@ def add_net(out, book, rules, tape, prices, wallet, asset, span, point):
 def add_loan(net, initial, maintenance, book, rules, loans, asset, at, span):
     """What is borrowed lowers the net amount and carries a requirement of its own."""
     add_balance(net, book.running[loans, asset], book.balance[loans, asset], span)
-    add_share_of_debt(initial, book.running[loans, asset], book.balance[loans, asset], span, rules.coin[at, asset, BORROW_INITIAL])
     add_share_of_debt(
-        maintenance, book.running[loans, asset], book.balance[loans, asset], span, rules.coin[at, asset, BORROW_MAINTENANCE]
+        initial, book.running[loans, asset], book.balance[loans, asset], span, rules.coin[at, asset, BORROW_INITIAL]
+    )
+    add_share_of_debt(
+        maintenance,
+        book.running[loans, asset],
+        book.balance[loans, asset],
+        span,
+        rules.coin[at, asset, BORROW_MAINTENANCE],
     )
 
 

@@ -112,7 +112,7 @@ def counted(amount, table, share):
 
 @kernel
 def add_collateral(out, net, gain_price, debt_price, span, table, share, debt_buffer):
-    """out += what the net amount of one asset counts for: gains cut by their ratio, debts in full plus the ask buffer."""
+    """out += what the net amount of one asset counts for: gains cut by their ratio, debts in full and more."""
     for j in range(len(out)):
         x = net[j]
         if x > 0.0:

@@ -1,9 +1,10 @@
 """Scenario margin: what would this book lose if each coin moved, and do the losses come together?
 
-Unit = base coin. Free spot hedges an opposite derivative delta (`spot in use`, counted in full), the rest of the spot bears
-only its haircut. Each unit's worst loss over the grid of moves goes to U if it comes on an up-move, to D if on a down-move:
-requirement = U + D - 2c x min(U, D), plus a basis charge r x sqrt(years between expiries) x matched notional, plus a contingency
-k x gross. Initial = factor x maintenance. A generic model (design of its own), never an exchange's; the frame is SPAN's.
+Unit = base coin. Free spot hedges an opposite derivative delta (`spot in use`, counted in full), the rest of the
+spot bears only its haircut. Each unit's worst loss over the grid of moves goes to U if it comes on an up-move, to D
+if on a down-move: requirement = U + D - 2c x min(U, D), plus a basis charge r x sqrt(years between expiries) x
+matched notional, plus a contingency k x gross. Initial = factor x maintenance. A generic model (design of its own),
+never an exchange's; the frame is SPAN's.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from backtest.margin.collateral import add_loan, add_net, many_held, nth_held, s
 from backtest.margin.leaves import add_gross, add_notional, clear, counted
 from backtest.span import first_account, first_bar, price
 from backtest.state import (
-    ASSETS, BASIS_CHARGE, CHARGE, COLLATERAL, CONTINGENCY, DEBT_BUFFER, DOWN, EXPOSURE, GROSS, HERE, INITIAL, INITIAL_FACTOR,
-    MAINTENANCE, NET, NET_INITIAL, NET_MAINTENANCE, POSITIONS, UNIT_OFFSET, UP,
+    ASSETS, BASIS_CHARGE, CHARGE, COLLATERAL, CONTINGENCY, DEBT_BUFFER, DOWN, EXPOSURE, GROSS, HERE, INITIAL,
+    INITIAL_FACTOR, MAINTENANCE, NET, NET_INITIAL, NET_MAINTENANCE, POSITIONS, UNIT_OFFSET, UP,
 )  # fmt: skip
 from backtest.units import STEP
 
@@ -44,15 +45,30 @@ def add_unit_collateral(book, rules, tape, prices, wallet, unit, at, span, point
     loans = rules.loan_wallet[rules.shape[first_account(span)]]
     if loans >= 0:
         add_loan(
-            book.need[NET, :n], book.need[NET_INITIAL, :n], book.need[NET_MAINTENANCE, :n], book, rules, loans, unit, at, span
+            book.need[NET, :n],
+            book.need[NET_INITIAL, :n],
+            book.need[NET_MAINTENANCE, :n],
+            book,
+            rules,
+            loans,
+            unit,
+            at,
+            span,
         )
     add_exposure(book, rules, tape, prices, wallet, unit, span, point, n)
     own, owe = prices[tape.index_row[point, unit, 0]], prices[tape.index_row[point, unit, 1]]
     share = rules.counts[rules.shape[first_account(span)], unit]
     use_spot(
-        book.need[COLLATERAL, :n], book.need[EXPOSURE, :n], book.need[NET, :n], own, owe, span, rules.ratio[at, unit], share,
+        book.need[COLLATERAL, :n],
+        book.need[EXPOSURE, :n],
+        book.need[NET, :n],
+        own,
+        owe,
+        span,
+        rules.ratio[at, unit],
+        share,
         rules.coin[at, unit, DEBT_BUFFER],
-    )  # fmt: skip
+    )
 
 
 @kernel
@@ -100,10 +116,12 @@ def add_unit_loss(up, down, exposure, moves):
 
 @kernel
 def add_basis_charges(book, rules, tape, prices, wallet, at, span, point, n):
-    """CHARGE += r x sqrt(years) x notional matched long against short of one unit at different expiries, near to far."""
+    """CHARGE += r x sqrt(years) x notional matched long against short of one unit across expiries, near to far."""
     if rules.risk[at, BASIS_CHARGE] > 0.0 and many_held(book, wallet, POSITIONS, span) > 1:
         for j in range(n):
-            book.need[CHARGE, j] += rules.risk[at, BASIS_CHARGE] * matched_years(book, rules, tape, prices, wallet, span, point, j)
+            book.need[CHARGE, j] += rules.risk[at, BASIS_CHARGE] * matched_years(
+                book, rules, tape, prices, wallet, span, point, j
+            )
 
 
 @kernel
@@ -137,6 +155,8 @@ def sum_up(need, risk):
     """MAINTENANCE = U + D - 2c min(U, D) + basis charges + contingency + loans; INITIAL = factor x that."""
     for j in range(need.shape[1]):
         up, down = need[UP, j], need[DOWN, j]
-        risks = up + down - 2.0 * risk[UNIT_OFFSET] * min(up, down) + need[CHARGE, j] + risk[CONTINGENCY] * need[GROSS, j]
+        risks = (
+            up + down - 2.0 * risk[UNIT_OFFSET] * min(up, down) + need[CHARGE, j] + risk[CONTINGENCY] * need[GROSS, j]
+        )
         need[MAINTENANCE, j] += risks + need[NET_MAINTENANCE, j]
         need[INITIAL, j] += risk[INITIAL_FACTOR] * risks + need[NET_INITIAL, j]

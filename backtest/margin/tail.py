@@ -1,9 +1,9 @@
 """Tail margin: value at risk or expected shortfall of what coins and bases really did, known up to yesterday.
 
-The book is revalued under past relative moves of every coin's index and absolute moves of every future's basis, over
-non-overlapping horizons in a trailing window, chosen once a day from the past only. A floor k x gross and a share of the
-stressed (worst ever seen so far) loss keep it from sleeping in calm years (EMIR Art. 28, tools b and c). While there is too
-little past, the scenario grid stands in. A generic model, never an exchange's.
+The book is revalued under past relative moves of every coin's index and absolute moves of every future's basis,
+over non-overlapping horizons in a trailing window, chosen once a day from the past only. A floor k x gross and a
+share of the stressed (worst ever seen so far) loss keep it from sleeping in calm years (EMIR Art. 28, tools b and
+c). While there is too little past, the scenario grid stands in. A generic model, never an exchange's.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from backtest.margin.leaves import clear
 from backtest.margin.scenarios import add_unit_collateral, require_scenarios
 from backtest.span import first_account, first_bar, price
 from backtest.state import (
-    ASSETS, EXPOSURE, GROSS, HERE, INITIAL, INITIAL_FACTOR, MAINTENANCE, NET_INITIAL, NET_MAINTENANCE, ONE, POSITIONS, STRESS_WEIGHT,
-    TAIL_FLOOR, TAIL_IS_SHORTFALL, TAIL_LEVEL,
+    ASSETS, EXPOSURE, GROSS, HERE, INITIAL, INITIAL_FACTOR, MAINTENANCE, NET_INITIAL, NET_MAINTENANCE, ONE,
+    POSITIONS, STRESS_WEIGHT, TAIL_FLOOR, TAIL_IS_SHORTFALL, TAIL_LEVEL,
 )  # fmt: skip
 from backtest.units import STEP
 
@@ -78,7 +78,9 @@ def loss_in(book, tape, row, j, instruments, assets):
 
 @kernel
 def tail_loss(book, rules, tape, at, first, last, j, positions):
-    """(1 - w) x tail of the window + w x worst loss of all the past; the tail is its k-th worst loss or the mean of the k worst."""
+    """(1 - w) x tail of the window + w x worst loss of all the past; the tail is its k-th worst loss or the mean of
+    the k worst.
+    """
     instruments, assets = len(rules.kind), book.balance.shape[1]
     many = max(1, int((last - first) * (1.0 - rules.risk[at, TAIL_LEVEL])))
     many = min(many, book.worst.shape[0])
@@ -93,7 +95,7 @@ def tail_loss(book, rules, tape, at, first, last, j, positions):
             tail += book.worst[k]
         tail /= many
     stressed = 0.0
-    for row in range(0, last):
+    for row in range(last):
         stressed = max(stressed, loss_in(book, tape, row, j, instruments, assets))
     weight = rules.risk[at, STRESS_WEIGHT]
     return (1.0 - weight) * tail + weight * stressed

@@ -1,8 +1,10 @@
-"""Tier margin: each position by its own bracket, added up. Cross, isolated, multi-asset and Binance's portfolio margin.
+"""Tier margin: each position by its own bracket, added up. Cross, isolated, multi-asset and Binance's portfolio
+margin.
 
 Initial margin is notional over leverage (with resting orders: the larger side they could reach); maintenance is
-rate x notional - deduction of the bracket that holds the notional, like an income tax. Positions do not net against each
-other here, only their profits do. Source: the venue's table of brackets; Binance FAQ 360033525271, c983a9268cfa, 4868b2f1aa6c.
+rate x notional - deduction of the bracket that holds the notional, like an income tax. Positions do not net against
+each other here, only their profits do. Source: the venue's table of brackets; Binance FAQ 360033525271,
+c983a9268cfa, 4868b2f1aa6c.
 """
 
 from __future__ import annotations
@@ -12,8 +14,8 @@ from backtest.margin.collateral import add_loan, add_net, many_held, nth_held, s
 from backtest.margin.leaves import add_collateral, add_initial, add_priced, add_tiered, clear
 from backtest.span import first_account, first_bar, price
 from backtest.state import (
-    ASSETS, COLLATERAL, DEBT_BUFFER, HERE, INITIAL, INVERSE, LIMIT, MAINTENANCE, NEED_BUFFER, NET, NET_INITIAL, NET_MAINTENANCE,
-    O_ACCOUNT, O_CONTRACTS, O_KIND, O_POSITION, ONE, OPEN_LOSS, POSITIONS, LIVE_ORDERS, SPOT,
+    ASSETS, COLLATERAL, DEBT_BUFFER, HERE, INITIAL, INVERSE, LIMIT, MAINTENANCE, NEED_BUFFER, NET, NET_INITIAL,
+    NET_MAINTENANCE, O_ACCOUNT, O_CONTRACTS, O_KIND, O_POSITION, ONE, OPEN_LOSS, POSITIONS, LIVE_ORDERS, SPOT,
 )  # fmt: skip
 from backtest.units import STEP
 
@@ -34,9 +36,15 @@ def require_tiers(book, rules, tape, prices, wallet, span, point, n):
             owe = own
         else:
             add_collateral(
-                book.need[COLLATERAL, :n], book.need[NET, :n], own, owe, span, rules.ratio[at, asset], rules.counts[shape, asset],
+                book.need[COLLATERAL, :n],
+                book.need[NET, :n],
+                own,
+                owe,
+                span,
+                rules.ratio[at, asset],
+                rules.counts[shape, asset],
                 rules.coin[at, asset, DEBT_BUFFER],
-            )  # fmt: skip
+            )
             factor += rules.coin[at, asset, NEED_BUFFER]
         add_priced(book.need[INITIAL, :n], book.need[NET_INITIAL, :n], owe, span, factor)
         add_priced(book.need[MAINTENANCE, :n], book.need[NET_MAINTENANCE, :n], owe, span, factor)
@@ -53,7 +61,15 @@ def need_of_asset(book, rules, tape, prices, wallet, asset, at, span, point, n):
     loans = rules.loan_wallet[rules.shape[account]]
     if loans >= 0 and rules.settle[rules.shape[account], wallet] < 0:
         add_loan(
-            book.need[NET, :n], book.need[NET_INITIAL, :n], book.need[NET_MAINTENANCE, :n], book, rules, loans, asset, at, span
+            book.need[NET, :n],
+            book.need[NET_INITIAL, :n],
+            book.need[NET_MAINTENANCE, :n],
+            book,
+            rules,
+            loans,
+            asset,
+            at,
+            span,
         )
     for k in range(many_held(book, wallet, POSITIONS, span)):
         position = nth_held(book, wallet, POSITIONS, span, k)
@@ -61,9 +77,14 @@ def need_of_asset(book, rules, tape, prices, wallet, asset, at, span, point, n):
         if rules.settlement[i] == asset:
             value = prices[tape.value_row[point, i, side_of(book, position, span)]]
             add_initial(
-                book.need[NET_INITIAL, :n], book.contracts[position], value, span, book.resting[HERE, position, account],
-                book.resting[ONE, position, account], 1.0 / rules.leverage[account, i],
-            )  # fmt: skip
+                book.need[NET_INITIAL, :n],
+                book.contracts[position],
+                value,
+                span,
+                book.resting[HERE, position, account],
+                book.resting[ONE, position, account],
+                1.0 / rules.leverage[account, i],
+            )
             add_tiered(book.need[NET_MAINTENANCE, :n], book.contracts[position], value, span, rules.tier[at, i])
 
 
@@ -90,9 +111,13 @@ def add_open_loss(book, rules, tape, prices, wallet, account, span, point, n):
                 value = prices[tape.value_row[point, i, HERE]]
                 limit = value_of_contract(rules, i, book.order_price[order, 0])
                 loss_of_order(
-                    book.need[OPEN_LOSS, :n], book.order[order, O_CONTRACTS] * STEP, limit, value,
-                    prices[tape.index_row[point, asset, 0]], span,
-                )  # fmt: skip
+                    book.need[OPEN_LOSS, :n],
+                    book.order[order, O_CONTRACTS] * STEP,
+                    limit,
+                    value,
+                    prices[tape.index_row[point, asset, 0]],
+                    span,
+                )
 
 
 @kernel

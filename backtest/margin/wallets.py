@@ -59,12 +59,26 @@ def set_moment(book, rules, tape, account, bar, source, target, share):
     instruments, assets = len(rules.kind), book.balance.shape[1]
     for i in range(instruments):
         short = ONE if book.contracts[i, account] < 0 else HERE
-        between(book.here, i, tape.series, tape.value_row[source, i, short], tape.value_row[target, i, short], bar, share)
+        between(
+            book.here, i, tape.series, tape.value_row[source, i, short], tape.value_row[target, i, short], bar, share
+        )
         last, mark = instruments + assets + i, 2 * instruments + assets + i
-        between(book.here, last, tape.series, tape.last_row[source, i, short], tape.last_row[target, i, short], bar, share)
-        between(book.here, mark, tape.series, tape.mark_row[source, i, short], tape.mark_row[target, i, short], bar, share)
+        between(
+            book.here, last, tape.series, tape.last_row[source, i, short], tape.last_row[target, i, short], bar, share
+        )
+        between(
+            book.here, mark, tape.series, tape.mark_row[source, i, short], tape.mark_row[target, i, short], bar, share
+        )
     for a in range(assets):
-        between(book.here, instruments + a, tape.series, tape.index_row[source, a, 0], tape.index_row[target, a, 0], bar, share)
+        between(
+            book.here,
+            instruments + a,
+            tape.series,
+            tape.index_row[source, a, 0],
+            tape.index_row[target, a, 0],
+            bar,
+            share,
+        )
 
 
 @kernel
@@ -121,7 +135,7 @@ def list_positions(book, rules, account, shape, wallet):
 
 @kernel
 def matters(book, rules, account, shape, wallet, asset):
-    """An asset is listed if the wallet has some of it, owes some, or holds a position settled in it or moving with it."""
+    """An asset is listed if the wallet has some of it, owes some, or holds a position settled in or moving with it."""
     if book.balance[wallet, asset, account] != 0:
         return True
     loans = rules.loan_wallet[shape]
@@ -138,7 +152,9 @@ def matters(book, rules, account, shape, wallet, asset):
 
 @kernel
 def value_account(out, book, rules, tape, prices, span, point, n):
-    """out = equity in USD, no haircut: every balance and open profit of every wallet, coins under way and loans included."""
+    """out = equity in USD, no haircut: every balance and open profit of every wallet, coins under way and loans
+    included.
+    """
     clear(out)
     for wallet in range(book.balance.shape[0]):
         for k in range(many_held(book, wallet, ASSETS, span)):

@@ -12,11 +12,62 @@ from backtest.engine.session import Session
 from backtest.ledger.kinds import FUNDED, KIND_NAMES
 from backtest.report.record import FRAMES, RunRecord
 from backtest.state import (
-    CAUSE_NAMES, F_ACCOUNT, F_BAR, F_CAUSE, F_CONTRACTS, F_COST, F_FEE, F_FEE_ASSET, F_ORDER, F_POINT, F_POSITION,
-    F_REALISED, FILL_ROWS, INCIDENT_ROWS, L_ACCOUNT, L_AMOUNT, L_ASSET, L_BAR, L_INSTRUMENT, L_KIND, L_ORDER, L_WALLET,
-    LEDGER_ROWS, N_ACCOUNT, N_AMOUNT, N_BAR, N_COLLATERAL, N_CONTRACTS, N_MAINTENANCE, N_POINT, N_POSITION, N_PRICE, N_RUNG, N_WALLET,
-    O_ACCOUNT, O_BAR, O_CONTRACTS, O_FILLED, O_GROUP, O_KIND, O_POSITION, O_REASON, O_STATE, ORDER_KINDS, ORDER_ROWS, P_CLOSE,
-    P_COLLATERAL, P_EACH, P_EQUITY, P_INITIAL, P_LOW_HIGH, P_MAINTENANCE, P_WALLET, POINT_NAMES, REASON_NAMES, RUNG_NAMES,
+    CAUSE_NAMES,
+    F_ACCOUNT,
+    F_BAR,
+    F_CAUSE,
+    F_CONTRACTS,
+    F_COST,
+    F_FEE,
+    F_FEE_ASSET,
+    F_ORDER,
+    F_POINT,
+    F_POSITION,
+    F_REALISED,
+    FILL_ROWS,
+    INCIDENT_ROWS,
+    L_ACCOUNT,
+    L_AMOUNT,
+    L_ASSET,
+    L_BAR,
+    L_INSTRUMENT,
+    L_KIND,
+    L_ORDER,
+    L_WALLET,
+    LEDGER_ROWS,
+    N_ACCOUNT,
+    N_AMOUNT,
+    N_BAR,
+    N_COLLATERAL,
+    N_CONTRACTS,
+    N_MAINTENANCE,
+    N_POINT,
+    N_POSITION,
+    N_PRICE,
+    N_RUNG,
+    N_WALLET,
+    O_ACCOUNT,
+    O_BAR,
+    O_CONTRACTS,
+    O_FILLED,
+    O_GROUP,
+    O_KIND,
+    O_POSITION,
+    O_REASON,
+    O_STATE,
+    ORDER_KINDS,
+    ORDER_ROWS,
+    P_CLOSE,
+    P_COLLATERAL,
+    P_EACH,
+    P_EQUITY,
+    P_INITIAL,
+    P_LOW_HIGH,
+    P_MAINTENANCE,
+    P_WALLET,
+    POINT_NAMES,
+    REASON_NAMES,
+    RUNG_NAMES,
     STATE_NAMES,
 )  # fmt: skip
 from backtest.units import STEP
@@ -79,12 +130,25 @@ def account_frame(session: Session, names: _Names, k: int) -> pd.DataFrame:
     chosen = {"close": P_CLOSE, "low_then_high": P_LOW_HIGH, "each_worst": P_EACH}[session.plans[k].path]
     with np.errstate(divide="ignore", invalid="ignore"):
         use = np.where(path[P_INITIAL] > 0, path[P_INITIAL] / path[P_COLLATERAL], 0.0)
-    return _frame("account", {
-        "time": names.time, "account": names.account[k], "equity": path[P_EQUITY], "collateral_equity": path[P_COLLATERAL],
-        "initial_margin": path[P_INITIAL], "maintenance_margin": path[P_MAINTENANCE], "margin_ratio": close_ratio(session, k),
-        "worst_ratio": path[chosen], "worst_wallet": names.wallet[k][path[P_WALLET].astype(np.int64)], "ratio_close": path[P_CLOSE],
-        "ratio_low_then_high": path[P_LOW_HIGH], "ratio_each_worst": path[P_EACH], "utilization": use, "cash_usd": cash(session, k),
-    })  # fmt: skip
+    return _frame(
+        "account",
+        {
+            "time": names.time,
+            "account": names.account[k],
+            "equity": path[P_EQUITY],
+            "collateral_equity": path[P_COLLATERAL],
+            "initial_margin": path[P_INITIAL],
+            "maintenance_margin": path[P_MAINTENANCE],
+            "margin_ratio": close_ratio(session, k),
+            "worst_ratio": path[chosen],
+            "worst_wallet": names.wallet[k][path[P_WALLET].astype(np.int64)],
+            "ratio_close": path[P_CLOSE],
+            "ratio_low_then_high": path[P_LOW_HIGH],
+            "ratio_each_worst": path[P_EACH],
+            "utilization": use,
+            "cash_usd": cash(session, k),
+        },
+    )
 
 
 def close_ratio(session: Session, k: int) -> npt.NDArray[np.float64]:
@@ -116,10 +180,19 @@ def wallets_frame(session: Session, names: _Names) -> pd.DataFrame:
         for w, name in enumerate(plan.shape.names):
             if plan.shape.model[w]:
                 collateral, initial, maintenance = session.book.wallet_path[:, w, k]
-                parts.append(_frame("wallets", {
-                    "time": names.time, "account": plan.name, "wallet": name, "collateral": collateral, "initial_margin": initial,
-                    "maintenance_margin": maintenance,
-                }))  # fmt: skip
+                parts.append(
+                    _frame(
+                        "wallets",
+                        {
+                            "time": names.time,
+                            "account": plan.name,
+                            "wallet": name,
+                            "collateral": collateral,
+                            "initial_margin": initial,
+                            "maintenance_margin": maintenance,
+                        },
+                    )
+                )
     return pd.concat(parts, ignore_index=True)
 
 
@@ -127,12 +200,21 @@ def ledger_frame(session: Session, names: _Names) -> pd.DataFrame:
     """Every change of every balance, in canonical order."""
     rows = session.book.ledger[: session.book.count[LEDGER_ROWS]]
     rows = rows[_in_order(rows, L_BAR, L_ACCOUNT)]
-    return _frame("ledger", {
-        "time": names.time[rows[:, L_BAR]], "bar": rows[:, L_BAR], "account": names.account[rows[:, L_ACCOUNT]],
-        "wallet": names.wallet[rows[:, L_ACCOUNT], rows[:, L_WALLET]], "asset": names.asset[rows[:, L_ASSET]],
-        "kind": np.array(KIND_NAMES, dtype=object)[rows[:, L_KIND]], "amount": rows[:, L_AMOUNT] * STEP, "steps": rows[:, L_AMOUNT],
-        "instrument": names.symbol[rows[:, L_INSTRUMENT]], "order": rows[:, L_ORDER],
-    })  # fmt: skip
+    return _frame(
+        "ledger",
+        {
+            "time": names.time[rows[:, L_BAR]],
+            "bar": rows[:, L_BAR],
+            "account": names.account[rows[:, L_ACCOUNT]],
+            "wallet": names.wallet[rows[:, L_ACCOUNT], rows[:, L_WALLET]],
+            "asset": names.asset[rows[:, L_ASSET]],
+            "kind": np.array(KIND_NAMES, dtype=object)[rows[:, L_KIND]],
+            "amount": rows[:, L_AMOUNT] * STEP,
+            "steps": rows[:, L_AMOUNT],
+            "instrument": names.symbol[rows[:, L_INSTRUMENT]],
+            "order": rows[:, L_ORDER],
+        },
+    )
 
 
 def fills_frame(session: Session, names: _Names) -> pd.DataFrame:
@@ -147,27 +229,49 @@ def fills_frame(session: Session, names: _Names) -> pd.DataFrame:
     quotes = np.array([assets.get(i.quote, -1) for i in instruments])[positions]
     usd = np.where(quotes < 0, 1.0, session.history.index_close[quotes, bars])
     contracts = rows[:, F_CONTRACTS] * STEP
-    return _frame("fills", {
-        "time": names.time[bars], "bar": bars, "account": names.account[rows[:, F_ACCOUNT]], "symbol": names.symbol[positions],
-        "contracts": contracts, "price": prices[:, 0], "mark": prices[:, 1],
-        "notional_usd": np.abs(contracts) * sizes * np.where(inverse, 1.0, prices[:, 0] * usd),
-        "cause": np.array(CAUSE_NAMES, dtype=object)[rows[:, F_CAUSE]], "point": np.array(POINT_NAMES, dtype=object)[rows[:, F_POINT]],
-        "fee": rows[:, F_FEE] * STEP, "fee_asset": names.asset[rows[:, F_FEE_ASSET]], "realised": rows[:, F_REALISED] * STEP,
-        "settle": np.array([i.settle for i in instruments], dtype=object)[positions], "order": rows[:, F_ORDER],
-    })  # fmt: skip
+    return _frame(
+        "fills",
+        {
+            "time": names.time[bars],
+            "bar": bars,
+            "account": names.account[rows[:, F_ACCOUNT]],
+            "symbol": names.symbol[positions],
+            "contracts": contracts,
+            "price": prices[:, 0],
+            "mark": prices[:, 1],
+            "notional_usd": np.abs(contracts) * sizes * np.where(inverse, 1.0, prices[:, 0] * usd),
+            "cause": np.array(CAUSE_NAMES, dtype=object)[rows[:, F_CAUSE]],
+            "point": np.array(POINT_NAMES, dtype=object)[rows[:, F_POINT]],
+            "fee": rows[:, F_FEE] * STEP,
+            "fee_asset": names.asset[rows[:, F_FEE_ASSET]],
+            "realised": rows[:, F_REALISED] * STEP,
+            "settle": np.array([i.settle for i in instruments], dtype=object)[positions],
+            "order": rows[:, F_ORDER],
+        },
+    )
 
 
 def orders_frame(session: Session, names: _Names) -> pd.DataFrame:
     """Every order and what became of it, as placed."""
     rows = session.book.order[: session.book.count[ORDER_ROWS]]
     prices = session.book.order_price[: len(rows)]
-    return _frame("orders", {
-        "time": names.time[np.maximum(rows[:, O_BAR], 0)], "account": names.account[rows[:, O_ACCOUNT]], "id": np.arange(len(rows)),
-        "symbol": names.symbol[rows[:, O_POSITION]], "kind": np.array(ORDER_KINDS, dtype=object)[rows[:, O_KIND]],
-        "contracts": rows[:, O_CONTRACTS] * STEP, "price": np.where(prices[:, 0] > 0, prices[:, 0], np.nan),
-        "trigger": np.where(prices[:, 1] > 0, prices[:, 1], np.nan), "state": np.array(STATE_NAMES, dtype=object)[rows[:, O_STATE]],
-        "reason": np.array(REASON_NAMES, dtype=object)[rows[:, O_REASON]], "filled": rows[:, O_FILLED] * STEP, "group": rows[:, O_GROUP],
-    })  # fmt: skip
+    return _frame(
+        "orders",
+        {
+            "time": names.time[np.maximum(rows[:, O_BAR], 0)],
+            "account": names.account[rows[:, O_ACCOUNT]],
+            "id": np.arange(len(rows)),
+            "symbol": names.symbol[rows[:, O_POSITION]],
+            "kind": np.array(ORDER_KINDS, dtype=object)[rows[:, O_KIND]],
+            "contracts": rows[:, O_CONTRACTS] * STEP,
+            "price": np.where(prices[:, 0] > 0, prices[:, 0], np.nan),
+            "trigger": np.where(prices[:, 1] > 0, prices[:, 1], np.nan),
+            "state": np.array(STATE_NAMES, dtype=object)[rows[:, O_STATE]],
+            "reason": np.array(REASON_NAMES, dtype=object)[rows[:, O_REASON]],
+            "filled": rows[:, O_FILLED] * STEP,
+            "group": rows[:, O_GROUP],
+        },
+    )
 
 
 def incidents_frame(session: Session, names: _Names) -> pd.DataFrame:
@@ -180,13 +284,23 @@ def incidents_frame(session: Session, names: _Names) -> pd.DataFrame:
         ratio = np.where(rows[:, N_MAINTENANCE] > 0, rows[:, N_COLLATERAL] / rows[:, N_MAINTENANCE], np.nan)
     wallet = names.wallet[whole[:, N_ACCOUNT], whole[:, N_WALLET]]
     points = np.array(POINT_NAMES, dtype=object)[whole[:, N_POINT]]
-    return _frame("incidents", {
-        "time": names.time[whole[:, N_BAR]], "account": names.account[whole[:, N_ACCOUNT]], "wallet": wallet,
-        "rung": np.array(RUNG_NAMES, dtype=object)[whole[:, N_RUNG]], "symbol": names.symbol[whole[:, N_POSITION]],
-        "collateral": rows[:, N_COLLATERAL], "maintenance": rows[:, N_MAINTENANCE], "ratio": ratio, "contracts": rows[:, N_CONTRACTS],
-        "price": rows[:, N_PRICE], "amount_usd": rows[:, N_AMOUNT],
-        "note": np.array([f"on the way to the bar's {point}" for point in points], dtype=object),
-    })  # fmt: skip
+    return _frame(
+        "incidents",
+        {
+            "time": names.time[whole[:, N_BAR]],
+            "account": names.account[whole[:, N_ACCOUNT]],
+            "wallet": wallet,
+            "rung": np.array(RUNG_NAMES, dtype=object)[whole[:, N_RUNG]],
+            "symbol": names.symbol[whole[:, N_POSITION]],
+            "collateral": rows[:, N_COLLATERAL],
+            "maintenance": rows[:, N_MAINTENANCE],
+            "ratio": ratio,
+            "contracts": rows[:, N_CONTRACTS],
+            "price": rows[:, N_PRICE],
+            "amount_usd": rows[:, N_AMOUNT],
+            "note": np.array([f"on the way to the bar's {point}" for point in points], dtype=object),
+        },
+    )
 
 
 def funding_frame(session: Session, names: _Names) -> pd.DataFrame:
@@ -194,15 +308,26 @@ def funding_frame(session: Session, names: _Names) -> pd.DataFrame:
     history, rows = session.history, session.book.ledger[: session.book.count[LEDGER_ROWS]]
     rows = rows[rows[:, L_KIND] == FUNDED]
     rows = rows[_in_order(rows, L_BAR, L_ACCOUNT)]
-    stamps = {(int(b), int(i)): n for n, (b, i) in enumerate(zip(history.funding_bar, history.funding_instrument, strict=True))}
+    stamps = {
+        (int(b), int(i)): n
+        for n, (b, i) in enumerate(zip(history.funding_bar, history.funding_instrument, strict=True))
+    }
     at = np.array([stamps[int(bar), int(i)] for bar, i in rows[:, [L_BAR, L_INSTRUMENT]]], np.int64)
     contracts = held_before(session, rows)
-    return _frame("funding", {
-        "time": pd.to_datetime(history.funding_time[at], unit="us", utc=True), "account": names.account[rows[:, L_ACCOUNT]],
-        "symbol": names.symbol[rows[:, L_INSTRUMENT]], "contracts": contracts * STEP, "price": history.funding_price[at],
-        "rate": history.funding_rate[at], "amount": rows[:, L_AMOUNT] * STEP, "asset": names.asset[rows[:, L_ASSET]],
-        "flag": history.funding_flag[at],
-    })  # fmt: skip
+    return _frame(
+        "funding",
+        {
+            "time": pd.to_datetime(history.funding_time[at], unit="us", utc=True),
+            "account": names.account[rows[:, L_ACCOUNT]],
+            "symbol": names.symbol[rows[:, L_INSTRUMENT]],
+            "contracts": contracts * STEP,
+            "price": history.funding_price[at],
+            "rate": history.funding_rate[at],
+            "amount": rows[:, L_AMOUNT] * STEP,
+            "asset": names.asset[rows[:, L_ASSET]],
+            "flag": history.funding_flag[at],
+        },
+    )
 
 
 def held_before(session: Session, rows: Ints) -> Ints:
@@ -225,16 +350,25 @@ def positions_frame(session: Session, names: _Names) -> pd.DataFrame:
     fills = session.book.fill[:count][_in_order(session.book.fill[:count], F_BAR, F_ACCOUNT)]
     spot = np.array([i.kind == "spot" for i in session.history.instruments])
     fills = fills[~spot[fills[:, F_POSITION]]]
-    table = pd.DataFrame({
-        "bar": fills[:, F_BAR], "account": fills[:, F_ACCOUNT], "position": fills[:, F_POSITION], "contracts": fills[:, F_CONTRACTS],
-        "cost": fills[:, F_COST],
-    })  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "bar": fills[:, F_BAR],
+            "account": fills[:, F_ACCOUNT],
+            "position": fills[:, F_POSITION],
+            "contracts": fills[:, F_CONTRACTS],
+            "cost": fills[:, F_COST],
+        }
+    )
     by = ["bar", "account", "position"]
     changes = table.groupby(by, sort=True, as_index=False).sum()
     running = changes.groupby(["account", "position"])[["contracts", "cost"]].cumsum()
-    return _frame("positions", {
-        "time": names.time[changes["bar"].to_numpy()], "account": names.account[changes["account"].to_numpy()],
-        "symbol": names.symbol[changes["position"].to_numpy()], "contracts": running["contracts"].to_numpy() * STEP,
-        "cost": running["cost"].to_numpy() * STEP,
-    })  # fmt: skip
-
+    return _frame(
+        "positions",
+        {
+            "time": names.time[changes["bar"].to_numpy()],
+            "account": names.account[changes["account"].to_numpy()],
+            "symbol": names.symbol[changes["position"].to_numpy()],
+            "contracts": running["contracts"].to_numpy() * STEP,
+            "cost": running["cost"].to_numpy() * STEP,
+        },
+    )

@@ -1,4 +1,6 @@
-"""From an account as its owner wrote it to a plan the engine can live: mode, wallets, rule sets, choices, first deposits."""
+"""From an account as its owner wrote it to a plan the engine can live: mode, wallets, rule sets, choices, first
+deposits.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,13 @@ def plan_of(config: RunConfig, account: Account, history: History, unbound: bool
             "take them out of `isolated`, or set [rules] counterfactual = true"
         )
     sets = venue.in_force(
-        history.instruments, history.assets, account.margin, start_us, end_us, config.rules.outside, config.rules.counterfactual
+        history.instruments,
+        history.assets,
+        account.margin,
+        start_us,
+        end_us,
+        config.rules.outside,
+        config.rules.counterfactual,
     )
     check_symbols(account, history)
     shape = shape_of(mode, history.instruments, history.assets, account.isolated, account.borrow)
@@ -71,7 +79,8 @@ def mode_of(venue: Venue, account: Account, at_us: int, counterfactual: bool) ->
     modes = venue.modes(at_us, counterfactual)
     if account.margin not in modes:
         raise InputError(
-            f"account {account.name!r}: {venue.name} did not offer {account.margin!r} then; {nearest(account.margin, modes)}, "
+            f"account {account.name!r}: {venue.name} did not offer {account.margin!r} then; "
+            f"{nearest(account.margin, modes)}, "
             "a later start, or [rules] counterfactual = true"
         )
     return modes[account.margin]
@@ -82,7 +91,9 @@ def check_symbols(account: Account, history: History) -> None:
     symbols = [instrument.symbol for instrument in history.instruments]
     for symbol in account.leverage:
         if symbol != "default" and symbol not in symbols:
-            raise InputError(f"account {account.name!r}: leverage names {symbol!r}, not in this run; {nearest(symbol, symbols)}")
+            raise InputError(
+                f"account {account.name!r}: leverage names {symbol!r}, not in this run; {nearest(symbol, symbols)}"
+            )
     for asset in account.collateral:
         if asset not in history.assets:
             raise InputError(f"account {account.name!r}: collateral names {asset!r}; {nearest(asset, history.assets)}")
@@ -106,7 +117,9 @@ def flows_of(account: Account, plan: Plan, history: History, k: int) -> list[Eve
     for flow in account.flows:
         bar = int(np.searchsorted(history.time, flow.time_us))
         if bar >= len(history.time):
-            raise InputError(f"account {account.name!r}: a flow of {flow.amount:g} {flow.asset} at {flow.time} lies after the run")
+            raise InputError(
+                f"account {account.name!r}: a flow of {flow.amount:g} {flow.asset} at {flow.time} lies after the run"
+            )
         steps = to_steps(flow.amount, f"flow of {flow.asset}")
         wallet = wallet_of_deposit(plan.shape, history, flow.asset, flow.wallet)
         events.append(Event(bar, int(FLOW), history.assets.index(flow.asset), k, float(steps), float(wallet)))

@@ -1,9 +1,9 @@
 """The same strategy under every margin mode, side by side: what each would have required, cost, and survived.
 
-Two experiments, both shown. `orders`: one unconstrained reference run decides what is traded, and those very fills are replayed in
-every mode; nothing is refused or liquidated, so the columns differ by margin alone - least capital and the return on it
-are the headline. `signals`: each account runs the strategy on its own state, with refusals, cuts and liquidations, and
-the first place where two accounts part ways is named.
+Two experiments, both shown. `orders`: one unconstrained reference run decides what is traded, and those very fills
+are replayed in every mode; nothing is refused or liquidated, so the columns differ by margin alone - least capital
+and the return on it are the headline. `signals`: each account runs the strategy on its own state, with refusals,
+cuts and liquidations, and the first place where two accounts part ways is named.
 """
 
 from __future__ import annotations
@@ -40,12 +40,31 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]
 MODES = ("isolated", "cross", "multi_asset", "portfolio")
 ANSWERS = (
-    "Survived", "Total Return [%]", "Lowest Margin Ratio", "Lowest Margin Ratio At", "Lowest Margin Ratio Wallet",
-    "Lowest Margin Ratio, close", "Lowest Margin Ratio, low then high", "Lowest Margin Ratio, each worst", "Least Capital",
-    "Return on Least Capital [%]", "Peak Utilization", "Average Initial Margin", "Peak Initial Margin", "Return on Margin [%]",
-    "Leverage Assumed", "Funding", "Fees", "Interest", "Liquidation Cost", "Refusals", "Liquidations", "Max Drawdown [%]",
-    "Average Haircut", "Worst Haircut",
-)  # fmt: skip
+    "Survived",
+    "Total Return [%]",
+    "Lowest Margin Ratio",
+    "Lowest Margin Ratio At",
+    "Lowest Margin Ratio Wallet",
+    "Lowest Margin Ratio, close",
+    "Lowest Margin Ratio, low then high",
+    "Lowest Margin Ratio, each worst",
+    "Least Capital",
+    "Return on Least Capital [%]",
+    "Peak Utilization",
+    "Average Initial Margin",
+    "Peak Initial Margin",
+    "Return on Margin [%]",
+    "Leverage Assumed",
+    "Funding",
+    "Fees",
+    "Interest",
+    "Liquidation Cost",
+    "Refusals",
+    "Liquidations",
+    "Max Drawdown [%]",
+    "Average Haircut",
+    "Worst Haircut",
+)
 """What a comparison answers, a row each."""
 
 
@@ -69,7 +88,10 @@ class Comparison:
         return f"<Comparison {self.name}: {', '.join(self.runs)}>"
 
     def _repr_html_(self) -> str:
-        return "".join(f"<h3>{name}</h3>{figures_table(table)}" for name, table in self.tables().items()) + f"<p>{self.verdict}</p>"
+        return (
+            "".join(f"<h3>{name}</h3>{figures_table(table)}" for name, table in self.tables().items())
+            + f"<p>{self.verdict}</p>"
+        )
 
     def plot(self) -> go.Figure:
         """Equity and margin ratio of every mode's own run."""
@@ -92,9 +114,12 @@ class Comparison:
 
     def _write(self, folder: Path) -> None:
         said = {
-            "name": self.name, "verdict": self.verdict, "notes": self.notes, "orders": as_json_columns(self.orders),
+            "name": self.name,
+            "verdict": self.verdict,
+            "notes": self.notes,
+            "orders": as_json_columns(self.orders),
             "signals": as_json_columns(self.signals),
-        }  # fmt: skip
+        }
         (folder / "comparison.json").write_text(json.dumps(said, indent=1, default=str) + "\n")
         (folder / "report.html").write_text(self._page())
         for mode, result in self.runs.items():
@@ -104,12 +129,19 @@ class Comparison:
         parts = [section(name, figures_table(table)) for name, table in self.tables().items()]
         return page(
             f"{self.name}: margin modes side by side",
-            [section("Verdict", f"<p>{self.verdict}</p>"), to_html(self.plot()), *parts, section("Notes", word_list(self.notes))],
+            [
+                section("Verdict", f"<p>{self.verdict}</p>"),
+                to_html(self.plot()),
+                *parts,
+                section("Notes", word_list(self.notes)),
+            ],
         )
 
 
 def compare(
-    config: str | Path | Mapping[str, Any] | RunConfig, modes: Sequence[str] | None = None, progress: Progress | None = None
+    config: str | Path | Mapping[str, Any] | RunConfig,
+    modes: Sequence[str] | None = None,
+    progress: Progress | None = None,
 ) -> Comparison:
     """Run a config under several margin modes: those given, else the config's, else all that can be run.
 
@@ -125,7 +157,9 @@ def compare(
     orders = pd.concat([_replayed(replay.record, k, mode) for k, mode in enumerate(plans)], axis=1)
     signals = pd.concat([_answers(result.record, 0, mode) for mode, result in runs.items()], axis=1)
     verdict = verdict_of(orders, signals, runs)
-    said = list(dict.fromkeys([*notes, *replay.record.notes, *(note for r in runs.values() for note in r.record.notes)]))
+    said = list(
+        dict.fromkeys([*notes, *replay.record.notes, *(note for r in runs.values() for note in r.record.notes)])
+    )
     return Comparison(prepared.config.name, orders, signals, verdict, said, replay, runs)
 
 
@@ -147,10 +181,14 @@ class _Steps:
 def account_under(account: Account, mode: str) -> Account:
     """The same account, same deposit, same leverage, under another margin mode."""
     isolated = account.isolated if mode in ("isolated", "cross") else []
-    return account.model_copy(update={"margin": mode, "name": mode, "isolated": isolated, "scope": None, "collateral_axis": None})
+    return account.model_copy(
+        update={"margin": mode, "name": mode, "isolated": isolated, "scope": None, "collateral_axis": None}
+    )
 
 
-def plans_of(prepared: Prepared, modes: Sequence[str], strict: bool) -> tuple[dict[str, tuple[Account, Plan]], list[str]]:
+def plans_of(
+    prepared: Prepared, modes: Sequence[str], strict: bool
+) -> tuple[dict[str, tuple[Account, Plan]], list[str]]:
     """An account and an unconstrained plan a mode; modes the venue did not offer are notes unless asked for."""
     plans: dict[str, tuple[Account, Plan]] = {}
     notes: list[str] = []
@@ -177,7 +215,9 @@ def replay_orders(prepared: Prepared, plans: dict[str, tuple[Account, Plan]], pr
     for row, prices in _ordered_fills(book):
         maker = book.order[row[F_ORDER], O_KIND] == LIMIT
         for k in range(len(plans)):
-            session.replay_fill(k, int(row[F_BAR]), int(row[F_POSITION]), int(row[F_CONTRACTS]), float(prices[0]), bool(maker))
+            session.replay_fill(
+                k, int(row[F_BAR]), int(row[F_POSITION]), int(row[F_CONTRACTS]), float(prices[0]), bool(maker)
+            )
     session.advance(len(prepared.history.time))
     audit(session.book)
     return Result(record_of(session, config, notes_of(session)))
@@ -235,13 +275,16 @@ def verdict_of(orders: pd.DataFrame, signals: pd.DataFrame, runs: dict[str, Resu
 
 
 def first_divergence(runs: dict[str, Result]) -> str | None:
-    """When and how the first account did something the others did not: a refusal, a cut, a forced fill, another size."""
+    """When and how the first account did something the others did not: a refusal, a cut, a forced fill, a size."""
     found: tuple[pd.Timestamp, str] | None = None
     names = list(runs)
     for mode in names[1:]:
         here = _parting(runs[names[0]].record, runs[mode].record)
         if here is not None and (found is None or here < found[0]):
-            found = here, f"The first to part are {names[0]} and {mode}, at {here:%Y-%m-%d %H:%M}: {_why(runs, names[0], mode, here)}."
+            found = (
+                here,
+                f"First to part are {names[0]} and {mode}, at {here:%Y-%m-%d %H:%M}: {_why(runs, names[0], mode, here)}.",
+            )
     return found[1] if found else None
 
 
@@ -264,4 +307,3 @@ def _why(runs: dict[str, Result], one: str, other: str, at: pd.Timestamp) -> str
         orders = record.orders[(record.orders["time"] == placed) & (record.orders["reason"] != "")]
         said += [f"{mode}: {o.symbol} {o.state} ({o.reason})" for o in orders.itertuples()]
     return "; ".join(said) or "they hold different sizes from then on"
-

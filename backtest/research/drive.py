@@ -1,4 +1,5 @@
-"""A strategy at the wheel: history is lived up to the next bar it wants to be asked at, it writes orders, and on it goes.
+"""A strategy at the wheel: history is lived up to the next bar it wants to be asked at, it writes orders, and on it
+goes.
 
 A table of targets needs no wheel: its rows become events of the tape, and the engine runs through in one go.
 """
@@ -15,7 +16,24 @@ from backtest.engine.session import Session
 from backtest.engine.tape import Event as TapeEvent
 from backtest.market.history import History
 from backtest.state import (
-    BY_DELIVERY, BY_LIQUIDATION, BY_ORDER, F_BAR, F_CAUSE, F_CONTRACTS, F_POSITION, FILL_ROWS, LEAVE, O_CONTRACTS, O_DONE_BAR, O_POSITION, O_REASON, O_STATE, ORDER_ROWS, REASON_NAMES, REFUSED, TARGETS,
+    BY_DELIVERY,
+    BY_LIQUIDATION,
+    BY_ORDER,
+    F_BAR,
+    F_CAUSE,
+    F_CONTRACTS,
+    F_POSITION,
+    FILL_ROWS,
+    LEAVE,
+    O_CONTRACTS,
+    O_DONE_BAR,
+    O_POSITION,
+    O_REASON,
+    O_STATE,
+    ORDER_ROWS,
+    REASON_NAMES,
+    REFUSED,
+    TARGETS,
 )  # fmt: skip
 from backtest.strategy.bar import Bar
 from backtest.strategy.desk import Desk, Desks
@@ -41,7 +59,9 @@ def target_rows(strategy: Strategy, history: History) -> tuple[list[TapeEvent], 
     table = np.where(np.isfinite(values[rows]), values[rows], LEAVE)
     together = float(targets.together)
     events = [
-        TapeEvent(int(bar) + 1, int(TARGETS), k, -1, together) for k, bar in enumerate(rows) if bar + 1 < len(history.time)
+        TapeEvent(int(bar) + 1, int(TARGETS), k, -1, together)
+        for k, bar in enumerate(rows)
+        if bar + 1 < len(history.time)
     ]
     return events, np.ascontiguousarray(table) if len(table) else None
 
@@ -98,22 +118,32 @@ class _News:
         rows, prices = book.fill[self.fills : count], book.fill_price[self.fills : count]
         self.fills = count
         found = [
-            Event(KIND_OF_CAUSE.get(int(row[F_CAUSE]), "liquidation"), self._time(row[F_BAR]), self._symbol(row[F_POSITION]),
-                  float(row[F_CONTRACTS]) * STEP, float(price[0]))
+            Event(
+                KIND_OF_CAUSE.get(int(row[F_CAUSE]), "liquidation"),
+                self._time(row[F_BAR]),
+                self._symbol(row[F_POSITION]),
+                float(row[F_CONTRACTS]) * STEP,
+                float(price[0]),
+            )
             for row, price in zip(rows, prices, strict=True)
-        ]  # fmt: skip
+        ]
         orders = book.order[: book.count[ORDER_ROWS]]
         over = orders[(orders[:, O_STATE] == REFUSED) & (orders[:, O_DONE_BAR] > self.told)]
         self.told = self.session.bar
         return found + [
-            Event("refusal", self._time(row[O_DONE_BAR]), self._symbol(row[O_POSITION]), float(row[O_CONTRACTS]) * STEP, float("nan"),
-                  REASON_NAMES[row[O_REASON]])
+            Event(
+                "refusal",
+                self._time(row[O_DONE_BAR]),
+                self._symbol(row[O_POSITION]),
+                float(row[O_CONTRACTS]) * STEP,
+                float("nan"),
+                REASON_NAMES[row[O_REASON]],
+            )
             for row in over
-        ]  # fmt: skip
+        ]
 
     def _time(self, bar: int) -> pd.Timestamp:
         return pd.Timestamp(int(self.session.history.time[bar]), unit="us", tz="UTC")
 
     def _symbol(self, position: int) -> str:
         return self.session.history.instruments[position].symbol
-

@@ -70,7 +70,15 @@ def prepare(config: str | Path | Mapping[str, Any] | RunConfig, data: History | 
     symbols = symbols_of(strategy, instruments)
     assets = assets_of(symbols, instruments, config)
     history = align(
-        store, venue, symbols, assets, config.data.start_us, config.data.end_us, config.data.interval, config.prices, config.funding
+        store,
+        venue,
+        symbols,
+        assets,
+        config.data.start_us,
+        config.data.end_us,
+        config.data.interval,
+        config.prices,
+        config.funding,
     )
     return Prepared(config, history, venue)
 
@@ -91,7 +99,9 @@ def symbols_of(strategy: Strategy, instruments: Mapping[str, Instrument]) -> lis
     wished = list(dict.fromkeys(strategy.symbols(dict(instruments))))
     for symbol in wished:
         if symbol not in instruments:
-            raise InputError(f"the strategy asks for {symbol!r}, which the store has not; {nearest(symbol, instruments)}")
+            raise InputError(
+                f"the strategy asks for {symbol!r}, which the store has not; {nearest(symbol, instruments)}"
+            )
     if not wished:
         raise InputError("the strategy asks for no instrument that the store has; check its parameters")
     return sorted(wished, key=lambda symbol: (instruments[symbol].kind != "spot", wished.index(symbol)))
@@ -123,14 +133,22 @@ def live(prepared: Prepared, progress: Progress | None = None) -> Result:
 
 
 def open_session(
-    config: RunConfig, history: History, plans: Sequence[Plan], events: Sequence[Event] = (), targets: Floats | None = None
+    config: RunConfig,
+    history: History,
+    plans: Sequence[Plan],
+    events: Sequence[Event] = (),
+    targets: Floats | None = None,
 ) -> Session:
     """A session of the planned accounts with their money paid in."""
     flows = [event for k, account in enumerate(config.account) for event in flows_of(account, plans[k], history, k)]
     session = Session(
-        history, plans, [*events, *flows, *interest_events(plans, history)], targets, borrow_rates(plans, history),
+        history,
+        plans,
+        [*events, *flows, *interest_events(plans, history)],
+        targets,
+        borrow_rates(plans, history),
         tail_of(plans, history),
-    )  # fmt: skip
+    )
     for k, account in enumerate(config.account):
         pay_in(session, account, k)
     return session
@@ -147,5 +165,3 @@ def notes_of(session: Session) -> list[str]:
         if plan.mode.counterfactual or any(row.counterfactual for row in rows):
             notes.append(f"account {plan.name}: COUNTERFACTUAL rules, not what the venue had on those dates")
     return notes
-
-

@@ -85,5 +85,9 @@ class Bar:
         years, instrument = self.years_to_expiry(symbol), self.market.instrument(symbol)
         if not 0.0 < years < float("inf"):
             return float("nan")
-        quote = 1.0 if instrument.kind == "inverse" or instrument.settle not in self.market._asset else self.index[instrument.settle]
+        quote = (
+            1.0
+            if instrument.kind == "inverse" or instrument.settle not in self.market._asset
+            else self.index[instrument.settle]
+        )
         return (self.close[symbol] * quote / self.index[instrument.base] - 1.0) / years

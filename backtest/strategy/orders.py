@@ -1,4 +1,6 @@
-"""An order as a strategy writes it: what, how much, and on which condition. Nothing is traded before the next bar opens."""
+"""An order as a strategy writes it: what, how much, and on which condition. Nothing is traded before the next bar
+opens.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ class Order:
 
     def __post_init__(self) -> None:
         if (self.contracts is None) == (self.target is None):
-            raise InputError(f"order in {self.symbol}: say either contracts or target, not {'both' if self.target else 'neither'}")
+            raise InputError(
+                f"order in {self.symbol}: say either contracts or target, not {'both' if self.target else 'neither'}"
+            )
         amount = self.contracts if self.contracts is not None else self.target
         if amount is None or amount != amount or abs(amount) == float("inf"):
             raise InputError(f"order in {self.symbol}: {amount!r} is not a number of contracts")

@@ -18,7 +18,9 @@ CUTS = (0.13, 0.31, 0.5, 0.68, 0.87)
 
 
 def checked_targets(strategy: Strategy, history: History) -> Targets | None:
-    """The strategy's targets, or None if it is a callback. InputError names bar, symbol and both values if it looked ahead."""
+    """The strategy's targets, or None if it is a callback. InputError names bar, symbol and both values if it looked
+    ahead.
+    """
     targets = strategy.targets(Market(history))
     if targets is None:
         return None
@@ -47,7 +49,8 @@ def compare_past(strategy: Strategy, whole: pd.DataFrame, part: pd.DataFrame | N
 
 
 def aligned(frame: pd.DataFrame, history: History) -> pd.DataFrame:
-    """The table on the run's bars; NaN where it says nothing. InputError for unknown symbols, stray or repeated times."""
+    """The table on the run's bars; NaN where it says nothing. InputError for unknown symbols, stray or repeated times.
+    """
     known = [instrument.symbol for instrument in history.instruments]
     for symbol in frame.columns:
         if symbol not in known:

@@ -1,4 +1,6 @@
-"""When a strategy is asked: at every close, at closes that fall on an interval, at funding stamps, or only after events."""
+"""When a strategy is asked: at every close, at closes that fall on an interval, at funding stamps, or only after
+events.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def wake_bars(schedule: str | tuple[str, ...], history: History) -> tuple[npt.ND
     if schedule == "funding":
         return np.isin(closes, history.time[history.funding_bar]), ()
     if schedule not in INTERVALS:
-        raise InputError(f"schedule: {schedule!r} means nothing; valid: 'every bar', 'funding', an interval, or a tuple of events")
+        raise InputError(
+            f"schedule: {schedule!r} means nothing; valid: 'every bar', 'funding', an interval, or a tuple of events"
+        )
     if INTERVALS[schedule] < history.interval_us:
         raise InputError(f"schedule: {schedule} is shorter than the run's bars")
     return closes % INTERVALS[schedule] == 0, ()

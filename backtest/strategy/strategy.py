@@ -1,7 +1,7 @@
 """The base of every strategy, and how one is found by name.
 
-A strategy says which instruments it needs, when it wants to be asked, and what it wants: as a callback that sees the bar
-that has just closed and writes orders for the next one, or as a table of targets made at once.
+A strategy says which instruments it needs, when it wants to be asked, and what it wants: as a callback that sees
+the bar that has just closed and writes orders for the next one, or as a table of targets made at once.
 """
 
 from __future__ import annotations
@@ -84,7 +84,9 @@ def validated(kind: type[Strategy], params: Mapping[str, Any]) -> BaseModel:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            raise InputError(f"[strategy.params] {key}: {kind.__name__} has no such parameter; {nearest(key, kind.Params.model_fields)}") from None
+            raise InputError(
+                f"[strategy.params] {key}: {kind.__name__} has no such parameter; {nearest(key, kind.Params.model_fields)}"
+            ) from None
         raise InputError(f"[strategy.params] {key} = {first.get('input')!r}: {first['msg']}") from None
 
 
@@ -97,10 +99,16 @@ def load_strategy(named: Any, params: Mapping[str, Any]) -> Strategy:
         try:
             module = importlib.import_module(module_name)
         except ModuleNotFoundError as error:
-            raise InputError(f"[strategy] class = {named!r}: no module {error.name!r}; is the command run from the project's folder?") from error
-        known = [name for name, value in vars(module).items() if isinstance(value, type) and issubclass(value, Strategy)]
+            raise InputError(
+                f"[strategy] class = {named!r}: no module {error.name!r}; is the command run from the project's folder?"
+            ) from error
+        known = [
+            name for name, value in vars(module).items() if isinstance(value, type) and issubclass(value, Strategy)
+        ]
         if class_name not in known:
-            raise InputError(f"[strategy] class = {named!r}: {module_name} has no strategy {class_name!r}; {nearest(class_name, known)}")
+            raise InputError(
+                f"[strategy] class = {named!r}: {module_name} has no strategy {class_name!r}; {nearest(class_name, known)}"
+            )
         found = getattr(module, class_name)
     if not issubclass(found, Strategy):
         raise InputError(f"[strategy] class: {found.__name__} is no Strategy")

@@ -1,4 +1,6 @@
-"""A strategy as a table: contracts wished, by bar and symbol. Row i may use what closed by bar i and is traded at bar i+1."""
+"""A strategy as a table: contracts wished, by bar and symbol. Row i may use what closed by bar i and is traded at bar
+i+1.
+"""
 
 from __future__ import annotations
 

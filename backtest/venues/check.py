@@ -24,7 +24,9 @@ def check_tiers(where: str, tiers: Sequence[Tier]) -> None:
             raise InputError(f"{where}: maintenance jumps by {gap:g} at floor {high.floor:g}")
     for tier in tiers:
         if not 0 < tier.rate < 1 / tier.max_leverage * (1 + 1e-9) and tier.max_leverage > 1:
-            raise InputError(f"{where}: rate {tier.rate:g} is not below 1 / {tier.max_leverage:g} at floor {tier.floor:g}")
+            raise InputError(
+                f"{where}: rate {tier.rate:g} is not below 1 / {tier.max_leverage:g} at floor {tier.floor:g}"
+            )
 
 
 def check_table(name: str, table: dict[str, Any]) -> None:
@@ -44,6 +46,12 @@ def check_table(name: str, table: dict[str, Any]) -> None:
 
 def _fractions(row: dict[str, Any]) -> list[tuple[str, float]]:
     """The numbers of a row that are fractions of something."""
-    found = [(key, row[key]) for key in ("maker", "taker", "rate", "initial", "maintenance", "half_spread", "offset") if key in row]
+    found = [
+        (key, row[key])
+        for key in ("maker", "taker", "rate", "initial", "maintenance", "half_spread", "offset")
+        if key in row
+    ]
     found += [("other", row["other"])] if "other" in row else []
-    return found + [(f"assets.{asset}", value) for asset, value in row.get("assets", {}).items() if re.fullmatch(r"\w+", asset)]
+    return found + [
+        (f"assets.{asset}", value) for asset, value in row.get("assets", {}).items() if re.fullmatch(r"\w+", asset)
+    ]

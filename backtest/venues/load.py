@@ -28,7 +28,9 @@ DATED = ("mode", "fee", "tiers", "liquidation_fee", "collateral", "conversion", 
 
 def names() -> list[str]:
     """The venues there are."""
-    return sorted(entry.name.removesuffix(".toml") for entry in files(__package__).iterdir() if entry.name.endswith(".toml"))
+    return sorted(
+        entry.name.removesuffix(".toml") for entry in files(__package__).iterdir() if entry.name.endswith(".toml")
+    )
 
 
 @cache
@@ -149,7 +151,9 @@ def mode_of(row: dict[str, Any], counterfactual: bool = False) -> Mode:
 
 
 def bracket_key(instrument: Instrument, brackets: dict[str, list[Brackets]]) -> str:
-    """The bracket table's name for an instrument: its symbol, its class of dated contracts, or the class of its product."""
+    """The bracket table's name for an instrument: its symbol, its class of dated contracts, or the class of its
+    product.
+    """
     undated = instrument.symbol.split("-")[0]
     for key in (instrument.symbol, f"{undated}-*" if instrument.dated else undated, undated, "*/USD:*"):
         if key in brackets and (instrument.kind == "inverse" or key != "*/USD:*"):
@@ -221,8 +225,14 @@ class Asked:
             )
         table = self.venue.brackets[key]
         known_then = [rows for rows in table if rows.valid_from_us <= self._when_listed(instrument)]
-        chosen = known_then[-1] if known_then else self._outside(f"brackets of {instrument.symbol}", table[0].valid_from_us, table[0])
-        self._note("brackets", key, [t.__dict__ for t in chosen.tiers], chosen.valid_from_us, chosen.said, not known_then)
+        chosen = (
+            known_then[-1]
+            if known_then
+            else self._outside(f"brackets of {instrument.symbol}", table[0].valid_from_us, table[0])
+        )
+        self._note(
+            "brackets", key, [t.__dict__ for t in chosen.tiers], chosen.valid_from_us, chosen.said, not known_then
+        )
         return chosen.tiers
 
     def _when_listed(self, instrument: Instrument) -> int:
@@ -249,7 +259,9 @@ class Asked:
         if not self.venue.table.get("scenario"):
             return None
         row = self._row("scenario")
-        ranges = [row["ranges"].get(asset, 0.0 if asset.startswith("USD") else row["other_range"]) for asset in self.assets]
+        ranges = [
+            row["ranges"].get(asset, 0.0 if asset.startswith("USD") else row["other_range"]) for asset in self.assets
+        ]
         half = (row["steps"] - 1) // 2
         moves = tuple(tuple(reach * k / half for k in range(-half, half + 1)) for reach in ranges)
         tail = TailRules(**row["tail"]) if "tail" in row else None
@@ -262,7 +274,11 @@ class Asked:
             return {}
         known = [row for row in rows if moment_us(row["from"]) <= self.at_us]
         first = rows[0]
-        row = known[-1] if known else self._outside(f"{table} ({', '.join(where.values())})", moment_us(first["from"]), first)
+        row = (
+            known[-1]
+            if known
+            else self._outside(f"{table} ({', '.join(where.values())})", moment_us(first["from"]), first)
+        )
         key = ", ".join(where.values()) or "all"
         self._note(table, key, {k: v for k, v in row.items() if k not in SAID}, moment_us(row["from"]), row, not known)
         return dict(row)
@@ -296,7 +312,10 @@ def _of_asset(row: dict[str, Any], asset: str, none: float) -> float:
 def describe(name: str | None = None, at_us: int | None = None) -> list[dict[str, Any]]:
     """The rows of a venue's tables (or the venues there are), in force at a time or all: value, date, source, mark."""
     if name is None:
-        return [{"venue": each, "modes": ", ".join(dict.fromkeys(row["preset"] for row in load(each).table["mode"]))} for each in names()]
+        return [
+            {"venue": each, "modes": ", ".join(dict.fromkeys(row["preset"] for row in load(each).table["mode"]))}
+            for each in names()
+        ]
     venue, rows = load(name), []
     for table in DATED:
         rows += [_described(table, row) for row in in_force_then(venue.table.get(table, []), at_us)]

@@ -1,7 +1,7 @@
 """What a venue's rule table holds: dated rows with their sources, and the rule sets made of them for a span of time.
 
-A `Row` is one number the venue published (or that had to be assumed, and says why). A `RuleSet` is everything in force between
-two changes. A `Mode` is what a margin preset means at the venue at a date.
+A `Row` is one number the venue published (or that had to be assumed, and says why). A `RuleSet` is everything in
+force between two changes. A `Mode` is what a margin preset means at the venue at a date.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Row:
-    """One number in force, with where it comes from. Marks: T text, N inferred from numbers, D derived, S second-hand, G general."""
+    """One number in force, with where it comes from. Marks: T text, N inferred from numbers, D derived, S second-hand,
+    G general.
+    """
 
     table: str
     key: str
@@ -57,7 +59,9 @@ class TailRules:
 
 @dataclass(frozen=True)
 class ScenarioRules:
-    """Relative moves by asset (in the run's order of assets) and the charges of the scenario model: see `margin.scenarios`."""
+    """Relative moves by asset (in the run's order of assets) and the charges of the scenario model: see
+    `margin.scenarios`.
+    """
 
     moves: tuple[tuple[float, ...], ...]
     offset: float
@@ -69,7 +73,9 @@ class ScenarioRules:
 
 @dataclass(frozen=True)
 class Level:
-    """At or below this margin ratio (collateral equity / maintenance) the venue acts: warn, reduce_only, cancel_orders, liquidate."""
+    """At or below this margin ratio (collateral equity / maintenance) the venue acts: warn, reduce_only,
+    cancel_orders, liquidate.
+    """
 
     ratio: float
     action: str
