@@ -17,7 +17,7 @@ from backtest.margin.wallets import require, set_moment
 from backtest.engine.record import record
 from backtest.span import Bars
 from backtest.state import (
-    BACKS_NOTHING, CLOSE, COLLATERAL, EACH, HIGH, I64, LIQUIDATE_AT, LOW, MAINTENANCE, NOTHING, OPEN, OVERDRAFT,
+    BACKS_NOTHING, CLOSE, COLLATERAL, EACH, HIGH, I64, LIQUIDATE_AT, LOW, LOWEST, MAINTENANCE, NOTHING, OPEN, OVERDRAFT,
     PATH, PATH_EACH, PATH_LOW_HIGH, POSITIONS, RATIO_CLOSE, RATIO_EACH, RATIO_HIGH, RATIO_LOW, RATIO_OPEN,
     TOP_UP_TRIGGER, UNBOUND, UNSOUND, WORST_WALLET, ASSETS,
 )  # fmt: skip
@@ -84,7 +84,7 @@ def leans(book, rules, account, wallet):
 def measure(book, rules, tape, account, first, last):
     """Lowest ratios by point over the stretch, and where the chosen path fails."""
     n = last - first
-    for row in (RATIO_OPEN, RATIO_CLOSE, RATIO_LOW, RATIO_HIGH, RATIO_EACH):
+    for row in (RATIO_OPEN, RATIO_CLOSE, RATIO_LOW, RATIO_HIGH, RATIO_EACH, LOWEST):
         fill_with(book.need[row, :n], np.inf)
     clear(book.need[UNSOUND, :n])
     fill_with(book.need[WORST_WALLET, :n], -1.0)
@@ -100,21 +100,26 @@ def measure_point(book, rules, tape, account, wallet, first, last, point):
     n = last - first
     require(book, rules, tape, tape.series, wallet, Bars(account, first, last), point, n)
     row = row_of_point(point)
-    name_worst(
-        book.need[WORST_WALLET, :n], book.need[row, :n], book.need[COLLATERAL, :n], book.need[MAINTENANCE, :n], wallet
-    )
     lower_to_ratio(book.need[row, :n], book.need[COLLATERAL, :n], book.need[MAINTENANCE, :n])
     if on_path(rules, account, point):
         level = watch_level(rules, tape, account, wallet, first)
         count_unsound(book.need[UNSOUND, :n], book.need[COLLATERAL, :n], book.need[MAINTENANCE, :n], level)
+        name_worst(
+            book.need[WORST_WALLET, :n],
+            book.need[LOWEST, :n],
+            book.need[COLLATERAL, :n],
+            book.need[MAINTENANCE, :n],
+            wallet,
+        )
 
 
 @kernel
-def name_worst(named, ratio, collateral, maintenance, wallet):
-    """Remember which wallet has the lowest ratio so far at this point."""
+def name_worst(named, lowest, collateral, maintenance, wallet):
+    """Remember the wallet with the lowest ratio so far on the chosen path, and that ratio."""
     for j in range(len(named)):
-        if maintenance[j] > 0.0 and collateral[j] / maintenance[j] < ratio[j]:
+        if maintenance[j] > 0.0 and collateral[j] / maintenance[j] < lowest[j]:
             named[j] = wallet
+            lowest[j] = collateral[j] / maintenance[j]
 
 
 @kernel

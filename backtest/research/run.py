@@ -25,6 +25,7 @@ from backtest.report.result import Result
 from backtest.research.accounts import borrow_rates, flows_of, interest_events, pay_in, plan_of
 from backtest.research.drive import drive, target_rows
 from backtest.research.tails import tail_of
+from backtest.state import L_ACCOUNT, L_AMOUNT, L_ASSET, L_WALLET, LEDGER_ROWS
 from backtest.strategy.strategy import Strategy, load_strategy
 
 if TYPE_CHECKING:
@@ -155,9 +156,11 @@ def open_session(
 
 
 def notes_of(session: Session) -> list[str]:
-    """What a reader of the result must know: assumed numbers, counterfactual rules."""
+    """What a reader of the result must know: assumed numbers, counterfactual rules, debts without interest."""
     notes = []
-    for plan in session.plans:
+    for k, plan in enumerate(session.plans):
+        for asset in debts_without_rate(session, k):
+            notes.append(f"account {plan.name}: owed {asset} at times; no borrow rate is known, so it paid no interest")
         rows = [row for rule_set in plan.sets for row in rule_set.rows]
         if any(row.assumed for row in rows):
             many = len({(row.table, row.key) for row in rows if row.assumed})
@@ -165,3 +168,17 @@ def notes_of(session: Session) -> list[str]:
         if plan.mode.counterfactual or any(row.counterfactual for row in rows):
             notes.append(f"account {plan.name}: COUNTERFACTUAL rules, not what the venue had on those dates")
     return notes
+
+
+def debts_without_rate(session: Session, k: int) -> list[str]:
+    """Assets of which a wallet of the account has been below zero, and for which nobody says what that costs."""
+    rows = session.book.ledger[: session.book.count[LEDGER_ROWS]]
+    rows = rows[rows[:, L_ACCOUNT] == k]
+    found = []
+    for a, asset in enumerate(session.history.assets):
+        unified = [w for w, model in enumerate(session.plans[k].shape.model) if model and session.plans[k].shape.settle[w] < 0]
+        for wallet in unified if session.tape.borrow_row[a] < 0 else []:
+            steps = rows[(rows[:, L_ASSET] == a) & (rows[:, L_WALLET] == wallet)][:, L_AMOUNT]
+            if len(steps) and np.cumsum(steps).min() < 0:
+                found.append(asset)
+    return found
