@@ -138,9 +138,9 @@ class Report(Section):
 
 
 class Compare(Section):
-    """Margin modes set side by side; all presets by default."""
+    """Margin modes set side by side; by default all presets, and the generic venue's scenario and tail models."""
 
-    modes: list[Preset] | None = None
+    modes: list[Preset | Literal["generic scenarios", "generic tail"]] | None = None
 
 
 class RunConfig(Section):

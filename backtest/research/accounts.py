@@ -5,6 +5,7 @@ deposits.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +45,7 @@ def plan_of(config: RunConfig, account: Account, history: History, unbound: bool
         config.rules.outside,
         config.rules.counterfactual,
     )
+    mode = with_requirement(venue, account, mode, any(rule_set.scenario for rule_set in sets))
     check_symbols(account, history)
     shape = shape_of(mode, history.instruments, history.assets, account.isolated, account.borrow)
     guards, execution, top_up, refill = config.guards, config.execution, account.top_up, account.refill
@@ -84,6 +86,18 @@ def mode_of(venue: Venue, account: Account, at_us: int, counterfactual: bool) ->
             "a later start, or [rules] counterfactual = true"
         )
     return modes[account.margin]
+
+
+def with_requirement(venue: Venue, account: Account, mode: Mode, has_scenarios: bool) -> Mode:
+    """The mode under the requirement the account asks for, where the venue has such a model."""
+    if account.requirement in (None, mode.requirement):
+        return mode
+    if account.requirement == "tiers" or not has_scenarios:
+        raise InputError(
+            f"account {account.name!r}: {venue.name} does not margin {account.margin!r} by {account.requirement}; "
+            f"leave `requirement` out ({mode.requirement}), or use venue 'generic'"
+        )
+    return replace(mode, requirement=str(account.requirement))
 
 
 def check_symbols(account: Account, history: History) -> None:

@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 Progress = Callable[[int, int], None]
-MODES = ("isolated", "cross", "multi_asset", "portfolio")
+GENERIC = {"generic scenarios": "scenarios", "generic tail": "tail"}
+MODES = ("isolated", "cross", "multi_asset", "portfolio", *GENERIC)
+"""What is set side by side: the venue's presets, and two models of no exchange, which never pass for one."""
 ANSWERS = (
     "Survived",
     "Total Return [%]",
@@ -180,10 +182,12 @@ class _Steps:
 
 def account_under(account: Account, mode: str) -> Account:
     """The same account, same deposit, same leverage, under another margin mode."""
+    if mode in GENERIC:
+        change = {"venue": "generic", "margin": "portfolio", "requirement": GENERIC[mode], "isolated": []}
+        return account.model_copy(update={**change, "name": mode, "scope": None, "collateral_axis": None})
     isolated = account.isolated if mode in ("isolated", "cross") else []
-    return account.model_copy(
-        update={"margin": mode, "name": mode, "isolated": isolated, "scope": None, "collateral_axis": None}
-    )
+    change = {"margin": mode, "isolated": isolated, "scope": None, "collateral_axis": None, "requirement": None}
+    return account.model_copy(update={**change, "name": mode})
 
 
 def plans_of(
@@ -283,7 +287,7 @@ def first_divergence(runs: dict[str, Result]) -> str | None:
         if here is not None and (found is None or here < found[0]):
             found = (
                 here,
-                f"First to part are {names[0]} and {mode}, at {here:%Y-%m-%d %H:%M}: {_why(runs, names[0], mode, here)}.",
+                f"First to part: {names[0]} and {mode}, {here:%Y-%m-%d %H:%M}: {_why(runs, names[0], mode, here)}.",
             )
     return found[1] if found else None
 

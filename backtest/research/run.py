@@ -176,7 +176,8 @@ def debts_without_rate(session: Session, k: int) -> list[str]:
     rows = rows[rows[:, L_ACCOUNT] == k]
     found = []
     for a, asset in enumerate(session.history.assets):
-        unified = [w for w, model in enumerate(session.plans[k].shape.model) if model and session.plans[k].shape.settle[w] < 0]
+        shape = session.plans[k].shape
+        unified = [w for w, model in enumerate(shape.model) if model and shape.settle[w] < 0]
         for wallet in unified if session.tape.borrow_row[a] < 0 else []:
             steps = rows[(rows[:, L_ASSET] == a) & (rows[:, L_WALLET] == wallet)][:, L_AMOUNT]
             if len(steps) and np.cumsum(steps).min() < 0:
