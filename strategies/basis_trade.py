@@ -1,21 +1,27 @@
 """Buy the coin, sell its dated future when the future is dear, and let time bring them together.
 
 Enters when the nearest suitable future's annualised basis is at least `entry_annualised`, leaves early at
-`exit_annualised`, else holds to delivery; `roll_days` before expiry it may move to the next one. With a coin
-deposit and an inverse future the coin itself is the collateral. Where the account may borrow, a future that is
-cheap by as much is bought against borrowed coins.
+`exit_annualised` if one is given, else holds to delivery; `roll_days` before expiry it moves to the next one if that
+is worth an entry. With a coin deposit and an inverse future the coin itself is the collateral and the long leg. Where
+the account may borrow, `reverse` buys a future that is cheap by as much against borrowed coins. A future whose leg was
+refused or liquidated is not tried again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
 from pydantic import Field
 
-from backtest.strategy.bar import Bar
-from backtest.strategy.desk import Desk
-from backtest.strategy.orders import Order
-from backtest.strategy.strategy import Params, Strategy
+from backtest import Order, Strategy
+from backtest.strategy import Bar, Desk, Market, Params
+
+if TYPE_CHECKING:
+    from backtest.market.schema import Instrument
 
 DAY = 1 / 365
+DEAR, CHEAP = 1.0, -1.0  # sign of the coins held against the future
 
 
 class BasisTradeParams(Params):
@@ -24,84 +30,92 @@ class BasisTradeParams(Params):
     leg: str = "BTC/USDT"
     family: str = "BTC/USDT:USDT"
     entry_annualised: float = Field(0.08, gt=0)
-    exit_annualised: float = 0.0
+    exit_annualised: float | None = None  # None: hold to delivery
     equity_share: float = Field(0.5, gt=0, le=5)
     min_days: float = Field(7, ge=0)
     roll_days: float = Field(1, ge=0)
-    reverse: bool = False
+    reverse: bool = False  # not with an inverse family, whose long leg is the deposit
 
 
 class BasisTrade(Strategy):
     """See the file."""
 
     Params = BasisTradeParams
-    schedule = "every bar"
+    params: BasisTradeParams
 
-    def symbols(self, instruments):  # type: ignore[no-untyped-def]
+    def symbols(self, instruments: Mapping[str, Instrument]) -> list[str]:
         """The coin's leg and every dated future of the family."""
-        family = [s for s in instruments if s.startswith(self.params.family + "-")]
-        return [self.params.leg, *sorted(family)]
+        return [self.params.leg, *sorted(s for s in instruments if s.startswith(self.params.family + "-"))]
 
-    def start(self, market):  # type: ignore[no-untyped-def]
+    def start(self, market: Market) -> None:
         """Nothing is open."""
-        self.market = market
         self.base = market.instrument(self.params.leg).base
-        self.future: str | None = None
+        self.family = [s for s in market.futures(self.base) if s.startswith(self.params.family + "-")]
+        self.market, self.entered, self.given_up = market, "", set[str]()
         self.kept: float | None = None  # coins that were there before the first trade
 
     def on_bar(self, bar: Bar, desk: Desk) -> None:
-        """Forget what was delivered, leave what has converged, enter what is dear."""
-        if self.future is None:
+        """Look at what the account really holds: close what is over, watch what runs, enter what is dear."""
+        held = [future for future in self.family if desk.position(future) != 0.0]
+        if desk.open_orders():
+            return  # the last decision is still being filled
+        if not held and self.entered:
+            self.given_up.add(self.entered)
+            self.close([], desk)
+        elif not held:
             self.enter(bar, desk)
-        elif bar.years_to_expiry(self.future) <= 0.0:
-            self.unwind_leg(desk)
-        else:
-            self.watch(bar, desk)
+        elif bar.years_to_expiry(held[0]) <= 0.0:
+            self.close([], desk)  # delivered at the next open, when the coins are sold
+        elif all(bar.tradable(symbol) for symbol in (*held, self.params.leg)):
+            self.watch(held, bar, desk)
 
-    def watch(self, bar: Bar, desk: Desk) -> None:
-        """Leave early, or before expiry if the next one is worth rolling into: the coins stay, the future is
-        exchanged.
-        """
-        future, p = str(self.future), self.params
-        dear = desk.position(future) <= 0.0
-        later = self.best(bar, later_than=future) if bar.years_to_expiry(future) < p.roll_days * DAY else None
-        if later is not None:
-            desk.together([Order(future, target=0.0), Order(later, target=desk.position(future))])
-            self.future = later
-        elif p.exit_annualised > 0.0 and bar.annualised_basis(future) * (1.0 if dear else -1.0) <= p.exit_annualised:
-            desk.together([Order(future, target=0.0), Order(p.leg, target=self.kept)])
-            self.future = None
+    def watch(self, held: Sequence[str], bar: Bar, desk: Desk) -> None:
+        """Leave early, or roll: the coins stay, the future is exchanged for the next one if that is worth it."""
+        p, future = self.params, held[0]
+        side = DEAR if desk.position(future) < 0.0 else CHEAP
+        if p.exit_annualised is not None and side * bar.annualised_basis(future) <= p.exit_annualised:
+            self.close(held, desk)
+        elif bar.years_to_expiry(future) < p.roll_days * DAY:
+            later = self.best(bar, side, bar.years_to_expiry(future))
+            if later is not None:
+                size = desk.position(future) + desk.position(later)
+                desk.together([Order(future, target=0.0), Order(later, target=size)])
+                self.entered = later
 
-    def unwind_leg(self, desk: Desk) -> None:
-        """The future became money at delivery; the coins bought for it are sold."""
-        desk.together([Order(self.params.leg, target=self.kept)])
-        self.future = None
+    def close(self, futures: Sequence[str], desk: Desk) -> None:
+        """Buy these futures back and bring the coins to what they were; an inverse future's coins are the deposit."""
+        orders = [Order(future, target=0.0) for future in futures]
+        if not self.inverse() and self.kept is not None and desk.position(self.params.leg) != self.kept:
+            orders.append(Order(self.params.leg, target=self.kept))
+        self.entered = ""
+        if orders:
+            desk.together(orders)
 
     def enter(self, bar: Bar, desk: Desk) -> None:
         """Both legs as one order, coin for coin."""
-        future = self.best(bar)
-        if future is None or not bar.tradable(self.params.leg):
+        p = self.params
+        may_reverse = p.reverse and not self.inverse() and (":" in p.leg or desk.can_borrow(self.base))
+        sides = (DEAR, CHEAP) if may_reverse else (DEAR,)
+        found = [(f, side) for side in sides if (f := self.best(bar, side, p.min_days * DAY)) is not None]
+        if not found or desk.equity <= 0.0 or not bar.tradable(p.leg):
             return
-        dear = bar.annualised_basis(future) > 0.0
-        coins = self.params.equity_share * desk.equity / bar.index[self.base] * (1.0 if dear else -1.0)
-        if self.kept is None:
-            self.kept = desk.position(self.params.leg)
-        self.future = future
-        inverse = self.market.instrument(future).kind == "inverse"
-        legs = [desk.as_target(future, base=-coins)]
-        if not inverse:  # with an inverse future the deposited coin is the long leg
-            legs.insert(0, Order(self.params.leg, target=self.kept + desk.contracts_of(self.params.leg, base=coins)))
+        self.entered, side = found[0]
+        self.kept = desk.position(p.leg) if self.kept is None else self.kept
+        coins = side * p.equity_share * desk.equity / bar.index[self.base]
+        legs = [desk.as_target(self.entered, base=-coins)]
+        if not self.inverse():
+            legs.insert(0, Order(p.leg, target=self.kept + desk.contracts_of(p.leg, base=coins)))
         desk.together(legs)
 
-    def best(self, bar: Bar, later_than: str | None = None) -> str | None:
-        """Nearest future, listed now, far enough from expiry, whose basis is worth it; None if there is none."""
-        soonest = bar.years_to_expiry(later_than) if later_than else self.params.min_days * DAY
-        for future in self.market.futures(self.base, at=bar.time):
-            basis = bar.annualised_basis(future)
-            if bar.tradable(future) and bar.years_to_expiry(future) > soonest and self.worth(basis):
-                return str(future)
+    def best(self, bar: Bar, side: float, soonest: float) -> str | None:
+        """Nearest future listed now, beyond so many years, that is dear (or cheap) enough; None if there is none."""
+        listed = set(self.market.futures(self.base, at=bar.time)) - self.given_up
+        for future in self.family:
+            far = future in listed and bar.tradable(future) and bar.years_to_expiry(future) > soonest
+            if far and side * bar.annualised_basis(future) >= self.params.entry_annualised:
+                return future
         return None
 
-    def worth(self, basis: float) -> bool:
-        """Dear enough to sell, or cheap enough to buy where that is wished."""
-        return basis >= self.params.entry_annualised or (self.params.reverse and basis <= -self.params.entry_annualised)
+    def inverse(self) -> bool:
+        """Whether the family is margined in the coin itself."""
+        return any(self.market.instrument(future).kind == "inverse" for future in self.family)

@@ -79,8 +79,10 @@ def open_bar(book, rules, tape, account, bar):
 
 @kernel
 def exchange(book, rules, tape, account, bar):
-    """Auto-exchange of overdrawn assets in wallets that hold more than one."""
+    """Auto-exchange of overdrawn assets in wallets that hold more than one; an unbound account keeps its debts."""
     shape = rules.shape[account]
+    if rules.switch[account, UNBOUND] != 0:
+        return
     for wallet in range(book.balance.shape[0]):
         if rules.model[shape, wallet] != BACKS_NOTHING and rules.settle[shape, wallet] < 0:
             sold = exchange_overdrafts(book, rules, tape, account, wallet, bar)

@@ -72,11 +72,14 @@ def close_contracts(book, rules, bar, account, position, wallet, asset, closed, 
 
 @kernel
 def release(book, rules, bar, account, wallet, asset, share, whole):
-    """Isolated margin goes back pro rata after the realised profit; a wallet below zero is made good by the fund."""
+    """Isolated margin goes back pro rata after the realised profit; a wallet below zero is made good by the fund.
+
+    In an unbound account nobody was liquidated, so nobody is bailed out: the shared wallet bears the loss.
+    """
     balance = book.balance[wallet, asset, account]
-    if whole and balance < 0:
+    if whole and balance < 0 and rules.switch[account, UNBOUND] == 0:
         post(book, bar, account, wallet, asset, INSURANCE, -balance, NOTHING, NOTHING)
-    elif balance > 0:
+    elif balance > 0 or whole:
         freed = balance if whole else units(balance * share)
         move(book, bar, account, wallet, rules.parent[rules.shape[account], wallet], asset, ALLOCATE, freed)
 

@@ -19,7 +19,8 @@ def tail_of(plans: Sequence[Plan], history: History) -> tuple[Floats, Ints] | No
     """Moves [row, asset + instrument] over past horizons, and the rows [2, bar] known at each bar; None if nobody asks.
 
     A row is one non-overlapping horizon of whole days: the index's relative move by asset, the change of
-    mark / index - 1 by future. A bar may use the rows that ended at or before its own day's start, no older than the window.
+    mark / index - 1 by future. A bar may use the rows that ended at or before its own day's start, no older than
+    the window.
     """
     rules = next((s.scenario.tail for p in plans if p.mode.requirement == "tail" for s in p.sets if s.scenario), None)
     if rules is None:

@@ -30,7 +30,8 @@ class Bar:
     """One closed bar. `close`, `mark` and `volume` by symbol, `index` by asset."""
 
     def __init__(self, market: Market, number: int) -> None:
-        self.market, self.number, self._history = market, number, market._history
+        self.market, self.number, self._history = market.without_prices, number, market._history
+        self._whole = market  # its settlements are read up to this close and no further
         h = self._history
         self.close = Lookup(lambda s: float(h.close[market.number(s), number]))
         self.open = Lookup(lambda s: float(h.open[market.number(s), number]))
@@ -63,6 +64,7 @@ class Bar:
         """The last n values up to this bar of a symbol's (or, for `index`, an asset's) series; fewer near the start."""
         if series not in SERIES:
             raise InputError(f"no series {series!r}; {nearest(series, SERIES)}")
+        _must_count(n, f"past of {name}")
         field = {"mark": "mark_close", "index": "index_close"}.get(series, series)
         row = self._asset(name) if series == "index" else self.market.number(name)
         values: Floats = getattr(self._history, field)[row, max(0, self.number + 1 - n) : self.number + 1]
@@ -70,10 +72,23 @@ class Bar:
 
     def funding(self, symbol: str, n: int = 1) -> Floats:
         """The last n settled funding rates whose stamp has passed, oldest first; fewer near the start."""
-        mine = self.market.number(symbol)
-        known = (self._history.funding_instrument == mine) & (self._history.funding_time <= self.closes_us)
-        rates: Floats = self._history.funding_rate[known]
-        return rates[-n:].copy()
+        _must_count(n, f"funding of {symbol}")
+        stamps, rates = self._whole._settlements(symbol)
+        known = int(np.searchsorted(stamps, self.closes_us, side="right"))
+        return rates[max(0, known - n) : known].copy()
+
+    def annualised_funding(self, symbol: str, n: int = 1) -> float:
+        """The last n settled rates over the time they were paid for, times a year: what a long pays and a short gets.
+
+        The time is that between the stamps, whatever their interval. Where fewer have passed, those; NaN before the
+        second stamp, whose distance from the first is the first interval known.
+        """
+        rates = self.funding(symbol, n + 1)
+        stamps, _ = self._whole._settlements(symbol)
+        known = int(np.searchsorted(stamps, self.closes_us, side="right"))
+        if len(rates) < 2:
+            return float("nan")
+        return float(rates[1:].sum() * YEAR_US / (stamps[known - 1] - stamps[known - len(rates)]))
 
     def years_to_expiry(self, symbol: str) -> float:
         """Years from this close to the future's expiry; inf for a perpetual."""
@@ -91,3 +106,8 @@ class Bar:
             else self.index[instrument.settle]
         )
         return (self.close[symbol] * quote / self.index[instrument.base] - 1.0) / years
+
+
+def _must_count(n: int, what: str) -> None:
+    if n < 1:
+        raise InputError(f"{what}: the last {n} values are none; ask for 1 or more")

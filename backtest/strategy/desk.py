@@ -1,4 +1,7 @@
-"""The desk: what a strategy may see of its account and ask for. Orders written here are traded at the next bar's open."""
+"""The desk: what a strategy may see of its account and ask for.
+
+Orders written here are traded at the next bar's open.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Any, Protocol
 from backtest.errors import InputError
 from backtest.strategy.bar import Bar
 from backtest.strategy.market import Market
-from backtest.strategy.orders import Order
+from backtest.strategy.orders import OpenOrder, Order
 
 
 class Port(Protocol):
@@ -95,6 +98,8 @@ class Desk:
         self, symbol: str, *, contracts: float | None = None, base: float | None = None, usd: float | None = None
     ) -> Order:
         """An order that brings the position to a size, signed, told in contracts, coins or USD at the last close."""
+        if sum(size is not None for size in (contracts, base, usd)) != 1:
+            raise InputError(f"target of {symbol}: say one of contracts, base and usd")
         aim = contracts if contracts is not None else self.contracts_of(symbol, base=base, usd=usd)
         return Order(symbol, target=aim)
 
@@ -106,11 +111,11 @@ class Desk:
 
     def buy(self, symbol: str, contracts: float, **terms: Any) -> int:
         """Place a buy; `terms` as in Order. Returns the order's id."""
-        return self._port.submit(self._account, [Order(symbol, contracts=abs(contracts), **terms)])[0]
+        return self._port.submit(self._account, [Order(symbol, contracts=_size(symbol, contracts), **terms)])[0]
 
     def sell(self, symbol: str, contracts: float, **terms: Any) -> int:
         """Place a sale; `terms` as in Order. Returns the order's id."""
-        return self._port.submit(self._account, [Order(symbol, contracts=-abs(contracts), **terms)])[0]
+        return self._port.submit(self._account, [Order(symbol, contracts=-_size(symbol, contracts), **terms)])[0]
 
     def together(self, orders: Sequence[Order]) -> list[int]:
         """Place orders judged as one, on the state after all of them: no leg stays naked by a refusal."""
@@ -120,13 +125,20 @@ class Desk:
         """Take a waiting order back."""
         self._port.cancel(self._account, order_id)
 
-    def open_orders(self) -> list[dict[str, Any]]:
+    def open_orders(self) -> list[OpenOrder]:
         """Waiting orders."""
-        return self._port.open_orders(self._account)
+        return [OpenOrder(**row) for row in self._port.open_orders(self._account)]
 
     def transfer(self, asset: str, amount: float, source: str, target: str) -> None:
         """Move money between wallets: spot, usdm, coinm, unified, or an isolated symbol."""
         self._port.transfer(self._account, asset, amount, source, target)
+
+
+def _size(symbol: str, contracts: float) -> float:
+    """A size without sign. InputError for a negative one: a sign that is wrong somewhere must not become a trade."""
+    if contracts < 0.0:
+        raise InputError(f"{symbol}: the size of a buy or a sale has no sign, found {contracts!r}; use the other verb")
+    return contracts
 
 
 class Desks:

@@ -6,9 +6,11 @@ prices at once; the prefix check then makes sure that it did not use them before
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from backtest.errors import InputError, nearest
@@ -23,6 +25,13 @@ class Market:
         self._history, self._prices = history, prices
         self._number = {instrument.symbol: k for k, instrument in enumerate(history.instruments)}
         self._asset = {asset: k for k, asset in enumerate(history.assets)}
+        self._terms = tuple(replace(instrument, delisting_us=None) for instrument in history.instruments)
+        self._settled: dict[str, tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]] = {}
+
+    @cached_property
+    def without_prices(self) -> Market:
+        """The same market as a callback may know it: instruments and dates, no series."""
+        return Market(self._history, prices=False) if self._prices else self
 
     @cached_property
     def time(self) -> pd.DatetimeIndex:
@@ -35,8 +44,8 @@ class Market:
         return pd.Timedelta(self._history.interval_us, unit="us")
 
     def instrument(self, symbol: str) -> Instrument:
-        """Contract terms. InputError names the nearest symbol."""
-        return self._history.instruments[self.number(symbol)]
+        """Contract terms, without the date of a delisting, which nobody knew. InputError names the nearest symbol."""
+        return self._terms[self.number(symbol)]
 
     def number(self, symbol: str) -> int:
         """Row of an instrument."""
@@ -71,9 +80,15 @@ class Market:
         """Settled rates by stamp."""
         if not self._prices:
             raise InputError("funding is not known before its stamp; read it off the bar in on_bar")
-        mine = self._history.funding_instrument == self.number(symbol)
-        times = pd.to_datetime(self._history.funding_time[mine], unit="us", utc=True)
-        return pd.Series(self._history.funding_rate[mine], index=times, name=symbol)
+        stamps, rates = self._settlements(symbol)
+        return pd.Series(rates.copy(), index=pd.to_datetime(stamps, unit="us", utc=True), name=symbol)
+
+    def _settlements(self, symbol: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """Stamps (microseconds UTC) and rates of a symbol's settlements: for a bar, which cuts them at its close."""
+        if symbol not in self._settled:
+            mine = self._history.funding_instrument == self.number(symbol)
+            self._settled[symbol] = self._history.funding_time[mine], self._history.funding_rate[mine]
+        return self._settled[symbol]
 
     def spot(self, base: str | None = None, at: object = None) -> list[str]:
         """Spot pairs (of one base), listed at a time if given."""

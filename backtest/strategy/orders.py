@@ -5,18 +5,20 @@ opens.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 from backtest.errors import InputError, nearest
 
 KINDS = ("market", "limit", "stop", "take_profit")
+TRIGGERS = ("mark", "last")
 
 
 @dataclass(frozen=True)
 class Order:
     """Buy (`contracts` > 0) or sell, or bring the position to `target` contracts; spot contracts are coins.
 
-    `limit` needs a `price`, `stop` and `take_profit` a `trigger` (read off `mark` or `last`). InputError for an order that
-    says neither or both of size and target, or lacks its price.
+    `limit` needs a `price`, `stop` and `take_profit` a `trigger` (read off `mark` or `last`). InputError for an
+    order that says neither or both of size and target, or lacks its price.
     """
 
     symbol: str
@@ -31,19 +33,35 @@ class Order:
 
     def __post_init__(self) -> None:
         if (self.contracts is None) == (self.target is None):
-            raise InputError(
-                f"order in {self.symbol}: say either contracts or target, not {'both' if self.target else 'neither'}"
-            )
+            said = "neither" if self.contracts is None else "both"
+            raise InputError(f"order in {self.symbol}: say either contracts or target, not {said}")
         amount = self.contracts if self.contracts is not None else self.target
         if amount is None or amount != amount or abs(amount) == float("inf"):
             raise InputError(f"order in {self.symbol}: {amount!r} is not a number of contracts")
         if self.kind not in KINDS:
             raise InputError(f"order in {self.symbol}: no kind {self.kind!r}; {nearest(self.kind, KINDS)}")
-        if self.trigger_by not in ("mark", "last"):
+        if self.trigger_by not in TRIGGERS:
             raise InputError(f"order in {self.symbol}: trigger_by is 'mark' or 'last', not {self.trigger_by!r}")
-        if self.kind == "limit" and not self.price:
-            raise InputError(f"limit order in {self.symbol} needs a price")
-        if self.kind in ("stop", "take_profit") and not self.trigger:
-            raise InputError(f"{self.kind} order in {self.symbol} needs a trigger")
+        if self.kind == "limit":
+            self._must_be_a_price("price", self.price)
+        if self.kind in ("stop", "take_profit"):
+            self._must_be_a_price("trigger", self.trigger)
         if self.target is not None and self.kind != "market":
             raise InputError(f"{self.kind} order in {self.symbol}: only a market order can aim at a target")
+
+    def _must_be_a_price(self, name: str, value: float | None) -> None:
+        if value is None or not 0.0 < value < inf:
+            raise InputError(f"{self.kind} order in {self.symbol} needs a {name} above 0, not {value!r}")
+
+
+@dataclass(frozen=True)
+class OpenOrder:
+    """An order that waits: `contracts` still to be filled or, where it is a `target`, the position it aims at."""
+
+    id: int
+    symbol: str
+    kind: str
+    contracts: float
+    target: bool
+    price: float | None
+    trigger: float | None

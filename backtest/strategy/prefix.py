@@ -5,6 +5,8 @@ A strategy whose past moves when the future is taken away has looked ahead, and 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
@@ -15,6 +17,8 @@ from backtest.strategy.strategy import Strategy
 from backtest.strategy.targets import Targets
 
 CUTS = (0.13, 0.31, 0.5, 0.68, 0.87)
+CHANGES = 8  # cuts right after rows that say something new: a peek one bar ahead shows only in a table's last row
+LEAST_BARS = 3
 
 
 def checked_targets(strategy: Strategy, history: History) -> Targets | None:
@@ -24,33 +28,64 @@ def checked_targets(strategy: Strategy, history: History) -> Targets | None:
     targets = strategy.targets(Market(history))
     if targets is None:
         return None
+    if not isinstance(targets, Targets):
+        raise InputError(f"{type(strategy).__name__}.targets gave a {type(targets).__name__}; give Targets(frame)")
     frame = aligned(targets.frame, history)
-    for cut in sorted({int(len(history.time) * share) for share in CUTS if 2 < len(history.time) * share}):
-        shorter = history.between(int(history.time[0]), int(history.time[cut]))
+    for cut in cuts_of(frame):
+        shorter = known_before(history, cut)
         again = type(strategy)(**strategy.params.model_dump()).targets(Market(shorter))
         compare_past(strategy, frame, aligned(again.frame, shorter) if again else None, cut)
     return Targets(frame, targets.together)
+
+
+def cuts_of(frame: pd.DataFrame) -> list[int]:
+    """Numbers of bars after which the table is made again: spread over history, and after rows that differ from the
+    one before.
+    """
+    bars, values = len(frame), frame.to_numpy()
+    news = np.ones(bars, bool)
+    news[1:] = ~np.isclose(values[1:], values[:-1], rtol=0.0, atol=0.0, equal_nan=True).all(axis=1)
+    rows = np.flatnonzero(news)
+    chosen = rows[np.linspace(0, len(rows) - 1, min(CHANGES, len(rows))).astype(int)] + 1
+    wished = {*(int(bars * share) for share in CUTS), *(int(cut) for cut in chosen)}
+    return sorted(cut for cut in {max(cut, LEAST_BARS) for cut in wished} if cut < bars)
+
+
+def known_before(history: History, cut: int) -> History:
+    """What was known when bar cut - 1 closed: its bars, and the funding stamped up to that very instant."""
+    shorter = history.between(int(history.time[0]), int(history.time[cut]))
+    passed = history.funding_time <= int(history.time[cut - 1]) + history.interval_us
+    return replace(
+        shorter,
+        funding_bar=history.funding_bar[passed],
+        funding_instrument=history.funding_instrument[passed],
+        funding_rate=history.funding_rate[passed],
+        funding_price=history.funding_price[passed],
+        funding_time=history.funding_time[passed],
+        funding_flag=history.funding_flag[passed],
+    )
 
 
 def compare_past(strategy: Strategy, whole: pd.DataFrame, part: pd.DataFrame | None, cut: int) -> None:
     """InputError at the first cell in which the two tables differ before the cut."""
     if part is None:
         raise InputError(f"{type(strategy).__name__} gives targets on all of history and none on its first {cut} bars")
-    for symbol in whole.columns:
-        one, other = whole[symbol].to_numpy()[:cut], part[symbol].to_numpy() if symbol in part else np.full(cut, np.nan)
+    silent = np.full(cut, np.nan)
+    for symbol in whole.columns.union(part.columns, sort=False):  # a universe chosen afterwards shows in the columns
+        one = whole[symbol].to_numpy()[:cut] if symbol in whole else silent
+        other = part[symbol].to_numpy() if symbol in part else silent
         same = np.isclose(one, other, rtol=1e-12, atol=0.0, equal_nan=True)
         if not same.all():
             bar = int(np.argmin(same))
+            at, known = f"{whole.index[bar]:%Y-%m-%d %H:%M}", f"{whole.index[cut]:%Y-%m-%d %H:%M}"
             raise InputError(
-                f"{type(strategy).__name__} looks ahead: its target of {symbol} at {whole.index[bar]:%Y-%m-%d %H:%M} is {one[bar]:g} "
-                f"knowing all of history and {other[bar]:g} knowing it up to {whole.index[cut]:%Y-%m-%d %H:%M}; "
-                "row i may only use what closed by bar i"
+                f"{type(strategy).__name__} looks ahead: its target of {symbol} at {at} is {one[bar]:.12g} knowing all "
+                f"of history and {other[bar]:.12g} knowing it up to {known}; row i may only use what closed by bar i"
             )
 
 
 def aligned(frame: pd.DataFrame, history: History) -> pd.DataFrame:
-    """The table on the run's bars; NaN where it says nothing. InputError for unknown symbols, stray or repeated times.
-    """
+    """The table on the run's bars, NaN where it says nothing. InputError for unknown symbols or stray times."""
     known = [instrument.symbol for instrument in history.instruments]
     for symbol in frame.columns:
         if symbol not in known:
@@ -63,7 +98,12 @@ def aligned(frame: pd.DataFrame, history: History) -> pd.DataFrame:
     stray = frame.index.difference(times)
     if len(stray):
         raise InputError(f"targets: {stray[0]} is not the open of a bar of this run")
-    values = frame.reindex(times).astype(float)
+    if frame.columns.has_duplicates:
+        raise InputError(f"targets: {frame.columns[frame.columns.duplicated()][0]!r} has two columns")
+    try:
+        values = frame.reindex(times).astype(float)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"targets: every value must be a number of contracts or NaN ({error})") from error
     if np.isinf(values.to_numpy()).any():
         raise InputError("targets: an infinite size; write NaN to leave a position alone")
     return values

@@ -20,6 +20,8 @@ def wake_bars(schedule: str | tuple[str, ...], history: History) -> tuple[npt.ND
     """
     bars = len(history.time)
     if isinstance(schedule, tuple):
+        if not schedule:
+            raise InputError(f"schedule: an empty tuple would never ask; valid events: {', '.join(EVENT_KINDS)}")
         for kind in schedule:
             if kind not in EVENT_KINDS:
                 raise InputError(f"schedule: no event {kind!r}; {nearest(kind, EVENT_KINDS)}")

@@ -60,7 +60,7 @@ class Strategy:
 
     def symbols(self, instruments: Mapping[str, Instrument]) -> list[str]:
         """The symbols the run must load, given what the store has."""
-        raise NotImplementedError(f"{type(self).__name__} must say which symbols it trades")
+        raise InputError(f"{type(self).__name__} must say which symbols it trades: write its method `symbols`")
 
     def start(self, market: Market) -> None:
         """Asked once before the first bar; `market` knows instruments and dates, and no price yet."""
@@ -78,16 +78,18 @@ class Strategy:
 
 def validated(kind: type[Strategy], params: Mapping[str, Any]) -> BaseModel:
     """The parameters as the strategy's model. InputError names the key, the value and the nearest valid key."""
+    known = kind.Params.model_fields
+    for key in params:
+        if key not in known and kind.Params.model_config.get("extra") != "allow":
+            # pydantic's own default would let a misspelt parameter pass in silence
+            raise InputError(f"[strategy.params] {key}: {kind.__name__} has no such parameter; {nearest(key, known)}")
     try:
         return kind.Params(**params)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            raise InputError(
-                f"[strategy.params] {key}: {kind.__name__} has no such parameter; {nearest(key, kind.Params.model_fields)}"
-            ) from None
-        raise InputError(f"[strategy.params] {key} = {first.get('input')!r}: {first['msg']}") from None
+        where = f"{key} = {first.get('input')!r}" if key else kind.__name__
+        raise InputError(f"[strategy.params] {where}: {first['msg']}") from None
 
 
 def load_strategy(named: Any, params: Mapping[str, Any]) -> Strategy:
@@ -102,15 +104,19 @@ def load_strategy(named: Any, params: Mapping[str, Any]) -> Strategy:
             raise InputError(
                 f"[strategy] class = {named!r}: no module {error.name!r}; is the command run from the project's folder?"
             ) from error
-        known = [
-            name for name, value in vars(module).items() if isinstance(value, type) and issubclass(value, Strategy)
-        ]
+        except SyntaxError as error:
+            raise InputError(f"[strategy] class = {named!r}: {error.filename}:{error.lineno}: {error.msg}") from error
+        known = [name for name, value in vars(module).items() if _is_strategy(value)]
         if class_name not in known:
-            raise InputError(
-                f"[strategy] class = {named!r}: {module_name} has no strategy {class_name!r}; {nearest(class_name, known)}"
-            )
+            missing = f"{module_name} has no strategy {class_name!r}"
+            raise InputError(f"[strategy] class = {named!r}: {missing}; {nearest(class_name, known)}")
         found = getattr(module, class_name)
     if not issubclass(found, Strategy):
         raise InputError(f"[strategy] class: {found.__name__} is no Strategy")
     strategy: Strategy = found(**dict(params))
     return strategy
+
+
+def _is_strategy(value: object) -> bool:
+    """Whether it is somebody's strategy; the bare base, which every strategy's file imports, is none."""
+    return isinstance(value, type) and issubclass(value, Strategy) and value is not Strategy

@@ -11,7 +11,7 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class Targets:
-    """`frame`: index bar open times (UTC), columns symbols, values contracts (spot: coins); NaN leaves a position alone.
+    """`frame`: index bar open times (UTC), columns symbols, values contracts (spot: coins), NaN: leave it alone.
 
     `together`: the orders of a row stand or fall as one.
     """

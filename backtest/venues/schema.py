@@ -11,8 +11,11 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Row:
-    """One number in force, with where it comes from. Marks: T text, N inferred from numbers, D derived, S second-hand,
-    G general.
+    """One number in force, with where it comes from.
+
+    `mark` says how well it is known: T stated by the venue, N inferred from published numbers, D derived, S
+    second-hand, G general knowledge. `rule` is the heading of the rule book it is discussed under. `counterfactual`:
+    used outside the dates it held, or in a mode the venue did not offer then.
     """
 
     table: str
@@ -24,11 +27,15 @@ class Row:
     assumed: bool = False
     reason: str = ""
     counterfactual: bool = False
+    rule: str = ""
+    valid_to_us: int | None = None
 
 
 @dataclass(frozen=True)
 class Tier:
-    """One bracket: notional above `floor` (settlement asset) is margined at rate x notional - deduction."""
+    """One bracket: maintenance of a notional above `floor` (settlement asset; coin for inverse contracts) is
+    rate x notional - deduction, and leverage goes up to `max_leverage`.
+    """
 
     floor: float
     rate: float
@@ -38,7 +45,7 @@ class Tier:
 
 @dataclass(frozen=True)
 class CollateralTier:
-    """USD above `floor_usd` count ratio x value - deduction (marginal by value)."""
+    """A value above `floor_usd` counts ratio x value - deduction_usd, so that it is marginal by value."""
 
     floor_usd: float
     ratio: float
@@ -47,7 +54,10 @@ class CollateralTier:
 
 @dataclass(frozen=True)
 class TailRules:
-    """Value at risk or expected shortfall of past moves: see `margin.tail`."""
+    """Value at risk (`VaR`) or expected shortfall (`ES`) of past moves: see `margin.tail`.
+
+    `floor` is a fraction of gross notional; `stressed_weight` the weight of the worst window ever seen.
+    """
 
     kind: str
     window_days: int
@@ -59,8 +69,10 @@ class TailRules:
 
 @dataclass(frozen=True)
 class ScenarioRules:
-    """Relative moves by asset (in the run's order of assets) and the charges of the scenario model: see
-    `margin.scenarios`.
+    """The grid and the charges of the scenario model: see `margin.scenarios`.
+
+    `moves`: relative moves by asset, in the run's order of assets. `offset` c between units that lose on up-moves and
+    on down-moves; `basis_charge` per square root of a year; `contingency` of gross; initial = factor x maintenance.
     """
 
     moves: tuple[tuple[float, ...], ...]
@@ -83,7 +95,11 @@ class Level:
 
 @dataclass(frozen=True)
 class Mode:
-    """What a preset means at a venue at a date."""
+    """What a preset means at a venue at a date.
+
+    `levels` from high to low; `ladder` the rungs of a liquidation in order; `loss_beyond` who bears what is lost
+    beyond the collateral; `shown_ratio` the venue's own ratio and its direction.
+    """
 
     preset: str
     scope: str
@@ -103,7 +119,13 @@ class Mode:
 
 @dataclass(frozen=True)
 class RuleSet:
-    """Rules that do not change from `start_us` until the next set; tuples follow the run's instruments and assets."""
+    """Rules that do not change from `start_us` until the next set; tuples follow the run's instruments and assets.
+
+    Fees are fractions of notional. By asset: a debt counts x price x (1 + ask_buffer); requirements in it count
+    (1 + requirement_buffer); a forced sale costs `conversion_cost`; a balance below -`overdraft_usd` is covered by one
+    (inf: never); a loan needs `borrow_initial` and `borrow_maintenance` of itself (inf: cannot be borrowed) at
+    `borrow_hourly` (NaN: no rate known).
+    """
 
     start_us: int
     tiers: tuple[tuple[Tier, ...], ...]

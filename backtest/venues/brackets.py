@@ -1,0 +1,97 @@
+"""Brackets of futures: the maintenance rate by size of position, from a compact dated table of our own.
+
+A dated future takes the brackets of its class (`BTC/USDT:USDT-*`), which every quarterly shared whenever several were
+seen; one that was not seen itself takes them as an assumption. Where a coin-margined contract has no table it takes
+that of all others (`*/USD:*`).
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from backtest.errors import InputError, nearest
+from backtest.market.schema import Instrument
+from backtest.venues.check import check_tiers
+from backtest.venues.schema import Tier
+from backtest.venues.table import Entry, Said, moment_us, read_said
+
+OTHER_INVERSE = "*/USD:*"
+
+
+@dataclass(frozen=True)
+class Brackets:
+    """Every bracket table of a venue, oldest first by symbol or class, and the dated futures that were seen."""
+
+    by_key: Mapping[str, tuple[Entry, ...]]
+    seen_us: Mapping[str, int]
+
+    def key_of(self, instrument: Instrument) -> str:
+        """Symbol or class whose brackets an instrument takes. InputError where the venue has none."""
+        family = instrument.symbol.split("-")[0]
+        keys = [f"{family}-*"] if instrument.dated and instrument.kind == "linear" else [family]
+        if instrument.kind == "inverse":
+            keys.append(OTHER_INVERSE)
+        for key in keys:
+            if key in self.by_key:
+                return key
+        known = [key for key in self.by_key if key != OTHER_INVERSE]
+        raise InputError(
+            f"brackets: none of {instrument.symbol!r} are known; {nearest(keys[0], known)}, "
+            "or run it at venue 'generic'"
+        )
+
+    def why_assumed(self, instrument: Instrument, at_us: int) -> str:
+        """Why an instrument's brackets are those of another; empty where they are its own."""
+        if not instrument.dated:
+            return ""
+        if instrument.kind == "inverse":
+            return "dated coin-margined contracts take the brackets of the perpetual; the text does not say so"
+        seen = self.seen_us.get(instrument.symbol)
+        if seen is None:
+            return f"{instrument.symbol} is in no snapshot; it takes the brackets of the quarterly nearest in time"
+        if seen > at_us:
+            return f"{instrument.symbol} is in no snapshot yet; it takes the brackets of the quarterly before it"
+        return ""
+
+
+def read_brackets(file: str, text: str, sources: Mapping[str, Any], seen: Mapping[str, date]) -> Brackets:
+    """The bracket table of a venue from its text. InputError names symbol, date and number of what cannot be."""
+    grouped: dict[tuple[str, str, str], list[Tier]] = {}
+    for row in csv.DictReader(text.splitlines()):
+        grouped.setdefault((row["symbol"], row["valid_from"], row["source"]), []).append(_tier(file, row))
+    said = {letter: read_said(row) for letter, row in sources.items()}
+    found: dict[str, list[Entry]] = {}
+    for (symbol, valid_from, letter), tiers in sorted(grouped.items()):
+        where = f"{file}: {symbol} from {valid_from}"
+        check_tiers(where, tiers)
+        if letter not in said:
+            raise InputError(f"{where}: source {letter!r} is not explained; {nearest(letter, said)}")
+        found.setdefault(symbol, []).append(bracket_entry(tuple(tiers), valid_from, said[letter]))
+    return Brackets(
+        {symbol: tuple(entries) for symbol, entries in found.items()}, {key: moment_us(at) for key, at in seen.items()}
+    )
+
+
+def bracket_entry(tiers: tuple[Tier, ...], valid_from: str, said: Said) -> Entry:
+    """Tiers as a dated row."""
+    return Entry("brackets", {}, {"tiers": tiers}, moment_us(date.fromisoformat(valid_from)), None, said)
+
+
+def _tier(file: str, row: dict[str, str]) -> Tier:
+    try:
+        return Tier(
+            float(row["floor"]), float(row["maintenance_rate"]), float(row["deduction"]), float(row["max_leverage"])
+        )
+    except (TypeError, ValueError):
+        raise InputError(
+            f"{file}: {row['symbol']} from {row['valid_from']}: a number cannot be read in {row}"
+        ) from None
+
+
+def flat_tiers(rate: float, max_leverage: float) -> tuple[Tier, ...]:
+    """One rate for any size."""
+    return (Tier(0.0, rate, 0.0, max_leverage),)

@@ -1,0 +1,273 @@
+"""One moment's rules for one run: every number looked up in the dated tables, and the rows they came from kept.
+
+What is needed of an instrument is needed from its listing on, so a future that is listed inside a run never refuses
+the run's start. A lookup also remembers when its answer may change; those are the moments to ask again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from backtest.errors import InputError
+from backtest.market.schema import Instrument
+from backtest.venues.brackets import Brackets, flat_tiers
+from backtest.venues.schema import CollateralTier, Level, Row, RuleSet, ScenarioRules, TailRules, Tier
+from backtest.venues.table import Entry, day, latest, nearest_in_time
+
+INFINITE = float("inf")
+UNKNOWN = float("nan")
+OF_MODE = ("mode", "collateral", "ask_buffer", "conversion", "borrow")  # tables that begin with the mode they are of
+
+
+class Tables(Protocol):
+    """What is asked of a venue."""
+
+    name: str
+    entries: Mapping[str, tuple[Entry, ...]]
+    brackets: Brackets
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a run wants to know, at whatever moment."""
+
+    venue: Tables
+    instruments: tuple[Instrument, ...]
+    assets: tuple[str, ...]
+    mode: str
+    outside: str
+    counterfactual: bool  # the mode was not offered then: its own tables stand in, marked
+    loan_leverage: int
+
+
+class Asked:
+    """A question at a moment; `rows` and `changes` fill while it is answered."""
+
+    def __init__(self, question: Question, at_us: int) -> None:
+        self.question, self.at_us = question, at_us
+        self.venue, self.mode = question.venue, question.mode
+        self.rows: dict[Row, None] = {}
+        self.changes: set[int] = set()
+
+    def rule_set(self) -> RuleSet:
+        """Every number in force at the moment."""
+        instruments, assets = self.question.instruments, self.question.assets
+        fees = [self._fees(instrument) for instrument in instruments]
+        ratios = [self._ratio(asset) for asset in assets]
+        buffers = tuple(self._ask_buffer(asset, ratio) for asset, ratio in zip(assets, ratios, strict=True))
+        loan = self._loan()
+        y, half_spread = self._impact()
+        return RuleSet(
+            start_us=self.at_us,
+            tiers=tuple(self._tiers(instrument) for instrument in instruments),
+            maker=tuple(maker for maker, _, _ in fees),
+            taker=tuple(taker for _, taker, _ in fees),
+            delivery_fee=tuple(delivery for _, _, delivery in fees),
+            liquidation_fee=tuple(self._liquidation_fee(instrument) for instrument in instruments),
+            half_spread=(half_spread,) * len(instruments),
+            collateral=tuple((CollateralTier(0.0, ratio),) for ratio in ratios),
+            ask_buffer=buffers,
+            requirement_buffer=buffers,
+            conversion_cost=tuple(self._of_asset("conversion", asset, 0.0, {"mode": self.mode}) for asset in assets),
+            overdraft_usd=(self._overdraft(),) * len(assets),
+            borrow_initial=(loan["initial"],) * len(assets),
+            borrow_maintenance=(loan["maintenance"],) * len(assets),
+            borrow_hourly=(loan["hourly"],) * len(assets),
+            impact_y=y,
+            levels=self._levels(),
+            scenario=self._scenario(),
+            rows=tuple(self.rows),
+        )
+
+    # --- of instruments
+
+    def _fees(self, instrument: Instrument) -> tuple[float, float, float]:
+        """Maker, taker and delivery fee."""
+        asked = {"product": instrument.kind, "settle": instrument.settle}
+        entry, early = self._known("fee", "fees", instrument, asked)
+        key = entry.whom
+        maker, taker = (float(self._note(entry, f"{key}: {side}", entry.values[side], early)) for side in SIDES)
+        if not instrument.dated:
+            return maker, taker, 0.0
+        entry, early = self._known("delivery", "delivery terms", instrument, asked)
+        fee = self._note(entry, f"{entry.whom}: fee", entry.values["fee"], early)
+        return maker, taker, taker if fee == "taker" else float(fee)
+
+    def _liquidation_fee(self, instrument: Instrument) -> float:
+        if instrument.kind == "spot":
+            return 0.0
+        asked = {"product": instrument.kind, "mode": self.mode}
+        at_us = self._when_listed(instrument)
+        return float(self._of_asset("liquidation_fee", instrument.base, 0.0, asked, at_us))
+
+    def _tiers(self, instrument: Instrument) -> tuple[Tier, ...]:
+        if instrument.kind == "spot":
+            return ()
+        at_us = self._when_listed(instrument)
+        if not self.venue.brackets.by_key:
+            rate, leverage = self._of_asset("tiers", instrument.base, None, {"product": instrument.kind}, at_us)
+            return flat_tiers(rate, leverage)
+        try:
+            key = self.venue.brackets.key_of(instrument)
+        except InputError as error:
+            raise InputError(f"{self.venue.name}: {error}") from None
+        entry, early = self._choose(self.venue.brackets.by_key[key], at_us, f"brackets of {instrument.symbol}")
+        also = self.venue.brackets.why_assumed(instrument, at_us)
+        self._watch_seen(instrument)
+        tiers: tuple[Tier, ...] = entry.values["tiers"]
+        self.rows[entry.row(instrument.symbol, tiers, early, also)] = None
+        return tiers
+
+    def _watch_seen(self, instrument: Instrument) -> None:
+        """The day a dated future is first seen with its brackets ends an assumption."""
+        seen = self.venue.brackets.seen_us.get(instrument.symbol)
+        if seen is not None:
+            self.changes.add(seen)
+
+    def _when_listed(self, instrument: Instrument) -> int:
+        return max(self.at_us, instrument.listing_us or self.at_us)
+
+    # --- of assets
+
+    def _ratio(self, asset: str) -> float:
+        """Share of an asset's value that counts; all of it where a mode has no table of ratios."""
+        return float(self._of_asset("collateral", asset, 1.0, {"mode": self.mode}))
+
+    def _ask_buffer(self, asset: str, ratio: float) -> float:
+        """What debts and requirements cost on top: its own buffer, or the haircut of what counts at all."""
+        asked = {"mode": self.mode}
+        own = [e for e in self.venue.entries["ask_buffer"] if e.fits(asked) and e.names(asset)]
+        if any(entry.holds(self.at_us) for entry in own):
+            return float(self._of_asset("ask_buffer", asset, 0.0, asked))
+        self._watch(own)
+        like = [e for e in self.venue.entries["ask_buffer"] if e.fits(asked) and e.values.get("as_haircut")]
+        if not like or ratio == 0.0:
+            return 0.0
+        entry, early = self._choose(like, self.at_us, f"ask buffer of {asset}")
+        return float(self._note(entry, f"{entry.whom}, {asset}", round(1.0 - ratio, 12), early))
+
+    def _overdraft(self) -> float:
+        """USD below zero at which a balance is covered by selling others."""
+        rows = [e for e in self._fitting("conversion", {"mode": self.mode}) if "overdraft_usd" in e.values]
+        if not rows:
+            return INFINITE
+        entry, early = self._choose(rows, self.at_us, "auto-exchange threshold")
+        return float(self._note(entry, f"{entry.whom}: overdraft_usd", entry.values["overdraft_usd"], early))
+
+    def _loan(self) -> dict[str, float]:
+        """What a loan needs, as a fraction of it, and its hourly rate; infinite where nothing can be borrowed."""
+        rows = self._fitting("borrow", {"mode": self.mode, "leverage": self.question.loan_leverage})
+        if not rows:
+            self._refuse_leverage()
+            return {"initial": INFINITE, "maintenance": INFINITE, "hourly": UNKNOWN}
+        entry, early = self._choose(rows, self.at_us, "loan terms")
+        terms = {name: entry.values.get(name) for name in ("initial", "maintenance", "hourly")}
+        return {
+            name: UNKNOWN if value is None else float(self._note(entry, f"{entry.whom}: {name}", value, early))
+            for name, value in terms.items()
+        }
+
+    def _refuse_leverage(self) -> None:
+        """InputError where the mode has loans, but at other leverages than the account's."""
+        of_mode = [e for e in self.venue.entries["borrow"] if self.mode in e.where["mode"] and "leverage" in e.where]
+        if of_mode:
+            known = ", ".join(str(each) for each in sorted({e.where["leverage"][0] for e in of_mode}))
+            raise InputError(f"{self.venue.name}: no loans at {self.question.loan_leverage}x; valid: {known}")
+
+    # --- of the account
+
+    def _levels(self) -> tuple[Level, ...]:
+        entry, early = self._choose(self._fitting("mode", {"preset": self.mode}), self.at_us, f"mode {self.mode}")
+        levels = levels_of(entry.values)
+        self._note(entry, f"{self.mode}: levels", levels, early or self.question.counterfactual)
+        self._note(entry, f"{self.mode}: ladder", tuple(entry.values["ladder"]), early or self.question.counterfactual)
+        return levels
+
+    def _impact(self) -> tuple[float, float]:
+        entry, early = self._choose(self.venue.entries["impact"], self.at_us, "price impact")
+        y, half_spread = (float(self._note(entry, name, entry.values[name], early)) for name in ("y", "half_spread"))
+        return y, half_spread
+
+    def _scenario(self) -> ScenarioRules | None:
+        if not self.venue.entries["scenario"]:
+            return None
+        entry, early = self._choose(self.venue.entries["scenario"], self.at_us, "scenarios")
+        values = entry.values
+        reaches = [float(values["ranges"].get(asset, values["other_range"])) for asset in self.question.assets]
+        for asset, reach in zip(self.question.assets, reaches, strict=True):
+            self._note(entry, f"range of {asset}", reach, early)
+        numbers = {name: float(self._note(entry, name, values[name], early)) for name in CHARGES}
+        for name, value in values.get("tail", {}).items():
+            self._note(entry, f"tail {name}", value, early)
+        tail = TailRules(**values["tail"]) if "tail" in values else None
+        return ScenarioRules(moves=tuple(grid(reach, values["steps"]) for reach in reaches), tail=tail, **numbers)
+
+    # --- looking up
+
+    def _fitting(self, table: str, asked: Mapping[str, Any]) -> list[Entry]:
+        return [entry for entry in self.venue.entries[table] if entry.fits(asked)]
+
+    def _known(self, table: str, what: str, instrument: Instrument, asked: Mapping[str, Any]) -> tuple[Entry, bool]:
+        """The row of a table for an instrument, from its listing on."""
+        rows = self._fitting(table, asked)
+        if not rows:
+            raise InputError(f"{self.venue.name}: no {what} of {instrument.kind} contracts such as {instrument.symbol}")
+        return self._choose(rows, self._when_listed(instrument), f"{what} of {instrument.symbol}")
+
+    def _of_asset(self, table: str, asset: str, none: Any, asked: Mapping[str, Any], at_us: int | None = None) -> Any:
+        """What a table says of an asset: the latest row that names it or speaks of all others; `none` without any."""
+        rows = [entry for entry in self._fitting(table, asked) if entry.speaks_of(asset)]
+        if not rows:
+            return none
+        entry, early = self._choose(
+            rows, self.at_us if at_us is None else at_us, f"{table} of {asset}", lambda entry: entry.names(asset)
+        )
+        key = f"{entry.whom}, {asset}" if entry.names(asset) else f"{entry.whom}, {asset} (as other)"
+        value = entry.of(asset)
+        return self._note(entry, key, tuple(value) if isinstance(value, list) else value, early)
+
+    def _choose(
+        self, rows: Sequence[Entry], at_us: int, what: str, rank: Callable[[Entry], bool] = lambda entry: False
+    ) -> tuple[Entry, bool]:
+        """The row in force, and whether it had to be taken from another time. InputError where that is refused."""
+        self._watch(rows)
+        found = latest((entry for entry in rows if entry.holds(at_us)), rank)
+        if found is not None:
+            return found, False
+        stand_in = nearest_in_time(rows, at_us, rank)
+        if self.question.outside == "nearest" or (self.question.counterfactual and stand_in.table in OF_MODE):
+            return stand_in, True
+        ended = stand_in.valid_to_us is not None and stand_in.valid_to_us <= at_us
+        known = f"until {day(stand_in.valid_to_us or 0)}" if ended else f"from {day(stand_in.valid_from_us)} on"
+        raise InputError(
+            f"{self.venue.name}, table {stand_in.table}: {what} are known {known}, not on {day(at_us)}; choose other "
+            'dates, or set [rules] outside = "nearest" (the result is then marked counterfactual)'
+        )
+
+    def _watch(self, rows: Sequence[Entry]) -> None:
+        """Remember when these rows begin and end: then the answer may change."""
+        for entry in rows:
+            self.changes.add(entry.valid_from_us)
+            if entry.valid_to_us is not None:
+                self.changes.add(entry.valid_to_us)
+
+    def _note(self, entry: Entry, key: str, value: Any, early: bool) -> Any:
+        """Keep a number for the run's journal, and hand it on."""
+        self.rows[entry.row(key, value, early)] = None
+        return value
+
+
+SIDES = ("maker", "taker")
+CHARGES = ("offset", "basis_charge", "contingency", "initial_factor")
+
+
+def grid(reach: float, steps: int) -> tuple[float, ...]:
+    """Relative moves from -reach to +reach in equal steps, 0 among them where their number is odd."""
+    return tuple(reach * (2 * k - (steps - 1)) / (steps - 1) for k in range(steps))
+
+
+def levels_of(values: Mapping[str, Any]) -> tuple[Level, ...]:
+    """The levels of a mode, highest first."""
+    return tuple(Level(float(level["ratio"]), level["action"]) for level in values["levels"])

@@ -1,0 +1,58 @@
+"""Two experiments side by side: what the same fills tie up in every mode, and who would have lived."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import backtest
+from backtest.research.compare import Comparison, compare
+
+ROOT = Path(__file__).resolve().parent.parent
+VENUE_MODES = ["isolated", "cross", "multi_asset", "portfolio"]
+
+
+@pytest.fixture(scope="module")
+def comparison() -> Comparison:
+    return compare(ROOT / "configs" / "basis_trade.toml")
+
+
+def test_the_same_fills_earn_the_same_money_in_every_mode_of_the_venue(comparison: Comparison) -> None:
+    account = comparison.replay.account
+    ends = account.groupby("account")["equity"].last()
+    assert ends[VENUE_MODES].max() - ends[VENUE_MODES].min() < 1e-4  # dollars
+
+
+def test_the_same_fills_tie_up_less_capital_the_more_the_mode_nets(comparison: Comparison) -> None:
+    least = comparison.orders.loc["Least Capital"].astype(float)
+    assert least["portfolio"] < least["multi_asset"] < least["cross"] < least["isolated"]
+
+
+def test_nothing_is_refused_or_liquidated_when_fills_are_replayed(comparison: Comparison) -> None:
+    assert (comparison.orders.loc["Liquidations"].astype(int) == 0).all()
+    assert (comparison.orders.loc["Refusals"].astype(int) == 0).all()
+
+
+def test_a_short_without_unified_margin_dies_in_the_rally_and_the_same_short_with_it_lives(comparison: Comparison) -> None:
+    survived = comparison.signals.loc["Survived"]
+    assert str(survived["cross"]).startswith("no: 2024-")
+    assert survived["portfolio"] == "yes"
+
+
+def test_the_verdict_names_capital_the_dead_and_the_first_parting(comparison: Comparison) -> None:
+    assert "least capital" in comparison.verdict
+    assert "cross" in comparison.verdict
+    assert "2023-05-30 12:00" in comparison.verdict
+
+
+def test_models_of_no_exchange_keep_their_own_columns(comparison: Comparison) -> None:
+    assert list(comparison.orders.columns) == [*VENUE_MODES, "generic scenarios", "generic tail"]
+
+
+def test_a_comparison_is_saved_whole_and_each_run_can_be_loaded_again(comparison: Comparison, tmp_path: Path) -> None:
+    folder = comparison.save(tmp_path / "result")
+    assert (folder / "report.html").exists()
+    again = backtest.load(folder / "portfolio")
+    assert again.stats["End Equity"] == pytest.approx(comparison.runs["portfolio"].stats["End Equity"])
+    assert not list(tmp_path.glob(".*partial*"))
