@@ -35,7 +35,8 @@ COLLATERAL, INITIAL, MAINTENANCE, OPEN_LOSS = (I64(k) for k in range(4))
 NET, NET_INITIAL, NET_MAINTENANCE, EQUITY = (I64(k) for k in range(4, 8))
 RATIO_OPEN, RATIO_CLOSE, RATIO_LOW, RATIO_HIGH, RATIO_EACH, UNSOUND = (I64(k) for k in range(8, 14))
 EXPOSURE, UP, DOWN, GROSS, CHARGE, WORST_WALLET, LOWEST = (I64(k) for k in range(14, 21))
-SCRATCH_ROWS = 21
+OPENED, OPENED_WALLET = I64(21), I64(22)  # of one bar: the lowest ratio it opened with, before orders or forced sales
+SCRATCH_ROWS = 23
 
 # Counters of the book.
 LEDGER_ROWS, FILL_ROWS, ORDER_ROWS, INCIDENT_ROWS, LIVE_ORDERS, TRANSFER_ROWS, GROUPS = (I64(k) for k in range(7))
@@ -164,11 +165,11 @@ RUNG_NAMES = (
 SLIPPAGE, VOLUME_SHARE, GUARD_RATIO, GUARD_USE, TOP_UP_TRIGGER, TOP_UP_TARGET, TOP_UP_CAP = (I64(k) for k in range(7))
 REFILL_TRIGGER, REFILL_TARGET, REFILL_COST, TRANSFER_FEE = (I64(k) for k in range(7, 11))
 CHOICES = 11
-UNBOUND, CUTS, AUTO_TRANSFER, BORROWS, TWO_SIDED, TOUCH, OWES, OPEN_LOSS_COUNTS, REFILL_SELLS, PATH, REFILL_DELAY = (
-    I64(k) for k in range(11)
+UNBOUND, CUTS, AUTO_TRANSFER, BORROWS, TOUCH, OWES, OPEN_LOSS_COUNTS, REFILL_SELLS, PATH, REFILL_DELAY = (
+    I64(k) for k in range(10)
 )
-TWO_SIDED = I64(11)  # in hedge mode position i is the long of instrument i, position i + instruments its short
-SWITCHES = 12
+TWO_SIDED = I64(10)  # in hedge mode position i is the long of instrument i, position i + instruments its short
+SWITCHES = 11
 
 ASSETS, POSITIONS = HERE, ONE
 

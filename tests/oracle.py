@@ -68,7 +68,6 @@ def tiered(rows: list[list[Any]], amount: Fraction) -> Fraction:
 
 @dataclass(frozen=True)
 class Moment:
-
     scenario: dict[str, Any]
     bar: int
     point: str

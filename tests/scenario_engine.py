@@ -53,12 +53,22 @@ def history_of(scenario: dict[str, Any]) -> History:
     terms = scenario["instruments"]
     instruments = tuple(
         Instrument(
-            symbol=s, kind=t["kind"], base=t["base"], quote="USD" if t["kind"] == "inverse" else "USDT", settle=t["settle"],
-            contract_size=float(t.get("size", 1)), tick=0.01, lot=float(t["lot"]), min_notional=0.0, listing_us=None,
-            expiry_us=None if t.get("expiry_bar") is None else t["expiry_bar"] * HOUR_US, delisting_us=None, source="scenario",
+            symbol=s,
+            kind=t["kind"],
+            base=t["base"],
+            quote="USD" if t["kind"] == "inverse" else "USDT",
+            settle=t["settle"],
+            contract_size=float(t.get("size", 1)),
+            tick=0.01,
+            lot=float(t["lot"]),
+            min_notional=0.0,
+            listing_us=None,
+            expiry_us=None if t.get("expiry_bar") is None else t["expiry_bar"] * HOUR_US,
+            delisting_us=None,
+            source="scenario",
         )
         for s, t in terms.items()
-    )  # fmt: skip
+    )
     last = {p: rows(terms, symbols, "last", p) for p in ("open", "low", "high", "close")}
     mark = {p: rows(terms, symbols, "mark", p) for p in ("open", "low", "high", "close")}
     index = {p: rows(scenario["assets"], assets, "index", p) for p in ("open", "low", "high", "close")}
@@ -66,21 +76,41 @@ def history_of(scenario: dict[str, Any]) -> History:
     deliveries = [e for e in scenario["events"] if e["kind"] == "delivery"]
     shape = (len(symbols), bars)
     return History(
-        time=np.arange(bars) * HOUR_US, interval_us=HOUR_US, instruments=instruments, assets=tuple(assets), **last,
-        volume=np.full(shape, 1e12), mark_open=mark["open"], mark_low=mark["low"], mark_high=mark["high"],
-        mark_close=mark["close"], worst_low=mark["low"], worst_high=mark["high"], mark_source=("mark",) * len(symbols),
-        index_open=index["open"], index_low=index["low"], index_high=index["high"], index_close=index["close"],
-        index_source=("index",) * len(assets), tradable=np.ones(shape, bool),
+        time=np.arange(bars) * HOUR_US,
+        interval_us=HOUR_US,
+        instruments=instruments,
+        assets=tuple(assets),
+        **last,
+        volume=np.full(shape, 1e12),
+        mark_open=mark["open"],
+        mark_low=mark["low"],
+        mark_high=mark["high"],
+        mark_close=mark["close"],
+        worst_low=mark["low"],
+        worst_high=mark["high"],
+        mark_source=("mark",) * len(symbols),
+        index_open=index["open"],
+        index_low=index["low"],
+        index_high=index["high"],
+        index_close=index["close"],
+        index_source=("index",) * len(assets),
+        tradable=np.ones(shape, bool),
         funding_bar=np.array([e["bar"] for e in funding], np.int64),
         funding_instrument=np.array([symbols.index(e["symbol"]) for e in funding], np.int64),
-        funding_rate=np.array([float(e["rate"]) for e in funding]), funding_price=np.array([float(e["mark"]) for e in funding]),
-        funding_time=np.array([e["bar"] * HOUR_US for e in funding], np.int64), funding_flag=np.zeros(len(funding), np.int8),
+        funding_rate=np.array([float(e["rate"]) for e in funding]),
+        funding_price=np.array([float(e["mark"]) for e in funding]),
+        funding_time=np.array([e["bar"] * HOUR_US for e in funding], np.int64),
+        funding_flag=np.zeros(len(funding), np.int8),
         delivery_bar=np.array([e["bar"] for e in deliveries], np.int64),
         delivery_instrument=np.array([symbols.index(e["symbol"]) for e in deliveries], np.int64),
-        delivery_price=np.array([float(e["price"]) for e in deliveries]), delivery_source=("scenario",) * len(deliveries),
-        daily_volatility=np.zeros(shape), daily_volume=np.ones(shape), borrow_rate=np.zeros((len(assets), bars)),
-        has_borrow=np.zeros(len(assets), bool), notes=(),
-    )  # fmt: skip
+        delivery_price=np.array([float(e["price"]) for e in deliveries]),
+        delivery_source=("scenario",) * len(deliveries),
+        daily_volatility=np.zeros(shape),
+        daily_volume=np.ones(shape),
+        borrow_rate=np.zeros((len(assets), bars)),
+        has_borrow=np.zeros(len(assets), bool),
+        notes=(),
+    )
 
 
 def rule_set_of(scenario: dict[str, Any]) -> Any:
@@ -93,33 +123,60 @@ def rule_set_of(scenario: dict[str, Any]) -> Any:
     return Row(
         start_us=0,
         tiers=tuple(
-            tuple(Row(floor=float(f), rate=float(r), deduction=float(d), max_leverage=float(m)) for f, r, d, m in t.get("tiers", []))
+            tuple(
+                Row(floor=float(f), rate=float(r), deduction=float(d), max_leverage=float(m))
+                for f, r, d, m in t.get("tiers", [])
+            )
             for t in terms
         ),
-        maker=each("maker"), taker=each("taker"), delivery_fee=each("delivery_fee"), liquidation_fee=each("liquidation_fee"),
+        maker=each("maker"),
+        taker=each("taker"),
+        delivery_fee=each("delivery_fee"),
+        liquidation_fee=each("liquidation_fee"),
         half_spread=each("half_spread"),
         collateral=tuple(
-            tuple(Row(floor_usd=float(f), ratio=float(r), deduction_usd=float(d)) for f, r, d in a["ratio"]) for a in assets
+            tuple(Row(floor_usd=float(f), ratio=float(r), deduction_usd=float(d)) for f, r, d in a["ratio"])
+            for a in assets
         ),
-        ask_buffer=tuple(float(a["debt_buffer"]) for a in assets), requirement_buffer=tuple(float(a["need_buffer"]) for a in assets),
-        conversion_cost=(0.0,) * len(assets), overdraft_usd=none, borrow_initial=none, borrow_maintenance=none, impact_y=0.0,
-        levels=(Row(ratio=1.0, action="liquidate"),), scenario=None,
-    )  # fmt: skip
+        ask_buffer=tuple(float(a["debt_buffer"]) for a in assets),
+        requirement_buffer=tuple(float(a["need_buffer"]) for a in assets),
+        conversion_cost=(0.0,) * len(assets),
+        overdraft_usd=none,
+        borrow_initial=none,
+        borrow_maintenance=none,
+        impact_y=0.0,
+        levels=(Row(ratio=1.0, action="liquidate"),),
+        scenario=None,
+    )
 
 
 def plan_of(account: dict[str, Any], history: History, rule_set: Any) -> Plan:
     mode, multi = account["mode"], account["mode"] in ("multi_asset", "portfolio")
     described = Row(
-        preset=mode, scope="cross", collateral="multi" if multi else "settlement", requirement="tiers",
-        inverse_in_unified=mode == "portfolio", open_loss=False, levels=(Row(ratio=float(account["level"]), action="liquidate"),),
-        ladder=("reduce", "takeover"), loss_beyond="insurance",
-    )  # fmt: skip
+        preset=mode,
+        scope="cross",
+        collateral="multi" if multi else "settlement",
+        requirement="tiers",
+        inverse_in_unified=mode == "portfolio",
+        open_loss=False,
+        levels=(Row(ratio=float(account["level"]), action="liquidate"),),
+        ladder=("reduce", "takeover"),
+        loss_beyond="insurance",
+    )
     isolated = account["isolated"] if mode == "isolated" else []
     shape = shape_of(described, history.instruments, history.assets, isolated, False)
     return Plan(
-        account["name"], mode, described, shape, (rule_set,), {"default": 1.0, **{s: float(x) for s, x in account["leverage"].items()}},
-        slippage=float(account["slippage"]), path=account["path"], cuts=False, transfer_cost=float(account.get("transfer_cost", 0)),
-    )  # fmt: skip
+        account["name"],
+        mode,
+        described,
+        shape,
+        (rule_set,),
+        {"default": 1.0, **{s: float(x) for s, x in account["leverage"].items()}},
+        slippage=float(account["slippage"]),
+        path=account["path"],
+        cuts=False,
+        transfer_cost=float(account.get("transfer_cost", 0)),
+    )
 
 
 def prepare(scenario: dict[str, Any]) -> tuple[list[Plan], Book, Rules, Tape]:
@@ -131,11 +188,16 @@ def prepare(scenario: dict[str, Any]) -> tuple[list[Plan], Book, Rules, Tape]:
     names, assets = [plan.name for plan in plans], list(history.assets)
     flows = [
         Event(
-            e["bar"], int(FLOW), assets.index(e["asset"]), names.index(e["account"]), float(to_steps(float(e["amount"]), "flow")),
+            e["bar"],
+            int(FLOW),
+            assets.index(e["asset"]),
+            names.index(e["account"]),
+            float(to_steps(float(e["amount"]), "flow")),
             plans[names.index(e["account"])].shape.names.index(e["wallet"]),
         )
-        for e in scenario["events"] if e["kind"] == "flow"
-    ]  # fmt: skip
+        for e in scenario["events"]
+        if e["kind"] == "flow"
+    ]
     tape = make_tape(history, rules_at, flows)
     book = make_book(rules, tape)
     for k, account in enumerate(scenario["accounts"]):
@@ -149,9 +211,15 @@ def prepare(scenario: dict[str, Any]) -> tuple[list[Plan], Book, Rules, Tape]:
         k = names.index(t["account"])
         wallets, leaves = plans[k].shape.names, t["bar"] + 1
         ask_transfer(
-            book, leaves, leaves + t["delay_bars"], k, assets.index(t["asset"]), wallets.index(t["from"]), wallets.index(t["to"]),
+            book,
+            leaves,
+            leaves + t["delay_bars"],
+            k,
+            assets.index(t["asset"]),
+            wallets.index(t["from"]),
+            wallets.index(t["to"]),
             to_steps(float(t["amount"]), "transfer"),
-        )  # fmt: skip
+        )
     return plans, book, rules, tape
 
 
@@ -159,9 +227,17 @@ def write_order(book: Book, order: dict[str, Any], names: list[str], symbols: li
     target = "target" in order
     steps = to_steps(float(order["target"] if target else order["contracts"]), "order")
     place(
-        book, order["bar"], names.index(order["account"]), symbols.index(order["symbol"]), MARKET, TO_TARGET if target else 0,
-        int(book.count[ORDER_ROWS]), steps, 0.0, 0.0,
-    )  # fmt: skip
+        book,
+        order["bar"],
+        names.index(order["account"]),
+        symbols.index(order["symbol"]),
+        MARKET,
+        TO_TARGET if target else 0,
+        int(book.count[ORDER_ROWS]),
+        steps,
+        0.0,
+        0.0,
+    )
 
 
 def run(scenario: dict[str, Any]) -> dict[str, Any]:

@@ -24,12 +24,24 @@ Row = __import__("types").SimpleNamespace
 
 
 def flat(prices: list[float]) -> dict[str, list[float]]:
-    return {point: prices for point in ("open", "low", "high", "close")}
+    return dict.fromkeys(("open", "low", "high", "close"), prices)
 
 
 def future(base: str, prices: list[float], rate: float = 0.01, **more: Any) -> dict[str, Any]:
-    terms = {"kind": "linear", "base": base, "settle": "USDT", "size": 1, "lot": "0.001", "expiry_bar": None, "maker": 0, "taker": 0,
-             "delivery_fee": 0, "liquidation_fee": 0, "half_spread": 0, "tiers": [[0, rate, 0, 125]]}  # fmt: skip
+    terms = {
+        "kind": "linear",
+        "base": base,
+        "settle": "USDT",
+        "size": 1,
+        "lot": "0.001",
+        "expiry_bar": None,
+        "maker": 0,
+        "taker": 0,
+        "delivery_fee": 0,
+        "liquidation_fee": 0,
+        "half_spread": 0,
+        "tiers": [[0, rate, 0, 125]],
+    }
     return {**terms, "last": flat(prices), "mark": flat(prices), **more}
 
 
@@ -45,20 +57,42 @@ class Desk:
     """One account, its book open on the table."""
 
     def __init__(
-        self, instruments: dict[str, Any], assets: dict[str, Any], deposit: dict[str, dict[str, float]], *, multi: bool = False,
-        requirement: str = "tiers", leverage: float = 10.0, scenario: Any = None, ladder: tuple[str, ...] = ("reduce", "takeover"),
-        isolated: tuple[str, ...] = (), **choices: Any,
-    ) -> None:  # fmt: skip
+        self,
+        instruments: dict[str, Any],
+        assets: dict[str, Any],
+        deposit: dict[str, dict[str, float]],
+        *,
+        multi: bool = False,
+        requirement: str = "tiers",
+        leverage: float = 10.0,
+        scenario: Any = None,
+        ladder: tuple[str, ...] = ("reduce", "takeover"),
+        isolated: tuple[str, ...] = (),
+        **choices: Any,
+    ) -> None:
         bars = len(next(iter(assets.values()))["index"]["open"])
-        terms = {"bars": bars, "instruments": instruments, "assets": assets, "events": [], "orders": [], "transfers": []}
+        terms = {
+            "bars": bars,
+            "instruments": instruments,
+            "assets": assets,
+            "events": [],
+            "orders": [],
+            "transfers": [],
+        }
         self.history = history_of(terms)
         rule_set = rule_set_of(terms)
         rule_set.scenario = scenario
         mode = Row(
-            preset="desk", scope="cross", collateral="multi" if multi else "settlement", requirement=requirement,
-            inverse_in_unified=True, open_loss=False, levels=(Row(ratio=1.0, action="liquidate"),), ladder=ladder,
+            preset="desk",
+            scope="cross",
+            collateral="multi" if multi else "settlement",
+            requirement=requirement,
+            inverse_in_unified=True,
+            open_loss=False,
+            levels=(Row(ratio=1.0, action="liquidate"),),
+            ladder=ladder,
             loss_beyond="insurance",
-        )  # fmt: skip
+        )
         self.shape = shape_of(mode, self.history.instruments, self.history.assets, list(isolated), False)
         plan = Plan("desk", "desk", mode, self.shape, (rule_set,), {"default": leverage}, cuts=False, **choices)
         self.rules, at = make_rules([plan], self.history)
@@ -107,8 +141,12 @@ USDT = asset(FLAT)
 
 
 def test_1000_of_eth_at_a_haircut_of_ten_percent_counts_900() -> None:
-    desk = Desk({"ETH/USDT": spot("ETH", [2000.0] * 3)}, {"USDT": USDT, "ETH": asset([2000.0] * 3, 0.9)},
-                {"unified": {"ETH": 0.5}}, multi=True)  # fmt: skip
+    desk = Desk(
+        {"ETH/USDT": spot("ETH", [2000.0] * 3)},
+        {"USDT": USDT, "ETH": asset([2000.0] * 3, 0.9)},
+        {"unified": {"ETH": 0.5}},
+        multi=True,
+    )
     desk.live()
     assert desk.margin(1, "unified")[0] == pytest.approx(900.0)
 
@@ -130,8 +168,15 @@ def pair_under(requirement: str, offset: float = 0.0) -> Desk:
     }
     assets = {"USDT": USDT, "BTC": asset([50_000.0] * 3), "ETH": asset([3000.0] * 3)}
     moves = [(0.0,), (-0.1, 0.1), (-0.35 / 3, 0.35 / 3)]
-    desk = Desk(instruments, assets, {"unified": {"USDT": 10_000.0}}, multi=True, requirement=requirement, leverage=5,
-                scenario=scenario(moves, offset=offset))  # fmt: skip
+    desk = Desk(
+        instruments,
+        assets,
+        {"unified": {"USDT": 10_000.0}},
+        multi=True,
+        requirement=requirement,
+        leverage=5,
+        scenario=scenario(moves, offset=offset),
+    )
     desk.order("BTC/USDT:USDT", -0.1)
     desk.order("ETH/USDT:USDT", 1.0)
     desk.live()
@@ -150,8 +195,14 @@ def test_short_btc_and_long_eth_need_850_less_700_times_the_offset_under_scenari
 @pytest.mark.parametrize("requirement", ["tiers", "scenarios"])
 def test_long_ten_and_short_five_of_one_contract_need_the_margin_of_five(requirement: str) -> None:
     assets = {"USDT": USDT, "BTC": asset([100.0] * 3)}
-    desk = Desk({"BTC/USDT:USDT": future("BTC", [100.0] * 3, 0.1)}, assets, {"unified": {"USDT": 1000.0}}, multi=True,
-                requirement=requirement, scenario=scenario([(0.0,), (-0.1, 0.1)]))  # fmt: skip
+    desk = Desk(
+        {"BTC/USDT:USDT": future("BTC", [100.0] * 3, 0.1)},
+        assets,
+        {"unified": {"USDT": 1000.0}},
+        multi=True,
+        requirement=requirement,
+        scenario=scenario([(0.0,), (-0.1, 0.1)]),
+    )
     desk.order("BTC/USDT:USDT", 10.0)
     desk.order("BTC/USDT:USDT", -5.0)
     desk.live()
@@ -193,21 +244,25 @@ def short_with_a_core(prices: list[float], multi: bool) -> Desk:
 
 @pytest.mark.parametrize("multi", [False, True])
 def test_liquidation_takes_at_most_the_40000_and_the_core_is_whole(multi: bool) -> None:
-    desk = short_with_a_core([50_000.0, 50_000.0, 70_000.0, 70_000.0], multi)  # a gap of 20,000 x 3 = 60,000 against 40,000
+    desk = short_with_a_core(
+        [50_000.0, 50_000.0, 70_000.0, 70_000.0], multi
+    )  # a gap of 20,000 x 3 = 60,000 against 40,000
     wallet = "unified" if multi else "usdm"
     assert desk.balance(wallet, "USDT") == 0.0
     assert desk.balance("spot", "BTC") == 0.6
     assert desk.book.total[KIND("insurance"), 0, 0] * 1e-8 == pytest.approx(20_000.0)  # the loss beyond is the fund's
 
 
-def KIND(name: str) -> int:  # noqa: N802
+def KIND(name: str) -> int:
     from backtest.ledger.kinds import KIND_NAMES
 
     return KIND_NAMES.index(name)
 
 
 @pytest.mark.parametrize(("hedge", "expected"), [(0.0, -5000.0), (0.2, -4000.0), (1.0, 0.0)])
-def test_eth_falls_ten_percent_and_a_hedge_gains_its_share_of_what_50000_of_spot_lose(hedge: float, expected: float) -> None:
+def test_eth_falls_ten_percent_and_a_hedge_gains_its_share_of_what_50000_of_spot_lose(
+    hedge: float, expected: float
+) -> None:
     prices = [2000.0, 2000.0, 1800.0]
     instruments = {"ETH/USDT": spot("ETH", prices), "ETH/USDT:USDT": future("ETH", prices)}
     desk = Desk(instruments, {"USDT": USDT, "ETH": asset(prices)}, {"spot": {"ETH": 25.0}, "usdm": {"USDT": 20_000.0}})
@@ -220,14 +275,21 @@ def test_eth_falls_ten_percent_and_a_hedge_gains_its_share_of_what_50000_of_spot
 def test_eth_collateral_under_a_levered_sol_future_falls_rung_by_rung_in_a_joint_crash() -> None:
     """10 ETH at 2,000 (ratio 0.9) carry 300 SOL long at 100, maintenance 5 %; then ETH 1,000 and SOL 50.
 
-    Before: 20,000 x 0.9 = 18,000. After: SOL has lost 300 x 50 = 15,000, a debt in USDT; ETH counts 9,000: collateral -6,000.
+    Before: 20,000 x 0.9 = 18,000. After: SOL has lost 300 x 50 = 15,000, a debt in USDT; ETH counts 9,000: collateral
+    -6,000.
     Rung 1 closes all 300 SOL at 50: 15,000 USDT are owed. Rung 2 sells ETH: all 10 fetch 10,000; 5,000 are still owed.
     Rung 3: the fund makes the 5,000 good. Nothing is left.
     """
     eth, sol = [2000.0, 2000.0, 1000.0, 1000.0], [100.0, 100.0, 50.0, 50.0]
     instruments = {"ETH/USDT": spot("ETH", eth), "SOL/USDT:USDT": future("SOL", sol, 0.05)}
     assets = {"USDT": asset([1.0] * 4), "ETH": asset(eth, 0.9), "SOL": asset(sol, 0.8)}
-    desk = Desk(instruments, assets, {"unified": {"ETH": 10.0}}, multi=True, ladder=("cancel_orders", "reduce", "sell_collateral", "takeover"))
+    desk = Desk(
+        instruments,
+        assets,
+        {"unified": {"ETH": 10.0}},
+        multi=True,
+        ladder=("cancel_orders", "reduce", "sell_collateral", "takeover"),
+    )
     desk.order("SOL/USDT:USDT", 300.0)
     book = desk.live()
     assert desk.rungs() == ["reduce", "sell collateral", "takeover"]
@@ -240,9 +302,17 @@ def test_eth_collateral_under_a_levered_sol_future_falls_rung_by_rung_in_a_joint
 def test_a_guard_refuses_the_order_that_takes_the_ratio_under_its_limit_and_never_the_one_that_closes_risk() -> None:
     """1,000 USDT, maintenance 10 %: 80 contracts of 100 need 800, a ratio of 1.25; 90 would leave 1.11."""
     prices = [100.0] * 5
-    desk = Desk({"BTC/USDT:USDT": future("BTC", prices, 0.1)}, {"USDT": asset([1.0] * 5), "BTC": asset(prices)},
-                {"usdm": {"USDT": 1000.0}}, guard_ratio=1.2)  # fmt: skip
-    first, second, third = desk.order("BTC/USDT:USDT", 80.0), desk.order("BTC/USDT:USDT", 10.0, bar=1), desk.order("BTC/USDT:USDT", -5.0, bar=2)
+    desk = Desk(
+        {"BTC/USDT:USDT": future("BTC", prices, 0.1)},
+        {"USDT": asset([1.0] * 5), "BTC": asset(prices)},
+        {"usdm": {"USDT": 1000.0}},
+        guard_ratio=1.2,
+    )
+    first, second, third = (
+        desk.order("BTC/USDT:USDT", 80.0),
+        desk.order("BTC/USDT:USDT", 10.0, bar=1),
+        desk.order("BTC/USDT:USDT", -5.0, bar=2),
+    )
     book = desk.live()
     from backtest.state import FILLED, GUARDED_RATIO, REFUSED
 
@@ -255,7 +325,8 @@ def test_a_guard_refuses_the_order_that_takes_the_ratio_under_its_limit_and_neve
 def carry_in_a_rally(**choices: Any) -> Desk:
     """10 ETH and 300 USDT in the spot wallet, 10 short on 2,500 USDT; ETH rises from 1,000 to 1,100, then stands still.
 
-    Then the short has lost 1,000: collateral 1,500 on a maintenance of 550. Refilled at a ratio of 3 up to 4, it lacks 700.
+    Then the short has lost 1,000: collateral 1,500 on a maintenance of 550. Refilled at a ratio of 3 up to 4, it lacks
+    700.
     """
     prices = [1000.0, 1000.0, 1100.0, 1100.0, 1100.0]
     instruments = {"ETH/USDT": spot("ETH", prices), "ETH/USDT:USDT": future("ETH", prices, 0.05)}
@@ -293,8 +364,12 @@ def test_a_refill_under_way_is_equity_and_no_collateral() -> None:
 def test_a_gap_through_liquidation_is_not_rescued_by_a_refill() -> None:
     prices = [1000.0, 1000.0, 1210.0, 1210.0]  # collateral 2,500 - 2,100 = 400 on a maintenance of 605
     instruments = {"ETH/USDT": spot("ETH", prices), "ETH/USDT:USDT": future("ETH", prices, 0.05)}
-    desk = Desk(instruments, {"USDT": asset([1.0] * 4), "ETH": asset(prices)}, {"spot": {"USDT": 5000.0}, "usdm": {"USDT": 2500.0}},
-                refill=(3.0, 4.0, 0.0))  # fmt: skip
+    desk = Desk(
+        instruments,
+        {"USDT": asset([1.0] * 4), "ETH": asset(prices)},
+        {"spot": {"USDT": 5000.0}, "usdm": {"USDT": 2500.0}},
+        refill=(3.0, 4.0, 0.0),
+    )
     desk.order("ETH/USDT:USDT", -10.0)
     desk.live()
     assert desk.rungs()[0] == "reduce"

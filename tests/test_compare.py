@@ -34,7 +34,9 @@ def test_nothing_is_refused_or_liquidated_when_fills_are_replayed(comparison: Co
     assert (comparison.orders.loc["Refusals"].astype(int) == 0).all()
 
 
-def test_a_short_without_unified_margin_dies_in_the_rally_and_the_same_short_with_it_lives(comparison: Comparison) -> None:
+def test_a_short_without_unified_margin_dies_in_the_rally_and_the_same_short_with_it_lives(
+    comparison: Comparison,
+) -> None:
     survived = comparison.signals.loc["Survived"]
     assert str(survived["cross"]).startswith("no: 2024-")
     assert survived["portfolio"] == "yes"

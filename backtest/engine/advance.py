@@ -13,7 +13,7 @@ from backtest.engine.exchange import exchange_overdrafts
 from backtest.engine.liquidation import note
 from backtest.engine.orders import cancel_dead, fill_orders, next_fill
 from backtest.engine.refill import refill
-from backtest.engine.stretch import hold, visit
+from backtest.engine.stretch import hold, note_opening, visit
 from backtest.engine.transfers import move_transfers, next_transfer
 from backtest.kernel import entry, kernel
 from backtest.ledger.post import has_room
@@ -66,8 +66,9 @@ def open_bar(book, rules, tape, account, bar):
     cancel_dead(book, rules, tape, account, bar)
     exchange(book, rules, tape, account, bar)
     follow_targets(book, rules, tape, account, bar)
-    refills = rules.choice[account, REFILL_TRIGGER] > 0.0
-    if (book.count[LIVE_ORDERS] > 0 or refills) and rules.switch[account, UNBOUND] == 0:
+    acts = book.count[LIVE_ORDERS] > 0 or rules.choice[account, REFILL_TRIGGER] > 0.0
+    note_opening(book, rules, tape, account, bar, acts)
+    if acts and rules.switch[account, UNBOUND] == 0:
         visit(
             book, rules, tape, account, bar, OPEN, OPEN
         )  # a gap through liquidation is not rescued by what comes next

@@ -22,11 +22,13 @@ from backtest.state import (
 )  # fmt: skip
 from backtest.units import STEP
 
+AWAY, BACK = ONE, HERE
+
 
 @kernel
 def save(book, account):
     """Remember one account, so that a trial can be put back."""
-    n = copy_account(book, account, True)
+    n = copy_account(book, account, AWAY)
     book.saved[n] = book.count[LEDGER_ROWS]
     book.saved[n + 1] = book.count[FILL_ROWS]
 
@@ -34,28 +36,28 @@ def save(book, account):
 @kernel
 def restore(book, account):
     """Put the remembered account back; rows written since are taken out."""
-    n = copy_account(book, account, False)
+    n = copy_account(book, account, BACK)
     book.count[LEDGER_ROWS] = book.saved[n]
     book.count[FILL_ROWS] = book.saved[n + 1]
 
 
 @kernel
-def copy_account(book, account, away):
+def copy_account(book, account, way):
     """Copy balances, totals, contracts and costs of one account to (or from) the saved row; returns its length."""
-    n = 0
+    n = I64(0)
     for wallet in range(book.balance.shape[0]):
-        n = copy_column(book.balance[wallet], book.saved, n, account, away)
+        n = copy_column(book.balance[wallet], book.saved, n, account, way)
     for kind in range(book.total.shape[0]):
-        n = copy_column(book.total[kind], book.saved, n, account, away)
-    n = copy_column(book.contracts, book.saved, n, account, away)
-    return copy_column(book.cost, book.saved, n, account, away)
+        n = copy_column(book.total[kind], book.saved, n, account, way)
+    n = copy_column(book.contracts, book.saved, n, account, way)
+    return copy_column(book.cost, book.saved, n, account, way)
 
 
 @kernel
-def copy_column(table, saved, n, account, away):
+def copy_column(table, saved, n, account, way):
     """Copy one account's column of a table to saved[n:] or back; returns the next free place."""
     for k in range(table.shape[0]):
-        if away:
+        if way == AWAY:
             saved[n + k] = table[k, account]
         else:
             table[k, account] = saved[n + k]

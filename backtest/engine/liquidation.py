@@ -140,7 +140,7 @@ def cancel_orders(book, rules, account, wallet, bar, point):
     if many > 0:
         collateral, maintenance = book.need[COLLATERAL, 0], book.need[MAINTENANCE, 0]
         settle_orders(book, rules, account)
-        note(book, bar, account, wallet, CANCEL_ORDERS, NOTHING, collateral, maintenance, 0.0, 0.0, point, many)
+        note(book, bar, account, wallet, CANCEL_ORDERS, NOTHING, collateral, maintenance, 0.0, 0.0, point, 1.0 * many)
 
 
 @kernel

@@ -13,11 +13,12 @@ from backtest.engine.events import pay_until, run_balances
 from backtest.engine.liquidation import liquidate, sound, top_up_due
 from backtest.kernel import kernel
 from backtest.margin.leaves import clear, count_unsound, fill_with, lower_to_ratio
-from backtest.margin.wallets import require, set_moment
+from backtest.margin.wallets import require, require_now, set_moment
 from backtest.engine.record import record
 from backtest.span import Bars
 from backtest.state import (
-    BACKS_NOTHING, CLOSE, COLLATERAL, EACH, HIGH, I64, LIQUIDATE_AT, LOW, LOWEST, MAINTENANCE, NOTHING, OPEN, OVERDRAFT,
+    BACKS_NOTHING, CLOSE, COLLATERAL, EACH, HIGH, I64, LIQUIDATE_AT, LOW, LOWEST, MAINTENANCE, NOTHING, OPEN, OPENED,
+    OPENED_WALLET, OVERDRAFT,
     PATH, PATH_EACH, PATH_LOW_HIGH, POSITIONS, RATIO_CLOSE, RATIO_EACH, RATIO_HIGH, RATIO_LOW, RATIO_OPEN,
     TOP_UP_TRIGGER, UNBOUND, UNSOUND, WORST_WALLET, ASSETS,
 )  # fmt: skip
@@ -88,6 +89,9 @@ def measure(book, rules, tape, account, first, last):
         fill_with(book.need[row, :n], np.inf)
     clear(book.need[UNSOUND, :n])
     fill_with(book.need[WORST_WALLET, :n], -1.0)
+    for row in (RATIO_OPEN, LOWEST):
+        book.need[row, 0] = book.need[OPENED, 0]
+    book.need[WORST_WALLET, 0] = book.need[OPENED_WALLET, 0]
     for wallet in range(book.balance.shape[0]):
         if leans(book, rules, account, wallet):
             for point in (OPEN, LOW, HIGH, CLOSE, EACH):
@@ -111,6 +115,22 @@ def measure_point(book, rules, tape, account, wallet, first, last, point):
             book.need[MAINTENANCE, :n],
             wallet,
         )
+
+
+@kernel
+def note_opening(book, rules, tape, account, bar, asks):
+    """The lowest ratio with which a bar opens, and its wallet, before anything is done about it; +inf unless asked."""
+    book.need[OPENED, 0], book.need[OPENED_WALLET, 0] = np.inf, -1.0
+    for wallet in range(book.balance.shape[0]):
+        if asks and leans(book, rules, account, wallet):
+            require_now(book, rules, tape, wallet, account, bar)
+            name_worst(
+                book.need[OPENED_WALLET, :1],
+                book.need[OPENED, :1],
+                book.need[COLLATERAL, :1],
+                book.need[MAINTENANCE, :1],
+                wallet,
+            )
 
 
 @kernel

@@ -75,7 +75,8 @@ def make_tape(
     """The Tape of a history.
 
     `rules_at` is the rule set in force, int64 [shape, bar]; `targets` float64 [row, instrument] contracts wished;
-    `borrow` an hourly rate per asset and bar, or None; `tail` the past horizons' moves and the rows of them known at each bar.
+    `borrow` an hourly rate per asset and bar, or None; `tail` the past horizons' moves and the
+    rows of them known at each bar.
     """
     rows, bars, instruments = Rows(history), len(history.time), len(history.instruments)
     table, number, event_at = order_events([*events, *_funding(history), *_deliveries(history)], bars)

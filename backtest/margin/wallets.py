@@ -6,7 +6,6 @@ wallet holds, so that no rule looks at an instrument that is not there.
 
 from __future__ import annotations
 
-import numpy as np
 
 from backtest.kernel import kernel
 from backtest.margin.collateral import add_net, many_held, nth_held
@@ -16,7 +15,7 @@ from backtest.margin.tail import require_tail
 from backtest.margin.tiers import add_open_loss, require_tiers
 from backtest.span import Lanes, first_account
 from backtest.state import (
-    ASSETS, BACKS_NOTHING, COLLATERAL, EQUITY, HERE, INITIAL, LIVE_ORDERS, MAINTENANCE, MOMENT, NET, ONE, OPEN_LOSS,
+    ASSETS, BACKS_NOTHING, COLLATERAL, HERE, INITIAL, LIVE_ORDERS, MAINTENANCE, MOMENT, NET, ONE, OPEN_LOSS,
     OPEN_LOSS_COUNTS, POSITIONS, SCENARIOS, TAIL, TIERS,
 )  # fmt: skip
 
@@ -162,22 +161,3 @@ def value_account(out, book, rules, tape, prices, span, point, n):
             clear(book.need[NET, :n])
             add_net(book.need[NET, :n], book, rules, tape, prices, wallet, asset, span, point)
             add_priced(out, book.need[NET, :n], prices[tape.index_row[point, asset, 0]], span, 1.0)
-
-
-@kernel
-def equity_now(book, rules, tape, account, bar):
-    """Equity in USD at the moment that `book.here` holds."""
-    value_account(book.need[EQUITY, :1], book, rules, tape, book.here, moment_of(account, bar), MOMENT, ONE)
-    return book.need[EQUITY, 0]
-
-
-@kernel
-def worst_ratio_now(book, rules, tape, account, bar):
-    """Lowest collateral / maintenance over the account's wallets at the moment; +inf without requirement."""
-    worst = np.inf
-    for wallet in range(book.balance.shape[0]):
-        if rules.model[rules.shape[account], wallet] != BACKS_NOTHING:
-            require_now(book, rules, tape, wallet, account, bar)
-            if book.need[MAINTENANCE, 0] > 0.0:
-                worst = min(worst, book.need[COLLATERAL, 0] / book.need[MAINTENANCE, 0])
-    return worst

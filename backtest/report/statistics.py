@@ -50,7 +50,8 @@ class Performance:
     @cached_property
     def equity(self) -> Floats:
         """Equity at the closes, in the numeraire."""
-        return self.rows["equity"].to_numpy(dtype=np.float64) / self.unit
+        worth: Floats = self.rows["equity"].to_numpy(dtype=np.float64) / self.unit
+        return worth
 
     @cached_property
     def closes_us(self) -> Ints:

@@ -30,21 +30,20 @@ def plan_of(config: RunConfig, account: Account, history: History, unbound: bool
     """The plan of one account. InputError where the venue did not offer the mode, or a symbol is unknown to the run."""
     venue = load(account.venue)
     start_us, end_us = int(history.time[0]), int(history.time[-1]) + 1
-    mode = mode_of(venue, account, start_us, config.rules.counterfactual)
-    if account.isolated and not mode.isolated_allowed and not config.rules.counterfactual:
-        raise InputError(
-            f"account {account.name!r}: {venue.name} has no isolated positions under {account.margin!r}; "
-            "take them out of `isolated`, or set [rules] counterfactual = true"
+    try:
+        mode = venue.offered(account.margin, start_us, account.isolated, config.rules.counterfactual)
+        sets = venue.in_force(
+            history.instruments,
+            history.assets,
+            account.margin,
+            start_us,
+            end_us,
+            config.rules.outside,
+            config.rules.counterfactual,
+            isolated=account.isolated,
         )
-    sets = venue.in_force(
-        history.instruments,
-        history.assets,
-        account.margin,
-        start_us,
-        end_us,
-        config.rules.outside,
-        config.rules.counterfactual,
-    )
+    except InputError as error:
+        raise InputError(f"account {account.name!r}: {error}") from None
     mode = with_requirement(venue, account, mode, any(rule_set.scenario for rule_set in sets))
     check_symbols(account, history)
     shape = shape_of(mode, history.instruments, history.assets, account.isolated, account.borrow)
@@ -74,18 +73,6 @@ def plan_of(config: RunConfig, account: Account, history: History, unbound: bool
         borrows=account.borrow,
         touch=execution.limit_touch,
     )
-
-
-def mode_of(venue: Venue, account: Account, at_us: int, counterfactual: bool) -> Mode:
-    """What the account's preset means at the venue at that time."""
-    modes = venue.modes(at_us, counterfactual)
-    if account.margin not in modes:
-        raise InputError(
-            f"account {account.name!r}: {venue.name} did not offer {account.margin!r} then; "
-            f"{nearest(account.margin, modes)}, "
-            "a later start, or [rules] counterfactual = true"
-        )
-    return modes[account.margin]
 
 
 def with_requirement(venue: Venue, account: Account, mode: Mode, has_scenarios: bool) -> Mode:

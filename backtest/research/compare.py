@@ -182,12 +182,12 @@ class _Steps:
 
 def account_under(account: Account, mode: str) -> Account:
     """The same account, same deposit, same leverage, under another margin mode."""
+    change: dict[str, Any] = {"name": mode, "margin": mode, "scope": None, "collateral_axis": None, "requirement": None}
     if mode in GENERIC:
-        change = {"venue": "generic", "margin": "portfolio", "requirement": GENERIC[mode], "isolated": []}
-        return account.model_copy(update={**change, "name": mode, "scope": None, "collateral_axis": None})
-    isolated = account.isolated if mode in ("isolated", "cross") else []
-    change = {"margin": mode, "isolated": isolated, "scope": None, "collateral_axis": None, "requirement": None}
-    return account.model_copy(update={**change, "name": mode})
+        change |= {"venue": "generic", "margin": "portfolio", "requirement": GENERIC[mode]}
+    if mode not in ("isolated", "cross"):
+        change["isolated"] = []
+    return account.model_copy(update=change)
 
 
 def plans_of(

@@ -104,7 +104,7 @@ class Market:
         return sorted(found, key=lambda s: self.instrument(s).expiry_us or 0)
 
     def _chosen(self, kind: str, base: str | None, at: object) -> list[str]:
-        at_us = None if at is None else int(pd.Timestamp(at).value // 1000)  # type: ignore[arg-type]
+        at_us = None if at is None else int(pd.Timestamp(at).value // 1000)
         return [
             i.symbol
             for i in self._history.instruments
