@@ -39,8 +39,12 @@ OPENED, OPENED_WALLET = I64(21), I64(22)  # of one bar: the lowest ratio it open
 SCRATCH_ROWS = 23
 
 # Counters of the book.
-LEDGER_ROWS, FILL_ROWS, ORDER_ROWS, INCIDENT_ROWS, LIVE_ORDERS, TRANSFER_ROWS, GROUPS = (I64(k) for k in range(7))
+LEDGER_ROWS, FILL_ROWS, ORDER_ROWS, INCIDENT_ROWS, LIVE_ORDERS, TRANSFER_ROWS, ASKING = (I64(k) for k in range(7))
 COUNTERS = 7
+
+# How far `advance` came: to the bar asked for, to where rows run short, or to a bar that account ASKING has opened and
+# whose inside finer bars may decide.
+LIVED, SHORT_OF_ROWS, LOOK_INSIDE = (I64(k) for k in range(3))
 
 # Columns of a ledger row.
 L_BAR, L_ACCOUNT, L_WALLET, L_ASSET, L_KIND, L_AMOUNT, L_INSTRUMENT, L_ORDER = (I64(k) for k in range(8))
@@ -123,8 +127,9 @@ ASKED, UNDER_WAY, ARRIVED, NOT_SENT = (I64(k) for k in range(4))
     N_PRICE,
     N_POINT,
     N_AMOUNT,
-) = (I64(k) for k in range(11))
-INCIDENT_COLUMNS = 11
+    N_INSIDE,  # open of the finer bar in which it happened, us; 0: it was not looked into
+) = (I64(k) for k in range(12))
+INCIDENT_COLUMNS = 12
 
 # Events of the tape; within a bar they happen in this order.
 FLOW, DELIVERY, FUNDING, INTEREST, DELEVERAGE, TARGETS = (I64(k) for k in range(6))
@@ -258,6 +263,7 @@ class Tape(Bundle):
     volume_row: np.ndarray  # int64 [3, instrument]: volume of the bar, daily volume, daily volatility
     borrow_row: np.ndarray  # int64 [asset]: hourly rate; -1: none known
     tradable: np.ndarray  # uint8 [instrument, bar]
+    finer: np.ndarray  # uint8 [bar]: finer bars of it may be had
     event: np.ndarray  # int64 [event, 4] bar, kind, subject, account (-1: all)
     number: np.ndarray  # float64 [event, 2]
     event_at: np.ndarray  # int64 [bar + 1] first event of a bar

@@ -28,6 +28,7 @@ from backtest.state import (
     F_CAUSE,
     FILL_ROWS,
     FLOW,
+    LIVED,
     MARKET,
     O_ACCOUNT,
     O_STATE,
@@ -243,7 +244,7 @@ def write_order(book: Book, order: dict[str, Any], names: list[str], symbols: li
 def run(scenario: dict[str, Any]) -> dict[str, Any]:
     """Live through the scenario; the answer has the oracle's keys."""
     plans, book, rules, tape = prepare(scenario)
-    assert advance(book, rules, tape, scenario["bars"])
+    assert advance(book, rules, tape, scenario["bars"]) == LIVED
     audit(book)
     return {plan.name: answer_of(scenario, book, plan, k) for k, plan in enumerate(plans)}
 

@@ -17,7 +17,7 @@ from backtest.engine.tape import make_tape
 from backtest.ledger.audit import audit
 from backtest.ledger.kinds import DEPOSIT
 from backtest.ledger.post import post
-from backtest.state import INCIDENT_ROWS, MARKET, N_RUNG, O_REASON, O_STATE, ORDER_ROWS, RUNG_NAMES, Book
+from backtest.state import INCIDENT_ROWS, LIVED, MARKET, N_RUNG, O_REASON, O_STATE, ORDER_ROWS, RUNG_NAMES, Book
 from backtest.units import to_steps
 
 Row = __import__("types").SimpleNamespace
@@ -111,7 +111,7 @@ class Desk:
         return int(place(self.book, bar, 0, self.symbols.index(symbol), MARKET, 0, group, steps, 0.0, 0.0))
 
     def live(self, bars: int | None = None) -> Book:
-        assert advance(self.book, self.rules, self.tape, bars or len(self.history.time))
+        assert advance(self.book, self.rules, self.tape, bars or len(self.history.time)) == LIVED
         audit(self.book)
         return self.book
 

@@ -65,6 +65,7 @@ from backtest.state import (
     L_WALLET,
     LEDGER_ROWS,
     LIMIT,
+    LIVED,
     N_ACCOUNT,
     N_BAR,
     O_STATE,
@@ -101,7 +102,7 @@ def live(story: dict[str, Any], cuts: Iterable[int] = (), unbound: bool = False)
     if unbound:
         rules.switch[:, UNBOUND] = 1
     for last in sorted({*cuts, story["bars"]}):
-        assert advance(book, rules, tape, last)
+        assert advance(book, rules, tape, last) == LIVED
     audit(book)
     return plans, book, rules
 

@@ -37,6 +37,7 @@ from backtest.state import (
     L_ACCOUNT,
     L_BAR,
     LEDGER_ROWS,
+    LIVED,
     N_ACCOUNT,
     N_BAR,
     ORDER_ROWS,
@@ -53,7 +54,7 @@ Digests = dict[str, str]
 def at_once(story: dict[str, Any]) -> Book:
     """Every order on the table from the start, one call of the engine."""
     _, book, rules, tape = prepare(story)
-    assert advance(book, rules, tape, story["bars"])
+    assert advance(book, rules, tape, story["bars"]) == LIVED
     return book
 
 
@@ -62,7 +63,7 @@ def bar_by_bar(story: dict[str, Any]) -> Book:
     plans, book, rules, tape = prepare(story | {"orders": []})
     names, symbols = [plan.name for plan in plans], list(story["instruments"])
     for bar in range(story["bars"]):
-        assert advance(book, rules, tape, bar + 1)
+        assert advance(book, rules, tape, bar + 1) == LIVED
         for order in story["orders"]:
             if order["bar"] == bar:
                 write_order(book, order, names, symbols)

@@ -19,23 +19,29 @@ from backtest.kernel import entry, kernel
 from backtest.ledger.post import has_room
 from backtest.margin.wallets import list_held, set_moment
 from backtest.state import (
-    BACKS_NOTHING, BLOCK, EXCHANGED, LIVE_ORDERS, NOTHING, OPEN, ORDER_ROWS, REFILL_TRIGGER, TRANSFER_ROWS, UNBOUND,
+    ASKING, BACKS_NOTHING, BLOCK, EXCHANGED, LIVE_ORDERS, LIVED, LOOK_INSIDE, NOTHING, OPEN, ORDER_ROWS, REFILL_TRIGGER,
+    SHORT_OF_ROWS, TRANSFER_ROWS, UNBOUND,
 )  # fmt: skip
 
 
 @entry
 def advance(book, rules, tape, last):
-    """Live every account up to bar `last`. Stops early where room for rows runs short: see `book.cursor`."""
+    """Live every account up to bar `last`. Stops early where room for rows runs short, or where the inside of a bar is
+    asked of finer ones: see `book.cursor`.
+    """
     for account in range(book.contracts.shape[1]):
         while book.cursor[account] < last:
             bar = book.cursor[account]
             if not room_for_bar(book, tape, bar):
-                return False
+                return SHORT_OF_ROWS
             open_bar(book, rules, tape, account, bar)
             book.cursor[account] = hold(
                 book, rules, tape, account, bar, stretch_end(book, rules, tape, account, bar, last)
             )
-    return True
+            if book.cursor[account] == bar:
+                book.count[ASKING] = account
+                return LOOK_INSIDE
+    return LIVED
 
 
 @kernel

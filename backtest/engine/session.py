@@ -15,6 +15,7 @@ import numpy.typing as npt
 from backtest.engine.advance import advance
 from backtest.engine.book import grow, make_book
 from backtest.engine.capacity import largest_order
+from backtest.engine.inside import Inside, look_inside, with_room
 from backtest.engine.orders import cancel_order, place
 from backtest.engine.tables import Plan, make_rules
 from backtest.engine.tape import Event, make_tape
@@ -23,13 +24,14 @@ from backtest.errors import InputError, nearest
 from backtest.ledger.kinds import DEPOSIT
 from backtest.ledger.post import post
 from backtest.state import (
-    BY_LAST, FORCED, LIVE_ORDERS, O_ACCOUNT, O_CONTRACTS, O_FILLED, O_FLAGS, O_KIND, O_POSITION, O_STATE,
-    ORDER_KINDS, ORDER_ROWS, P_CLOSE, P_COLLATERAL, P_EQUITY, P_INITIAL, P_MAINTENANCE, POST_ONLY, REDUCE_ONLY,
-    TO_TARGET, TRANSFER_ROWS, WAITING,
+    ASKING, BY_LAST, FORCED, LIVE_ORDERS, LIVED, LOOK_INSIDE, O_ACCOUNT, O_CONTRACTS, O_FILLED, O_FLAGS, O_KIND,
+    O_POSITION, O_STATE, ORDER_KINDS, ORDER_ROWS, P_CLOSE, P_COLLATERAL, P_EQUITY, P_INITIAL, P_MAINTENANCE,
+    POST_ONLY, REDUCE_ONLY, TO_TARGET, TRANSFER_ROWS, WAITING,
 )  # fmt: skip
 from backtest.units import STEP, to_steps
 
 if TYPE_CHECKING:
+    from backtest.market.finer import FinerBars
     from backtest.market.history import History
 
 Floats = npt.NDArray[np.float64]
@@ -46,10 +48,12 @@ class Session:
         targets: Floats | None = None,
         borrow: Sequence[Floats | None] = (),
         tail: tuple[Floats, npt.NDArray[np.int64]] | None = None,
+        finer: FinerBars | None = None,
     ) -> None:
-        self.history, self.plans = history, list(plans)
+        self.history, self.plans, self.finer = history, list(plans), finer
+        self.looked_into: list[Inside] = []
         self.rules, rules_at = make_rules(plans, history)
-        self.tape = make_tape(history, rules_at, events, targets, borrow, tail)
+        self.tape = make_tape(history, rules_at, events, targets, borrow, tail, None if finer is None else finer.flags)
         self.book = make_book(self.rules, self.tape)
         self.symbols = {instrument.symbol: k for k, instrument in enumerate(history.instruments)}
         self.assets = {asset: k for k, asset in enumerate(history.assets)}
@@ -65,9 +69,21 @@ class Session:
     def advance(self, last: int) -> None:
         """Live through every bar before `last`; room for rows is made as it runs short."""
         self._make_room()
-        while not advance(self.book, self.rules, self.tape, last):
-            self.book = grow(self.book)
+        while (reached := advance(self.book, self.rules, self.tape, last)) != LIVED:
+            if reached == LOOK_INSIDE:
+                self._look_inside(int(self.book.count[ASKING]))
+            else:
+                self.book = grow(self.book)
         self.bar = last - 1
+
+    def _look_inside(self, account: int) -> None:
+        """Live the account through the bar it has just opened, on finer bars where the store has them."""
+        bar = int(self.book.cursor[account])
+        fine = None if self.finer is None else self.finer.inside(bar)
+        self.book = with_room(self.book)
+        look_inside(self.book, self.rules, self.tape, fine, account, bar)
+        if fine is not None:
+            self.looked_into.append(Inside(account, bar, fine.interval_us))
 
     def _make_room(self, more: int = 64) -> None:
         """Room for so many more orders and transfers."""

@@ -11,14 +11,14 @@ import numpy as np
 
 from backtest.engine.events import pay_until, run_balances
 from backtest.engine.liquidation import liquidate, sound, top_up_due
-from backtest.kernel import kernel
+from backtest.kernel import entry, kernel
 from backtest.margin.leaves import clear, count_unsound, fill_with, lower_to_ratio
 from backtest.margin.wallets import require, require_now, set_moment
 from backtest.engine.record import record
 from backtest.span import Bars
 from backtest.state import (
-    BACKS_NOTHING, CLOSE, COLLATERAL, EACH, HIGH, I64, LIQUIDATE_AT, LOW, LOWEST, MAINTENANCE, NOTHING, OPEN, OPENED,
-    OPENED_WALLET, OVERDRAFT,
+    BACKS_NOTHING, BLOCK, CLOSE, COLLATERAL, EACH, HIGH, I64, LIQUIDATE_AT, LOW, LOWEST, MAINTENANCE, NOTHING, OPEN,
+    OPENED, OPENED_WALLET, OVERDRAFT,
     PATH, PATH_EACH, PATH_LOW_HIGH, POSITIONS, RATIO_CLOSE, RATIO_EACH, RATIO_HIGH, RATIO_LOW, RATIO_OPEN,
     TOP_UP_TRIGGER, UNBOUND, UNSOUND, WORST_WALLET, ASSETS,
 )  # fmt: skip
@@ -27,10 +27,16 @@ from backtest.units import STEP
 
 @kernel
 def hold(book, rules, tape, account, first, last):
-    """Live through bars first..last-1, or through the first that fails. Returns the next bar to live through."""
+    """Live through bars first..last-1, or through the first that fails. Returns the next bar to live through.
+
+    That is `first` itself where finer bars have to say what happened inside it.
+    """
     run_balances(book, rules, tape, account, first, last)
     last = first_overdraft(book, rules, tape, account, first, last)
     measure(book, rules, tape, account, first, last)
+    last = first_undecided(book, rules, tape, account, first, last)
+    if last == first:
+        return first
     fail = last
     if rules.switch[account, UNBOUND] == 0:
         fail = first_unsound(book, first, last)
@@ -42,6 +48,27 @@ def hold(book, rules, tape, account, first, last):
     pay_until(book, rules, tape, account, first, fail)
     suffer(book, rules, tape, account, fail, first)
     return fail + 1
+
+
+@entry
+def live_through(book, rules, tape, account, first, last):
+    """Live through bars whose opens have been dealt with, or hold nothing to deal with: nothing but prices happens."""
+    while first < last:
+        first = hold(book, rules, tape, account, first, min(last, first + BLOCK))
+
+
+@kernel
+def first_undecided(book, rules, tape, account, first, last):
+    """First bar that one reading of its path survives and another does not, of those that finer bars may decide."""
+    if rules.switch[account, UNBOUND] != 0:
+        return last
+    level = rules.level[tape.rules_at[rules.shape[account], first], LIQUIDATE_AT]
+    need = book.need
+    for j in range(last - first):
+        if tape.finer[first + j] != 0 and min(need[RATIO_OPEN, j], need[RATIO_CLOSE, j]) > level:
+            if min(need[RATIO_LOW, j], need[RATIO_HIGH, j], need[RATIO_EACH, j]) <= level:
+                return first + j
+    return last
 
 
 @kernel
@@ -92,6 +119,7 @@ def measure(book, rules, tape, account, first, last):
     for row in (RATIO_OPEN, LOWEST):
         book.need[row, 0] = book.need[OPENED, 0]
     book.need[WORST_WALLET, 0] = book.need[OPENED_WALLET, 0]
+    book.need[OPENED, 0], book.need[OPENED_WALLET, 0] = np.inf, -1.0
     for wallet in range(book.balance.shape[0]):
         if leans(book, rules, account, wallet):
             for point in (OPEN, LOW, HIGH, CLOSE, EACH):

@@ -71,12 +71,13 @@ def make_tape(
     targets: Floats | None = None,
     borrow: Sequence[Floats | None] = (),
     tail: tuple[Floats, Ints] | None = None,
+    finer: npt.NDArray[np.uint8] | None = None,
 ) -> Tape:
     """The Tape of a history.
 
     `rules_at` is the rule set in force, int64 [shape, bar]; `targets` float64 [row, instrument] contracts wished;
     `borrow` an hourly rate per asset and bar, or None; `tail` the past horizons' moves and the
-    rows of them known at each bar.
+    rows of them known at each bar; `finer` [bar] says of which bars finer ones may be had.
     """
     rows, bars, instruments = Rows(history), len(history.time), len(history.instruments)
     table, number, event_at = order_events([*events, *_funding(history), *_deliveries(history)], bars)
@@ -98,6 +99,7 @@ def make_tape(
         volume_row=volume_row,
         borrow_row=borrow_row,
         tradable=history.tradable.astype(np.uint8),
+        finer=np.zeros(bars, np.uint8) if finer is None else finer,
         event=table,
         number=number,
         event_at=event_at,

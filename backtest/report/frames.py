@@ -40,6 +40,7 @@ from backtest.state import (
     N_BAR,
     N_COLLATERAL,
     N_CONTRACTS,
+    N_INSIDE,
     N_MAINTENANCE,
     N_POINT,
     N_POSITION,
@@ -283,7 +284,7 @@ def incidents_frame(session: Session, names: _Names) -> pd.DataFrame:
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(rows[:, N_MAINTENANCE] > 0, rows[:, N_COLLATERAL] / rows[:, N_MAINTENANCE], np.nan)
     wallet = names.wallet[whole[:, N_ACCOUNT], whole[:, N_WALLET]]
-    points = np.array(POINT_NAMES, dtype=object)[whole[:, N_POINT]]
+    notes = [place_of(*row) for row in whole[:, [N_POINT, N_INSIDE]].tolist()]
     return _frame(
         "incidents",
         {
@@ -298,9 +299,17 @@ def incidents_frame(session: Session, names: _Names) -> pd.DataFrame:
             "contracts": rows[:, N_CONTRACTS],
             "price": rows[:, N_PRICE],
             "amount_usd": rows[:, N_AMOUNT],
-            "note": np.array([f"on the way to the bar's {point}" for point in points], dtype=object),
+            "note": np.array(notes, dtype=object),
         },
     )
+
+
+def place_of(point: int, inside_us: int) -> str:
+    """Where in its bar something happened, in words."""
+    if not inside_us:
+        return f"on the way to the bar's {POINT_NAMES[point]}"
+    at = pd.Timestamp(inside_us, unit="us", tz="UTC")
+    return f"on the way to the {POINT_NAMES[point]} of the finer bar of {at:%H:%M}"
 
 
 def funding_frame(session: Session, names: _Names) -> pd.DataFrame:

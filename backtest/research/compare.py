@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -246,7 +246,7 @@ def _ordered_fills(book: Book) -> list[tuple[Any, Any]]:
 def signals_run(prepared: Prepared, account: Account, progress: Progress | None) -> Result:
     """The strategy on the account's own state, under its mode's refusals and liquidations."""
     config = prepared.config.model_copy(update={"account": [account]})
-    return live(Prepared(config, prepared.history, prepared.venue), progress)
+    return live(replace(prepared, config=config), progress)
 
 
 def _answers(record: RunRecord, account: int, mode: str) -> pd.Series:

@@ -18,7 +18,10 @@ from backtest.engine.tape import Event
 from backtest.errors import InputError, nearest
 from backtest.ledger.audit import audit
 from backtest.market.align import align
+from backtest.market.finer import FinerBars
+from backtest.market.grid import when
 from backtest.market.history import History
+from backtest.market.schema import INTERVALS
 from backtest.market.store import Store
 from backtest.report.frames import record_of
 from backtest.report.result import Result
@@ -42,6 +45,7 @@ class Prepared:
     config: RunConfig
     history: History
     venue: str
+    finer: FinerBars | None = None  # of bars whose survival hangs on the reading of their path
 
     def strategy(self) -> Strategy:
         """A fresh strategy with the config's parameters."""
@@ -81,7 +85,7 @@ def prepare(config: str | Path | Mapping[str, Any] | RunConfig, data: History | 
         config.prices,
         config.funding,
     )
-    return Prepared(config, history, venue)
+    return Prepared(config, history, venue, FinerBars(store, venue, history, config.prices))
 
 
 def venue_of_data(store: Store, accounts: Sequence[Account]) -> str:
@@ -127,7 +131,7 @@ def live(prepared: Prepared, progress: Progress | None = None) -> Result:
     strategy = prepared.strategy()
     plans = [plan_of(config, account, history) for account in config.account]
     events, targets = target_rows(strategy, history)
-    session = open_session(config, history, plans, events, targets)
+    session = open_session(config, history, plans, events, targets, prepared.finer)
     drive(strategy, session, progress)
     audit(session.book)
     return Result(record_of(session, config, notes_of(session), time.perf_counter() - started))
@@ -139,6 +143,7 @@ def open_session(
     plans: Sequence[Plan],
     events: Sequence[Event] = (),
     targets: Floats | None = None,
+    finer: FinerBars | None = None,
 ) -> Session:
     """A session of the planned accounts with their money paid in."""
     flows = [event for k, account in enumerate(config.account) for event in flows_of(account, plans[k], history, k)]
@@ -149,6 +154,7 @@ def open_session(
         targets,
         borrow_rates(plans, history),
         tail_of(plans, history),
+        finer,
     )
     for k, account in enumerate(config.account):
         pay_in(session, account, k)
@@ -162,12 +168,24 @@ def notes_of(session: Session) -> list[str]:
         for asset in debts_without_rate(session, k):
             notes.append(f"account {plan.name}: owed {asset} at times; no borrow rate is known, so it paid no interest")
         rows = [row for rule_set in plan.sets for row in rule_set.rows]
+        notes += bars_looked_into(session, k)
         if any(row.assumed for row in rows):
             many = len({(row.table, row.key) for row in rows if row.assumed})
             notes.append(f"account {plan.name}: {many} venue numbers are assumed, see the manifest's rules")
         if plan.mode.counterfactual or any(row.counterfactual for row in rows):
             notes.append(f"account {plan.name}: COUNTERFACTUAL rules, not what the venue had on those dates")
     return notes
+
+
+def bars_looked_into(session: Session, k: int) -> list[str]:
+    """Which bars, undecided by their low and high alone, were lived through on finer ones."""
+    mine = [each for each in session.looked_into if each.account == k]
+    if not mine:
+        return []
+    lengths = sorted({text for each in mine for text, us in INTERVALS.items() if us == each.interval_us})
+    first = when(int(session.history.time[mine[0].bar]))
+    words = f"{len(mine)} bar(s) whose path could decide survival were lived through on {' and '.join(lengths)} bars"
+    return [f"account {session.plans[k].name}: {words}, the first {first}"]
 
 
 def debts_without_rate(session: Session, k: int) -> list[str]:
