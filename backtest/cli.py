@@ -21,6 +21,7 @@ from backtest.cli_screen import (
     print_figures,
     print_json,
     print_rows,
+    print_words,
     progress_bar,
     say,
 )
@@ -56,10 +57,12 @@ def run(config: Config, out: Out = None, as_json: AsJson = False) -> None:
             result = backtest.run(loaded, progress=progress)
         folder = result.save(out or Path("results") / loaded.name)
         if as_json:
-            print_json({"folder": str(folder), **columns_of(figures=result.figures, explain=result.parts)})
+            said = {"folder": str(folder), "notes": result.manifest["notes"]}
+            print_json({**said, **columns_of(figures=result.figures, explain=result.parts)})
             return
         print_figures(result.figures, loaded.name)
         print_figures(result.parts, "Where the money came from (USD)")
+        print_words("", result.manifest["notes"])
         typer.echo(f"Result folder: {folder}\nReport page:   {folder / 'report.html'}")
 
 
@@ -74,10 +77,12 @@ def compare(config: Config, out: Out = None, as_json: AsJson = False) -> None:
             comparison = backtest.compare(loaded, progress=progress)
         folder = comparison.save(out or Path("results") / f"{loaded.name}-compare")
         if as_json:
-            print_json({"folder": str(folder), **columns_of(**comparison.tables())})
+            said = {"folder": str(folder), "verdict": comparison.verdict, "notes": comparison.notes}
+            print_json({**said, **columns_of(**comparison.tables())})
             return
         for name, table in comparison.tables().items():
             print_figures(table, f"{loaded.name}: {name}")
+        print_words(comparison.verdict, comparison.notes)
         typer.echo(f"Result folder: {folder}\nReport page:   {folder / 'report.html'}")
 
 

@@ -97,6 +97,18 @@ def print_figures(figures: pd.DataFrame, title: str) -> None:
     _console().print(table)
 
 
+def print_words(verdict: str, notes: list[str]) -> None:
+    """A paragraph, and what a reader must know beside it."""
+    console = _console()
+    if verdict:
+        console.print(Text(f"\n{verdict}"))
+    if notes:
+        console.print(Text("\nNotes", style="bold"))
+    for note in notes:
+        console.print(Text(f"- {note}"))
+    console.print()
+
+
 def print_rows(rows: list[dict[str, Any]], title: str) -> None:
     """Rows of equal keys as a table."""
     if not rows:

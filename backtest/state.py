@@ -151,6 +151,9 @@ UNIT_OFFSET, BASIS_CHARGE, CONTINGENCY, INITIAL_FACTOR, TAIL_FLOOR, TAIL_LEVEL, 
 )
 # Levels of a mode, as margin ratios.
 LIQUIDATE_AT, REDUCE_ONLY_AT = (I64(k) for k in range(2))
+# Terms of a mode: losses beyond the collateral stay the user's debt; the loss that resting orders would open with
+# lowers the collateral; orders are asked for initial margin.
+OWES, OPEN_LOSS_COUNTS, ASKS_INITIAL = (I64(k) for k in range(3))
 # Rungs of a liquidation ladder.
 NO_RUNG, CANCEL_ORDERS, REDUCE, SELL_COLLATERAL, TAKE_OVER = (I64(k) for k in range(5))
 TOPPED_UP, REFILLED, EXCHANGED, BREACHED, BANKRUPT = (I64(k) for k in range(5, 10))
@@ -170,11 +173,9 @@ RUNG_NAMES = (
 SLIPPAGE, VOLUME_SHARE, GUARD_RATIO, GUARD_USE, TOP_UP_TRIGGER, TOP_UP_TARGET, TOP_UP_CAP = (I64(k) for k in range(7))
 REFILL_TRIGGER, REFILL_TARGET, REFILL_COST, TRANSFER_FEE = (I64(k) for k in range(7, 11))
 CHOICES = 11
-UNBOUND, CUTS, AUTO_TRANSFER, BORROWS, TOUCH, OWES, OPEN_LOSS_COUNTS, REFILL_SELLS, PATH, REFILL_DELAY = (
-    I64(k) for k in range(10)
-)
-TWO_SIDED = I64(10)  # in hedge mode position i is the long of instrument i, position i + instruments its short
-SWITCHES = 11
+UNBOUND, CUTS, AUTO_TRANSFER, BORROWS, TOUCH, REFILL_SELLS, PATH, REFILL_DELAY = (I64(k) for k in range(8))
+TWO_SIDED = I64(8)  # in hedge mode position i is the long of instrument i, position i + instruments its short
+SWITCHES = 9
 
 ASSETS, POSITIONS = HERE, ONE
 
@@ -224,6 +225,7 @@ class Rules(Bundle):
     transit_wallet: np.ndarray  # int64 [shape]
     loan_wallet: np.ndarray  # int64 [shape]; -1: nothing can be borrowed
     level: np.ndarray  # float64 [set, 2]
+    term: np.ndarray  # int64 [set, 3]
     ladder: np.ndarray  # int64 [shape, rungs]
     choice: np.ndarray  # float64 [account, CHOICES]
     switch: np.ndarray  # int64 [account, SWITCHES]

@@ -148,6 +148,9 @@ def rule_set_of(scenario: dict[str, Any]) -> Any:
         impact_y=0.0,
         levels=(Row(ratio=1.0, action="liquidate"),),
         scenario=None,
+        owes=False,
+        open_loss=False,
+        asks_initial=True,
     )
 
 

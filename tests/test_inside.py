@@ -97,7 +97,7 @@ def live(store: Path, **params: Any) -> Result:
 
 
 def test_two_falls_that_were_never_at_once_are_survived_once_the_finer_bars_are_seen(tmp_path: Path) -> None:
-    """A at 70 loses 300 of 500, B at 130 loses 300 too, both at once 600. One after the other, both are back between."""
+    """A at 70 loses 300 of 500, B at 130 loses 300 too, at once 600. One after the other, both are back between."""
     apart = {
         "AAA/USDT": [90.0, 70.0, 100.0, 100.0, 100.0, 100.0],
         "BBB/USDT": [100.0, 100.0, 100.0, 130.0, 100.0, 100.0],

@@ -568,6 +568,9 @@ def desk_over(history: History, taker: float = 0.0, delivery_fee: float = 0.0) -
         impact_y=0.0,
         levels=levels,
         scenario=None,
+        owes=False,
+        open_loss=False,
+        asks_initial=True,
     )
     mode: Any = Row(
         preset="cross",
@@ -615,7 +618,8 @@ def record(story: dict[str, Any]) -> RunRecord:
     plans, book, _ = live(story)
     history = history_of(story)
     assets = {name: k for k, name in enumerate(history.assets)}
-    session: Any = Row(plans=plans, history=history, book=book, assets=assets)
+    at = np.repeat(np.arange(len(plans))[:, None], story["bars"], axis=1)  # one rule set an account
+    session: Any = Row(plans=plans, history=history, book=book, assets=assets, tape=Row(rules_at=at))
     config: Any = None
     return record_of(session, config, [])
 

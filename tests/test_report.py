@@ -68,7 +68,7 @@ def account_frame(equity: list[float], **columns: list[float]) -> pd.DataFrame:
         "initial_margin": [0.0] * bars, "maintenance_margin": [0.0] * bars,
         "margin_ratio": ratios, "worst_ratio": ratios,
         "worst_wallet": "unified", "ratio_close": ratios, "ratio_low_then_high": ratios, "ratio_each_worst": ratios,
-        "utilization": [0.0] * bars, "cash_usd": equity,
+        "utilization": [0.0] * bars, "cash_usd": equity, "liquidation_level": [1.0] * bars,
     }  # fmt: skip
     return pd.DataFrame(frame | columns)
 

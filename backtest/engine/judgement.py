@@ -15,9 +15,9 @@ from backtest.margin.leaves import row_of
 from backtest.margin.tiers import value_of_contract
 from backtest.margin.wallets import require_now
 from backtest.state import (
-    BACKS_NOTHING, COLLATERAL, FILL_ROWS, GUARD_RATIO, GUARD_USE, GUARDED_RATIO, GUARDED_USE, HERE, I64, INITIAL,
-    LEDGER_ROWS, LIMIT, LIVE_ORDERS, MAINTENANCE, MAX_LEVERAGE, NO_BALANCE, NO_MARGIN, NO_REASON, O_ACCOUNT,
-    O_CONTRACTS, O_FILLED, O_KIND, O_POSITION, O_SEEN, O_STATE, ONE, OPEN_LOSS, OPEN_LOSS_COUNTS, REDUCE_ONLY_AT,
+    ASKS_INITIAL, BACKS_NOTHING, COLLATERAL, FILL_ROWS, GUARD_RATIO, GUARD_USE, GUARDED_RATIO, GUARDED_USE, HERE, I64,
+    INITIAL, LEDGER_ROWS, LIMIT, LIVE_ORDERS, MAINTENANCE, MAX_LEVERAGE, NO_BALANCE, NO_MARGIN, NO_REASON, O_ACCOUNT,
+    O_CONTRACTS, O_FILLED, O_KIND, O_POSITION, O_SEEN, O_STATE, ONE, OPEN_LOSS, REDUCE_ONLY_AT,
     RESTRICTED, SPOT, TIER_LEVERAGE, TIERS, UNBOUND, WAITING,
 )  # fmt: skip
 from backtest.units import STEP
@@ -222,12 +222,11 @@ def short_of_margin(book, rules, tape, account, bar):
     opening).
     """
     shape = rules.shape[account]
+    if rules.term[tape.rules_at[shape, bar], ASKS_INITIAL] == 0:
+        return False
     for wallet in range(book.balance.shape[0]):
         if rules.model[shape, wallet] != BACKS_NOTHING and rules.isolates[shape, wallet] < 0:
             require_now(book, rules, tape, wallet, account, bar)
-            asked = book.need[INITIAL, 0]
-            if rules.switch[account, OPEN_LOSS_COUNTS] == 0:
-                asked += book.need[OPEN_LOSS, 0]
-            if book.need[COLLATERAL, 0] < asked:
+            if book.need[COLLATERAL, 0] < book.need[INITIAL, 0] + book.need[OPEN_LOSS, 0]:
                 return True
     return False

@@ -266,7 +266,7 @@ def make_good(book, rules, tape, account, wallet, bar):
     paid.
     """
     paid = 0.0
-    if rules.switch[account, OWES] == 0:
+    if rules.term[tape.rules_at[rules.shape[account], bar], OWES] == 0:
         for asset in range(book.balance.shape[1]):
             owed = -book.balance[wallet, asset, account]
             if owed > 0:

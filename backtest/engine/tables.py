@@ -15,7 +15,7 @@ from backtest.market.schema import Instrument
 from backtest.state import (
     AUTO_TRANSFER, BORROW_INITIAL, BORROW_MAINTENANCE, BORROWS, CANCEL_ORDERS, CHOICES, CONVERSION, CUTS,
     DEBT_BUFFER, DELIVERY_FEE, FLOOR, GUARD_RATIO, GUARD_USE, HALF_SPREAD, I64, INVERSE, LINEAR, LIQUIDATION_FEE,
-    MAKER, MAX_LEVERAGE, NEED_BUFFER, OPEN_LOSS_COUNTS, OVERDRAFT, OWES, PATH, PATH_NAMES, REDUCE, REFILL_COST,
+    MAKER, MAX_LEVERAGE, NEED_BUFFER, OVERDRAFT, PATH, PATH_NAMES, REDUCE, REFILL_COST,
     REFILL_DELAY, REFILL_SELLS, REFILL_TARGET, REFILL_TRIGGER, SELL_COLLATERAL, SLIPPAGE, SPOT, SWITCHES, TAKE_OVER,
     TAKER, TOP_UP_CAP, TOP_UP_TARGET, TOP_UP_TRIGGER, TOUCH, TRANSFER_FEE, TWO_SIDED, UNBOUND, VOLUME_SHARE, Rules,
 )  # fmt: skip
@@ -84,6 +84,7 @@ def make_rules(plans: Sequence[Plan], history: History) -> tuple[Rules, Ints]:
         shape=np.arange(len(plans), dtype=I64),
         ladder=ladder,
         level=np.array([_levels(rule_set) for rule_set in sets]),
+        term=np.array([[s.owes, s.open_loss, s.asks_initial] for s in sets], I64),
         choice=np.array([_choices(plan) for plan in plans]),
         switch=np.array([_switches(plan) for plan in plans], I64),
         leverage=np.array(
@@ -120,7 +121,6 @@ def _switches(plan: Plan) -> Ints:
     row[UNBOUND], row[CUTS], row[AUTO_TRANSFER] = plan.unbound, plan.cuts, plan.auto_transfer
     row[TWO_SIDED] = plan.two_sided
     row[BORROWS], row[TOUCH] = plan.borrows, plan.touch
-    row[OWES], row[OPEN_LOSS_COUNTS] = plan.mode.loss_beyond == "user_debt", plan.mode.open_loss
     row[REFILL_SELLS], row[REFILL_DELAY] = plan.refill_sells, plan.refill_delay_us
     row[PATH] = PATH_NAMES.index(plan.path)
     return row

@@ -117,12 +117,33 @@ def add_open_loss(book, rules, tape, prices, wallet, account, span, point, n):
                     value,
                     prices[tape.index_row[point, asset, 0]],
                     span,
+                    1.0,
                 )
 
 
 @kernel
-def loss_of_order(out, contracts, limit, value, usd, span):
-    """out += quantity x |min(0, direction x (mark - order price))|, told through the value of a contract."""
+def take_spot_open_loss(book, rules, tape, prices, wallet, account, span, point, n):
+    """COLLATERAL -= what resting spot orders would lose at once: adjusted equity of Binance's portfolio margin."""
+    shape = rules.shape[account]
+    for k in range(book.count[LIVE_ORDERS]):
+        order = book.live[k]
+        i = rules.instrument[book.order[order, O_POSITION]]
+        if book.order[order, O_ACCOUNT] == account and book.order[order, O_KIND] == LIMIT and rules.kind[i] == SPOT:
+            if rules.spot_wallet[shape] == wallet:
+                loss_of_order(
+                    book.need[COLLATERAL, :n],
+                    book.order[order, O_CONTRACTS] * STEP,
+                    book.order_price[order, 0],
+                    prices[tape.value_row[point, i, HERE]],
+                    prices[tape.index_row[point, rules.settlement[i], 0]],
+                    span,
+                    -1.0,
+                )
+
+
+@kernel
+def loss_of_order(out, contracts, limit, value, usd, span, sign):
+    """out += sign x quantity x |min(0, direction x (mark - order price))|, told through the value of a contract."""
     for j in range(len(out)):
         gain = contracts * (price(value, span, j) - limit)
-        out[j] += (-gain if gain < 0.0 else 0.0) * price(usd, span, j)
+        out[j] += sign * (-gain if gain < 0.0 else 0.0) * price(usd, span, j)

@@ -12,8 +12,8 @@ from backtest.margin.collateral import add_net, many_held, nth_held
 from backtest.margin.leaves import add_priced, clear
 from backtest.margin.scenarios import require_scenarios
 from backtest.margin.tail import require_tail
-from backtest.margin.tiers import add_open_loss, require_tiers
-from backtest.span import Lanes, first_account
+from backtest.margin.tiers import add_open_loss, require_tiers, take_spot_open_loss
+from backtest.span import Lanes, first_account, first_bar
 from backtest.state import (
     ASSETS, BACKS_NOTHING, COLLATERAL, HERE, INITIAL, LIVE_ORDERS, MAINTENANCE, MOMENT, NET, ONE, OPEN_LOSS,
     OPEN_LOSS_COUNTS, POSITIONS, SCENARIOS, TAIL, TIERS,
@@ -34,10 +34,10 @@ def require(book, rules, tape, prices, wallet, span, point, n):
     elif model == TAIL:
         require_tail(book, rules, tape, prices, wallet, span, point, n)
     if book.count[LIVE_ORDERS] > 0:
+        at = tape.rules_at[rules.shape[account], first_bar(span)]
         add_open_loss(book, rules, tape, prices, wallet, account, span, point, n)
-        if rules.switch[account, OPEN_LOSS_COUNTS] != 0:
-            for j in range(n):
-                book.need[COLLATERAL, j] -= book.need[OPEN_LOSS, j]
+        if rules.term[at, OPEN_LOSS_COUNTS] != 0:
+            take_spot_open_loss(book, rules, tape, prices, wallet, account, span, point, n)
 
 
 @kernel

@@ -82,23 +82,25 @@ Ints = npt.NDArray[np.int64]
 def record_of(session: Session, config: RunConfig, notes: list[str], seconds: float = 0.0) -> RunRecord:
     """The record of a session that has been lived through."""
     plans, names = session.plans, _Names(session)
+    accounts = [account_frame(session, names, k) for k in range(len(plans))]
+    told = [incidents_frame(session, names), *(crossings(session, frame, k) for k, frame in enumerate(accounts))]
     return RunRecord(
         config=config,
         history=session.history,
         rules=tuple(plan.sets for plan in plans),
         account_names=[plan.name for plan in plans],
         modes=[plan.preset for plan in plans],
-        account=pd.concat([account_frame(session, names, k) for k in range(len(plans))], ignore_index=True),
+        account=pd.concat(accounts, ignore_index=True),
         wallets=wallets_frame(session, names),
         ledger=ledger_frame(session, names),
         fills=fills_frame(session, names),
         orders=orders_frame(session, names),
-        incidents=incidents_frame(session, names),
+        incidents=in_time(told),
         funding=funding_frame(session, names),
         positions=positions_frame(session, names),
         notes=notes,
         seconds=seconds,
-        levels=tuple(tuple((level.ratio, level.action) for level in plan.mode.levels) for plan in plans),
+        levels=tuple(tuple((level.ratio, level.action) for level in plan.sets[-1].levels) for plan in plans),
     )
 
 
@@ -130,7 +132,8 @@ def account_frame(session: Session, names: _Names, k: int) -> pd.DataFrame:
     path = session.book.path[:, k]
     chosen = {"close": P_CLOSE, "low_then_high": P_LOW_HIGH, "each_worst": P_EACH}[session.plans[k].path]
     with np.errstate(divide="ignore", invalid="ignore"):
-        use = np.where(path[P_INITIAL] > 0, path[P_INITIAL] / path[P_COLLATERAL], 0.0)
+        used = np.where(path[P_COLLATERAL] > 0, path[P_INITIAL] / path[P_COLLATERAL], np.inf)
+        use = np.where(path[P_INITIAL] > 0, used, 0.0)
     return _frame(
         "account",
         {
@@ -148,8 +151,18 @@ def account_frame(session: Session, names: _Names, k: int) -> pd.DataFrame:
             "ratio_each_worst": path[P_EACH],
             "utilization": use,
             "cash_usd": cash(session, k),
+            "liquidation_level": level_of(session, k, "liquidate"),
         },
     )
+
+
+def level_of(session: Session, k: int, action: str) -> npt.NDArray[np.float64]:
+    """The margin ratio at or below which the venue acts so, by bar; 0 where it has no such level."""
+    sets = session.plans[k].sets
+    ratios = [max((level.ratio for level in s.levels if level.action == action), default=0.0) for s in sets]
+    at = session.tape.rules_at[k]
+    levels: npt.NDArray[np.float64] = np.array(ratios)[at - at[0]]
+    return levels
 
 
 def close_ratio(session: Session, k: int) -> npt.NDArray[np.float64]:
@@ -275,8 +288,44 @@ def orders_frame(session: Session, names: _Names) -> pd.DataFrame:
     )
 
 
+CROSSED = {"warn": "warn", "reduce_only": "reduce only"}
+"""Levels that are told of as incidents when the ratio falls to them, and the words for it."""
+
+
+def crossings(session: Session, account: pd.DataFrame, k: int) -> pd.DataFrame:
+    """Bars whose lowest ratio fell to a level at which the venue warns or restricts; one a fall.
+
+    Of an account that nobody liquidates, also those at which it would have been.
+    """
+    worst, found = account["worst_ratio"].to_numpy(), []
+    told = {**CROSSED, "liquidate": "breach"} if session.plans[k].unbound else CROSSED
+    for action, rung in told.items():
+        below = worst <= level_of(session, k, action)
+        rows = account[below & ~np.concatenate([[False], below[:-1]])]
+        found.append(
+            _frame(
+                "incidents",
+                {
+                    "time": rows["time"],
+                    "account": rows["account"],
+                    "wallet": rows["worst_wallet"],
+                    "rung": rung,
+                    "symbol": "",
+                    "collateral": rows["collateral_equity"],
+                    "maintenance": rows["maintenance_margin"],
+                    "ratio": rows["worst_ratio"],
+                    "contracts": 0.0,
+                    "price": 0.0,
+                    "amount_usd": 0.0,
+                    "note": "lowest ratio of the bar; collateral and maintenance of the account at its close",
+                },
+            )
+        )
+    return pd.concat(found, ignore_index=True)
+
+
 def incidents_frame(session: Session, names: _Names) -> pd.DataFrame:
-    """Everything out of the ordinary, with the numbers it saw."""
+    """Everything the engine did out of the ordinary, with the numbers it saw."""
     rows = session.book.incident[: session.book.count[INCIDENT_ROWS]]
     whole = rows.astype(np.int64)
     order = _in_order(whole, N_BAR, N_ACCOUNT)
@@ -302,6 +351,12 @@ def incidents_frame(session: Session, names: _Names) -> pd.DataFrame:
             "note": np.array(notes, dtype=object),
         },
     )
+
+
+def in_time(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    """Incidents of several accounts and kinds by time, each kind in its own order."""
+    some = [part for part in parts if len(part)] or parts[:1]
+    return pd.concat(some, ignore_index=True).sort_values("time", kind="stable", ignore_index=True)
 
 
 def place_of(point: int, inside_us: int) -> str:

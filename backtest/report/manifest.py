@@ -161,7 +161,8 @@ def ambiguous_bars(record: RunRecord) -> dict[str, int]:
     """An account: bars in which one reading of the path survives and another does not."""
     found: dict[str, int] = {}
     for number, name in enumerate(record.account_names):
-        rows, level = record.of("account", number), record.level(number)
+        rows = record.of("account", number)
         best = rows[["ratio_close", "ratio_low_then_high", "ratio_each_worst"]].max(axis=1)
+        level = rows["liquidation_level"]
         found[name] = int(((best > level) & (rows["ratio_each_worst"] <= level)).sum())
     return found

@@ -47,7 +47,7 @@ def compare_figures(runs: Mapping[str, tuple[RunRecord, int]], title: str = "Mar
         _line(picture, 2, rows["time"], _drawn(rows["worst_ratio"]), label, ink, legend=False)
         _mark_liquidations(picture, record, account, ink, label)
     first, account = next(iter(runs.values()))
-    _level(picture, first.level(account), "liquidate")
+    _level(picture, next(ratio for ratio, action in first.levels_of(account) if action == "liquidate"), "liquidate")
     return picture
 
 

@@ -28,7 +28,7 @@ FRAMES: dict[str, tuple[str, ...]] = {
     "account": (
         "time", "account", "equity", "collateral_equity", "initial_margin", "maintenance_margin", "margin_ratio",
         "worst_ratio", "worst_wallet", "ratio_close", "ratio_low_then_high", "ratio_each_worst", "utilization",
-        "cash_usd",
+        "cash_usd", "liquidation_level",
     ),
     "wallets": ("time", "account", "wallet", "collateral", "initial_margin", "maintenance_margin"),
     "ledger": ("time", "bar", "account", "wallet", "asset", "kind", "amount", "steps", "instrument", "order"),
@@ -58,7 +58,7 @@ class RunRecord:
     """One run's frames (columns: `FRAMES`), with what it was asked and what it was shown.
 
     `rules` holds, an account, the rule sets in force in time order; `levels`, an account, the margin ratios at which
-    the venue acts and what it does there ("liquidate" at 1 where not given).
+    the venue acted at the end and what it does there ("liquidate" at 1 where not given).
     """
 
     config: RunConfig
@@ -94,10 +94,6 @@ class RunRecord:
         if account not in self.account_names:
             raise InputError(f"no account {account!r} in this run; {nearest(account, self.account_names)}")
         return self.account_names.index(account)
-
-    def level(self, account: int) -> float:
-        """The margin ratio at or below which the venue liquidates."""
-        return next((ratio for ratio, action in self.levels_of(account) if action == "liquidate"), 1.0)
 
     def levels_of(self, account: int) -> list[tuple[float, str]]:
         """The venue's levels, (ratio, what it does there), highest first."""

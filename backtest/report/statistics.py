@@ -212,7 +212,7 @@ def survival(record: RunRecord, account: int) -> str:
     forced, rows = forced_moments(record, account), record.of("account", account)
     if len(forced):
         rows = rows[rows["time"] <= forced["time"].iloc[0]]
-    unsafe = rows[list(PATHS.values())] <= record.level(account)
+    unsafe = rows[list(PATHS.values())].le(rows["liquidation_level"], axis=0)
     if unsafe.to_numpy().any() and not unsafe.any().all():
         return f"undecided inside the bar ({rows.loc[unsafe.any(axis=1), 'time'].iloc[0]:%Y-%m-%d %H:%M})"
     return f"no: {forced['time'].iloc[0]:%Y-%m-%d %H:%M}" if len(forced) else "yes"
@@ -270,7 +270,9 @@ def least_capital(record: RunRecord, account: int) -> float:
     if rows.empty:
         return float("nan")
     wallet_start = pd.Series(record.flows_usd(first, "open")).groupby(first["wallet"].to_numpy()).sum()
-    need = np.maximum(rows["initial_margin"], record.level(account) * rows["maintenance_margin"])
+    account_rows = record.of("account", account)
+    level = rows["time"].map(account_rows.set_index("time")["liquidation_level"])
+    need = np.maximum(rows["initial_margin"], level * rows["maintenance_margin"])
     spare = (rows["collateral"] - need - _came_in(record, account, rows)).groupby(rows["wallet"]).min()
     wallets = spare.index.union(wallet_start.index)
     least = wallet_start.reindex(wallets, fill_value=0.0) - spare.reindex(wallets, fill_value=0.0)

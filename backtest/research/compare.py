@@ -160,7 +160,9 @@ def compare(
     signals = pd.concat([_answers(result.record, 0, mode) for mode, result in runs.items()], axis=1)
     verdict = verdict_of(orders, signals, runs)
     said = list(
-        dict.fromkeys([*notes, *replay.record.notes, *(note for r in runs.values() for note in r.record.notes)])
+        dict.fromkeys(
+            [*notes, *prepared.history.notes, *replay.record.notes, *(n for r in runs.values() for n in r.record.notes)]
+        )
     )
     return Comparison(prepared.config.name, orders, signals, verdict, said, replay, runs)
 
@@ -259,7 +261,7 @@ def _replayed(record: RunRecord, account: int, mode: str) -> pd.Series:
     """The same for a replay, where nobody is liquidated: when the venue would have, instead of whether it did."""
     answers = _answers(record, account, mode).drop("Survived")
     rows = record.of("account", account)
-    under = rows.loc[rows["worst_ratio"] <= record.level(account), "time"]
+    under = rows.loc[rows["worst_ratio"] <= rows["liquidation_level"], "time"]
     breach = f"{under.iloc[0]:%Y-%m-%d %H:%M}" if len(under) else "never"
     return pd.concat([pd.Series({"First Breach": breach}, name=mode, dtype=object), answers]).rename(mode)
 

@@ -31,7 +31,7 @@ BY_ASSET = ("assets", "other")
 TABLES = {
     "mode": Columns(
         ("preset", "scope", "collateral", "requirement", "levels", "ladder", "shown_ratio"),
-        ("isolated_allowed", "inverse_in_unified", "open_loss", "loss_beyond"),
+        ("isolated_allowed", "inverse_in_unified", "open_loss", "loss_beyond", "asks_initial"),
     ),
     "tiers": Columns(("product",), ("assets", "other")),
     "fee": Columns(("product", "maker", "taker"), ("settle",), ("maker", "taker")),

@@ -77,6 +77,7 @@ class Asked:
             borrow_hourly=(loan["hourly"],) * len(assets),
             impact_y=y,
             levels=self._levels(),
+            **self._terms(),
             scenario=self._scenario(),
             rows=tuple(self.rows),
         )
@@ -184,6 +185,17 @@ class Asked:
         self._note(entry, f"{self.mode}: levels", levels, early or self.question.counterfactual)
         self._note(entry, f"{self.mode}: ladder", tuple(entry.values["ladder"]), early or self.question.counterfactual)
         return levels
+
+    def _terms(self) -> dict[str, bool]:
+        """Who bears a loss beyond the collateral, and what orders are asked for."""
+        entry, early = self._choose(self._fitting("mode", {"preset": self.mode}), self.at_us, f"mode {self.mode}")
+        early = early or self.question.counterfactual
+        usual = {"loss_beyond": "insurance", "open_loss": False, "asks_initial": True}
+        found = {
+            name: self._note(entry, f"{self.mode}: {name}", entry.values.get(name, value), early)
+            for name, value in usual.items()
+        }
+        return {"owes": found.pop("loss_beyond") == "user_debt", **found}
 
     def _impact(self) -> tuple[float, float]:
         entry, early = self._choose(self.venue.entries["impact"], self.at_us, "price impact")

@@ -144,5 +144,8 @@ class RuleSet:
     borrow_hourly: tuple[float, ...]
     impact_y: float
     levels: tuple[Level, ...] = (Level(1.0, "liquidate"),)
+    owes: bool = False  # losses beyond the collateral stay the user's debt
+    open_loss: bool = False  # what resting spot orders would open with lowers the collateral
+    asks_initial: bool = True  # orders are asked for initial margin
     scenario: ScenarioRules | None = None
     rows: tuple[Row, ...] = field(default=(), repr=False)
