@@ -28,12 +28,16 @@ __all__ = [
 
 
 class Data(Section):
-    """The history to replay: bars that open in [start, end), times in UTC."""
+    """The history to replay: bars that open in [start, end), times in UTC.
+
+    `venues`: whose history it is, where that is not the accounts' own; of a symbol that several have, the first's.
+    """
 
     store: str
     start: Moment
     end: Moment
     interval: str = "1h"
+    venues: list[str] = []
     _beside: Path | None = PrivateAttr(default=None)
 
     @field_validator("interval")
@@ -41,6 +45,14 @@ class Data(Section):
     def _known_interval(cls, value: str) -> str:
         if value not in INTERVALS:
             raise InputError(f"no interval {value!r}; {nearest(value, INTERVALS)} (valid: {', '.join(INTERVALS)})")
+        return value
+
+    @field_validator("venues")
+    @classmethod
+    def _each_once(cls, value: list[str]) -> list[str]:
+        twice = [name for k, name in enumerate(value) if name in value[:k]]
+        if twice:
+            raise InputError(f"{twice[0]!r} is named twice; name each venue once")
         return value
 
     @model_validator(mode="after")

@@ -64,6 +64,7 @@ def versions() -> dict[str, str]:
 
 def data_files(record: RunRecord) -> list[dict[str, str]]:
     """Venue, symbol, series and SHA-256 of every stored series traded or valued; none for data in memory."""
+    from backtest.market.joined import Joined
     from backtest.market.store import Store
 
     try:
@@ -73,8 +74,9 @@ def data_files(record: RunRecord) -> list[dict[str, str]]:
     wanted = _symbols(record)
     files: list[dict[str, str]] = []
     own = {account.venue for account in record.config.account} & set(store.venues())
-    for venue in sorted(own) or store.venues()[:1]:  # an account elsewhere reads the store's only venue
-        for symbol in sorted(wanted & set(store.symbols(venue))):
+    joined = Joined(store, record.config.data.venues or sorted(own) or store.venues()[:1])
+    for venue in joined.parts:  # an account elsewhere reads the store's only venue
+        for symbol in sorted(symbol for symbol in wanted & set(store.symbols(venue)) if joined.home(symbol) == venue):
             for series in sorted(store.series(venue, symbol)):
                 digest = store.digest(venue, symbol, series)
                 files.append({"venue": venue, "symbol": symbol, "series": series, "sha256": digest})

@@ -19,8 +19,9 @@ from backtest.errors import InputError, nearest
 from backtest.ledger.audit import audit
 from backtest.market.align import align
 from backtest.market.finer import FinerBars
-from backtest.market.grid import when
+from backtest.market.grid import Reader, when
 from backtest.market.history import History
+from backtest.market.joined import Joined
 from backtest.market.schema import INTERVALS
 from backtest.market.store import Store
 from backtest.report.frames import record_of
@@ -68,8 +69,7 @@ def prepare(config: str | Path | Mapping[str, Any] | RunConfig, data: History | 
     config = config if isinstance(config, RunConfig) else load_config(config)
     if data is not None:
         return Prepared(config, data, config.account[0].venue)
-    store = Store(config.data.folder)
-    venue = venue_of_data(store, config.account)
+    store, venue = reader_of(Store(config.data.folder), config)
     instruments = store.instruments(venue)
     strategy = load_strategy(config.strategy.class_, config.strategy.params)
     symbols = symbols_of(strategy, instruments)
@@ -88,6 +88,14 @@ def prepare(config: str | Path | Mapping[str, Any] | RunConfig, data: History | 
     return Prepared(config, history, venue, FinerBars(store, venue, history, config.prices))
 
 
+def reader_of(store: Store, config: RunConfig) -> tuple[Reader, str]:
+    """Where the run's history is read from, and under which venue's name."""
+    if config.data.venues:
+        joined = Joined(store, config.data.venues)
+        return joined, joined.name
+    return store, venue_of_data(store, config.account)
+
+
 def venue_of_data(store: Store, accounts: Sequence[Account]) -> str:
     """The venue whose data the run reads: the accounts' own if the store has it, else the store's only one."""
     known = store.venues()
@@ -96,7 +104,10 @@ def venue_of_data(store: Store, accounts: Sequence[Account]) -> str:
             return account.venue
     if len(known) == 1:
         return known[0]
-    raise InputError(f"the store has no data of {accounts[0].venue!r}; {nearest(accounts[0].venue, known)}")
+    raise InputError(
+        f"the store has no data of {accounts[0].venue!r}; {nearest(accounts[0].venue, known)}; "
+        f"or say whose history it is: [data] venues = {known[:2]}"
+    )
 
 
 def symbols_of(strategy: Strategy, instruments: Mapping[str, Instrument]) -> list[str]:
