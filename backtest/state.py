@@ -47,6 +47,7 @@ COUNTERS = 7
 LIVED, SHORT_OF_ROWS, LOOK_INSIDE = (I64(k) for k in range(3))
 
 # Columns of a ledger row.
+# L_ORDER: the order that caused it; of funding, the event that was paid; -1: neither.
 L_BAR, L_ACCOUNT, L_WALLET, L_ASSET, L_KIND, L_AMOUNT, L_INSTRUMENT, L_ORDER = (I64(k) for k in range(8))
 LEDGER_COLUMNS = 8
 
@@ -209,6 +210,8 @@ class Book(Bundle):
     saved: np.ndarray  # int64 [room]: one account as it was before a trial
     path: np.ndarray  # float64 [PATH_COLUMNS, account, bar]
     wallet_path: np.ndarray  # float64 [3, wallet, account, bar]
+    headroom: np.ndarray  # float64 [wallet, account, bar] least of collateral - max(initial, level x maintenance)
+    opened: np.ndarray  # float64 [wallet] headroom with which a bar opens, before orders or forced sales
 
 
 class Rules(Bundle):
@@ -263,7 +266,7 @@ class Tape(Bundle):
     last_row: np.ndarray  # int64 [6, instrument, 2]: traded price
     mark_row: np.ndarray  # int64 [6, instrument, 2]: mark price
     volume_row: np.ndarray  # int64 [3, instrument]: volume of the bar, daily volume, daily volatility
-    borrow_row: np.ndarray  # int64 [asset]: hourly rate; -1: none known
+    borrow_row: np.ndarray  # int64 [account, asset]: hourly rate; -1: none known
     tradable: np.ndarray  # uint8 [instrument, bar]
     finer: np.ndarray  # uint8 [bar]: finer bars of it may be had
     event: np.ndarray  # int64 [event, 4] bar, kind, subject, account (-1: all)

@@ -4,7 +4,7 @@ Enters when the nearest suitable future's annualised basis is at least `entry_an
 `exit_annualised` if one is given, else holds to delivery; `roll_days` before expiry it moves to the next one if that
 is worth an entry. With a coin deposit and an inverse future the coin itself is the collateral and the long leg. Where
 the account may borrow, `reverse` buys a future that is cheap by as much against borrowed coins. A future whose leg was
-refused or liquidated is not tried again.
+refused or liquidated is not tried again; one that met a closed market is.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from backtest import Order, Strategy
-from backtest.strategy import Bar, Desk, Market, Params
+from backtest.strategy import Bar, Desk, Market, Params, whole_lots
 
 if TYPE_CHECKING:
     from backtest.market.schema import Instrument
@@ -60,7 +60,8 @@ class BasisTrade(Strategy):
         if desk.open_orders():
             return  # the last decision is still being filled
         if not held and self.entered:
-            self.given_up.add(self.entered)
+            if bar.tradable(self.entered) and bar.tradable(self.params.leg):
+                self.given_up.add(self.entered)  # it was the rules that said no, not a closed market
             self.close([], desk)
         elif not held:
             self.enter(bar, desk)
@@ -102,8 +103,11 @@ class BasisTrade(Strategy):
         self.entered, side = found[0]
         self.kept = desk.position(p.leg) if self.kept is None else self.kept
         coins = side * p.equity_share * desk.equity / bar.index[self.base]
-        legs = [desk.as_target(self.entered, base=-coins)]
-        if not self.inverse():
+        terms = self.market.instrument(self.entered)
+        contracts = whole_lots(desk.contracts_of(self.entered, base=-coins), terms.lot)
+        legs = [Order(self.entered, target=contracts)]
+        if not self.inverse():  # as many coins as the contracts are worth
+            coins = -contracts * terms.contract_size
             legs.insert(0, Order(p.leg, target=self.kept + desk.contracts_of(p.leg, base=coins)))
         desk.together(legs)
 

@@ -186,12 +186,13 @@ def test_margin_figures_name_the_worst_moment_and_its_wallet() -> None:
 
 
 def test_least_capital_is_the_start_less_what_was_never_needed() -> None:
-    # spare at the closes: 100 - 30 = 70, then 80 - max(25, 1 x 40) = 40, so 60 of the 100 were needed
+    # headroom on the way: 100 - 30 = 70, then 80 - max(25, 1 x 40) = 40, so 60 of the 100 were needed
     record = cash([100.0, 80.0])
     record.wallets = pd.DataFrame(
         {
             "time": [day(0), day(1)], "account": "main", "wallet": "unified", "collateral": [100.0, 80.0],
             "initial_margin": [30.0, 25.0], "maintenance_margin": [10.0, 40.0],
+            "headroom": [70.0, 40.0],
         }
     )  # fmt: skip
     assert least_capital(record, 0) == pytest.approx(60.0)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from backtest.engine.events import follow_targets, happen
 from backtest.engine.exchange import exchange_overdrafts
 from backtest.engine.liquidation import note
-from backtest.engine.orders import cancel_dead, fill_orders, next_fill
+from backtest.engine.orders import any_due, cancel_dead, fill_orders, next_fill
 from backtest.engine.refill import refill
 from backtest.engine.stretch import hold, note_opening, visit
 from backtest.engine.transfers import move_transfers, next_transfer
@@ -72,14 +72,15 @@ def open_bar(book, rules, tape, account, bar):
     cancel_dead(book, rules, tape, account, bar)
     exchange(book, rules, tape, account, bar)
     follow_targets(book, rules, tape, account, bar)
-    acts = book.count[LIVE_ORDERS] > 0 or rules.choice[account, REFILL_TRIGGER] > 0.0
+    fills = any_due(book, rules, tape, account, bar)
+    acts = fills or rules.choice[account, REFILL_TRIGGER] > 0.0
     note_opening(book, rules, tape, account, bar, acts)
     if acts and rules.switch[account, UNBOUND] == 0:
         visit(
             book, rules, tape, account, bar, OPEN, OPEN
         )  # a gap through liquidation is not rescued by what comes next
     refill(book, rules, tape, account, bar)
-    if book.count[LIVE_ORDERS] > 0:
+    if fills:
         fill_orders(book, rules, tape, account, bar)
         exchange(book, rules, tape, account, bar)
 

@@ -49,6 +49,8 @@ def make_book(rules: Rules, tape: Tape, record: bool = True, rows: int = FIRST_R
         saved=np.zeros(saved, I64),
         path=np.zeros((PATH_COLUMNS, accounts, bars)),
         wallet_path=np.zeros((3, wallets, accounts, bars)),
+        headroom=np.zeros((wallets, accounts, bars)),
+        opened=np.zeros(wallets),
     )
 
 

@@ -18,8 +18,8 @@ from backtest.ledger.kinds import FUNDED, INTEREST_PAID
 from backtest.ledger.post import post
 from backtest.margin.wallets import mark_here
 from backtest.state import (
-    ASSETS, BACKS_NOTHING, BY_DELEVERAGING, DELEVERAGE, DELIVERY, E_ACCOUNT, E_KIND, E_SUBJECT, FLOW, FUNDING,
-    INTEREST, LEAVE, MARKET, NOTHING, OPEN, ORDER_ROWS, TARGETS, TO_TARGET,
+    ASSETS, BACKS_NOTHING, BY_DELEVERAGING, DELEVERAGE, DELIVERY, E_ACCOUNT, E_KIND, E_SUBJECT, FLOW, FUNDING, INTEREST,
+    LEAVE, MARKET, NOTHING, OPEN, ORDER_ROWS, TARGETS, TO_TARGET,
 )  # fmt: skip
 from backtest.units import STEP, units
 
@@ -56,22 +56,22 @@ def pay(book, rules, tape, event, account, bar):
             if rules.instrument[position] == i:
                 due = funding_due(book, tape, event, position, account)
                 wallet = rules.position_wallet[shape, position]
-                post(book, bar, account, wallet, rules.settlement[i], FUNDED, due, i, NOTHING)
-    elif tape.event[event, E_KIND] == INTEREST and rules.loan_wallet[shape] >= 0:
+                post(book, bar, account, wallet, rules.settlement[i], FUNDED, due, i, event)
+    elif tape.event[event, E_KIND] == INTEREST:
         for wallet in range(book.balance.shape[0]):
             hours = hours_owed(rules, tape, event, shape, wallet)
             if hours > 0.0:
                 for asset in range(book.balance.shape[1]):
-                    due = interest_due(tape, asset, bar, book.balance[wallet, asset, account], hours)
+                    due = interest_due(tape, account, asset, bar, book.balance[wallet, asset, account], hours)
                     post(book, bar, account, wallet, asset, INTEREST_PAID, due, NOTHING, NOTHING)
 
 
 @kernel
 def hours_owed(rules, tape, event, shape, wallet):
-    """Hours of interest an event charges a wallet: loans by the hour, a negative margin wallet by the day."""
+    """Hours of interest an event charges a wallet: loans by the hour, what a unified wallet owes by the day."""
     if wallet == rules.loan_wallet[shape]:
         return tape.number[event, 0]
-    if rules.model[shape, wallet] != BACKS_NOTHING:
+    if rules.model[shape, wallet] != BACKS_NOTHING and rules.settle[shape, wallet] < 0:
         return tape.number[event, 1]
     return 0.0
 
@@ -119,13 +119,15 @@ def run_event(book, rules, tape, account, event, start, n):
                 due = funding_due(book, tape, event, position, account)
                 if due != 0:
                     add_from(book.running[rules.position_wallet[shape, position], rules.settlement[i]], start, n, due)
-    elif tape.event[event, E_KIND] == INTEREST and rules.loan_wallet[shape] >= 0:
+    elif tape.event[event, E_KIND] == INTEREST:
         for wallet in range(book.balance.shape[0]):
             hours = hours_owed(rules, tape, event, shape, wallet)
             if hours > 0.0:
                 for k in range(book.held[account, wallet, ASSETS, 0]):
                     asset = book.held[account, wallet, ASSETS, 1 + k]
-                    due = interest_due(tape, asset, tape.event[event, 0], book.running[wallet, asset, start], hours)
+                    due = interest_due(
+                        tape, account, asset, tape.event[event, 0], book.running[wallet, asset, start], hours
+                    )
                     if due != 0:
                         add_from(book.running[wallet, asset], start, n, due)
 

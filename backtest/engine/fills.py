@@ -150,7 +150,7 @@ def borrow_if_short(book, rules, tape, bar, account, wallet, asset, needed):
     """
     loans = rules.loan_wallet[rules.shape[account]]
     short = needed - max(I64(0), book.balance[wallet, asset, account])
-    if short > 0 and loans >= 0 and rules.switch[account, BORROWS] != 0 and tape.borrow_row[asset] >= 0:
+    if short > 0 and loans >= 0 and rules.switch[account, BORROWS] != 0 and tape.borrow_row[account, asset] >= 0:
         move(book, bar, account, loans, wallet, asset, BORROW, short)
         charge_first_hour(book, tape, bar, account, loans, asset, short)
 

@@ -16,8 +16,8 @@ from backtest.engine.book import grow
 from backtest.engine.stretch import live_through
 from backtest.engine.tape import make_tape
 from backtest.state import (
-    F_BAR, FILL_ROWS, INCIDENT_ROWS, L_BAR, LEDGER_ROWS, N_BAR, N_INSIDE, O_ACCOUNT, O_DONE_BAR, O_STATE,
-    ORDER_ROWS, P_CLOSE, P_EACH, P_LOW_HIGH, P_WALLET, PATH, WAITING, Book, Rules, Tape,
+    F_BAR, FILL_ROWS, INCIDENT_ROWS, L_BAR, LEDGER_ROWS, N_BAR, N_INSIDE, O_ACCOUNT, O_DONE_BAR, O_STATE, ORDER_ROWS,
+    P_CLOSE, P_EACH, P_LOW_HIGH, P_WALLET, PATH, WAITING, Book, Rules, Tape,
 )  # fmt: skip
 
 if TYPE_CHECKING:
@@ -69,9 +69,8 @@ def look_inside(book: Book, rules: Rules, tape: Tape, fine: History | None, acco
 def with_path(book: Book, bars: int) -> Book:
     """The same books, with a path of their own for so many bars."""
     recorded = bars if book.path.shape[2] else 0
-    return book._replace(
-        path=np.zeros((*book.path.shape[:2], recorded)), wallet_path=np.zeros((*book.wallet_path.shape[:3], recorded))
-    )
+    paths = ("path", "wallet_path", "headroom")
+    return book._replace(**{name: np.zeros((*getattr(book, name).shape[:-1], recorded)) for name in paths})
 
 
 def date_rows(book: Book, before: list[int], waited: Ints, fine: History, bar: int) -> None:
@@ -94,6 +93,7 @@ def take_path(book: Book, inner: Book, rules: Rules, account: int, bar: int) -> 
     lowest = int(inner.path[LOWEST[int(rules.switch[account, PATH])], account].argmin())
     book.path[P_WALLET, account, bar] = inner.path[P_WALLET, account, lowest]
     book.wallet_path[:, :, account, bar] = inner.wallet_path[:, :, account, -1]
+    book.headroom[:, account, bar] = inner.headroom[:, account].min(axis=1)
 
 
 def waiting_of(book: Book, account: int) -> Ints:

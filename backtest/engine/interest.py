@@ -15,21 +15,21 @@ from backtest.units import units
 
 
 @kernel
-def hourly_rate(tape, asset, bar):
+def hourly_rate(tape, account, asset, bar):
     """The asset's borrow rate for an hour, at a bar."""
-    return tape.series[tape.borrow_row[asset], bar]
+    return tape.series[tape.borrow_row[account, asset], bar]
 
 
 @kernel
 def charge_first_hour(book, tape, bar, account, loans, asset, borrowed):
     """A new loan pays its first started hour at once."""
-    due = units(borrowed * hourly_rate(tape, asset, bar))
+    due = units(borrowed * hourly_rate(tape, account, asset, bar))
     post(book, bar, account, loans, asset, INTEREST_PAID, -due, NOTHING, NOTHING)
 
 
 @kernel
-def interest_due(tape, asset, bar, balance, hours):
+def interest_due(tape, account, asset, bar, balance, hours):
     """Interest on a negative balance over some hours, as a (negative) change in steps; 0 where nothing is owed."""
-    if balance >= 0 or tape.borrow_row[asset] < 0:
+    if balance >= 0 or tape.borrow_row[account, asset] < 0:
         return I64(0)
-    return -units(-balance * hourly_rate(tape, asset, bar) * hours)
+    return -units(-balance * hourly_rate(tape, account, asset, bar) * hours)

@@ -18,8 +18,8 @@ from backtest.state import (
     BELOW_LOT, BY_LAST, BY_ORDER, BY_STRATEGY, CANCELLED, CUTS, DEAD, EXPIRED, FILLED, FORCED, HERE, HIGH, LIMIT,
     LIVE_ORDERS, LOW, MAKER, MARKET, MIN_NOTIONAL, NO_REASON, NO_VOLUME, NOT_TRADABLE, O_ACCOUNT, O_BAR, O_BEFORE,
     O_CONTRACTS, O_DONE_BAR, O_FILLED, O_FLAGS, O_GROUP, O_KIND, O_POSITION, O_REASON, O_SEEN, O_STATE, ONE, OPEN,
-    ORDER_ROWS, PART_FILLED, POST_ONLY, REDUCE_ONLY, REFUSED, SLIPPAGE, SPOT, STOP, TAKER, TO_TARGET, TOUCH,
-    TWO_SIDED, VOLUME_SHARE, WAITING, WOULD_CROSS, WOULD_OPEN,
+    ORDER_ROWS, PART_FILLED, POST_ONLY, REDUCE_ONLY, REFUSED, SLIPPAGE, SPOT, STOP, TAKER, TO_TARGET, TOUCH, TWO_SIDED,
+    VOLUME_SHARE, WAITING, WOULD_CROSS, WOULD_OPEN,
 )  # fmt: skip
 from backtest.units import STEP, units
 
@@ -102,11 +102,7 @@ def fill_orders(book, rules, tape, account, bar):
     some = False
     for k in range(book.count[LIVE_ORDERS]):
         order = book.live[k]
-        if (
-            book.order[order, O_ACCOUNT] == account
-            and book.order[order, O_STATE] == WAITING
-            and book.order[order, O_BAR] < bar
-        ):
+        if is_due(book, rules, tape, account, bar, order):
             attempt(book, rules, tape, account, bar, k)
             some = True
     if some:
@@ -430,18 +426,34 @@ def end_group(book, account, bar, group, k, reason):
 
 
 @kernel
+def is_due(book, rules, tape, account, bar, order):
+    """Whether a bar has something to do with an order of the account: fill it, or look at it for the first time."""
+    if book.order[order, O_ACCOUNT] != account or book.order[order, O_STATE] != WAITING:
+        return False
+    if book.order[order, O_BAR] >= bar:
+        return False
+    if book.order[order, O_KIND] == MARKET or book.order[order, O_SEEN] == 0:
+        return True
+    return could_fill(book, rules, tape, account, bar, order, rules.instrument[book.order[order, O_POSITION]])
+
+
+@kernel
+def any_due(book, rules, tape, account, bar):
+    """Whether the bar has something to do with any order of the account."""
+    for k in range(book.count[LIVE_ORDERS]):
+        if is_due(book, rules, tape, account, bar, book.live[k]):
+            return True
+    return False
+
+
+@kernel
 def next_fill(book, rules, tape, account, bar, last):
     """First bar after `bar` in which a waiting order of the account would fill or be seen; `last` if none does."""
     for k in range(book.count[LIVE_ORDERS]):
         order = book.live[k]
         if book.order[order, O_ACCOUNT] == account:
-            i = rules.instrument[book.order[order, O_POSITION]]
-            for b in range(max(bar, book.order[order, O_BAR]) + 1, last):
-                if (
-                    book.order[order, O_KIND] == MARKET
-                    or book.order[order, O_SEEN] == 0
-                    or could_fill(book, rules, tape, account, b, order, i)
-                ):
+            for b in range(bar + 1, last):
+                if is_due(book, rules, tape, account, b, order):
                     last = b
                     break
     return last

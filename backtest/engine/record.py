@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from backtest.kernel import kernel
-from backtest.margin.leaves import add_row, clear, copy_row, keep_lower
+from backtest.margin.leaves import add_row, clear, copy_row, keep_lower, lower_to_headroom
 from backtest.margin.wallets import require, value_account
 from backtest.span import Bars
 from backtest.state import (
-    BACKS_NOTHING, CLOSE, COLLATERAL, EQUITY, INITIAL, MAINTENANCE, P_CLOSE, P_COLLATERAL, P_EACH, P_EQUITY,
-    P_INITIAL, P_LOW_HIGH, P_MAINTENANCE, P_WALLET, RATIO_CLOSE, RATIO_EACH, RATIO_HIGH, RATIO_LOW, RATIO_OPEN,
-    WORST_WALLET,
+    BACKS_NOTHING, CLOSE, COLLATERAL, EQUITY, INITIAL, LIQUIDATE_AT, MAINTENANCE, P_CLOSE, P_COLLATERAL, P_EACH,
+    P_EQUITY, P_INITIAL, P_LOW_HIGH, P_MAINTENANCE, P_WALLET, RATIO_CLOSE, RATIO_EACH, RATIO_HIGH, RATIO_LOW,
+    RATIO_OPEN, WORST_WALLET,
 )  # fmt: skip
 
 
@@ -34,12 +34,27 @@ def record_wallets(book, rules, tape, account, first, last):
     for wallet in range(book.balance.shape[0]):
         if rules.model[rules.shape[account], wallet] != BACKS_NOTHING:
             require(book, rules, tape, tape.series, wallet, span, CLOSE, n)
+            lower_headroom(book, rules, tape, account, wallet, first, last)
             add_row(book.path[P_COLLATERAL, account, first:last], book.need[COLLATERAL, :n])
             add_row(book.path[P_INITIAL, account, first:last], book.need[INITIAL, :n])
             add_row(book.path[P_MAINTENANCE, account, first:last], book.need[MAINTENANCE, :n])
             copy_row(book.wallet_path[0, wallet, account, first:last], book.need[COLLATERAL, :n])
             copy_row(book.wallet_path[1, wallet, account, first:last], book.need[INITIAL, :n])
             copy_row(book.wallet_path[2, wallet, account, first:last], book.need[MAINTENANCE, :n])
+
+
+@kernel
+def lower_headroom(book, rules, tape, account, wallet, first, last):
+    """Bars first..last-1 of the wallet's headroom, by what need[] holds of them."""
+    if book.path.shape[2] > 0:
+        n = last - first
+        lower_to_headroom(
+            book.headroom[wallet, account, first:last],
+            book.need[COLLATERAL, :n],
+            book.need[INITIAL, :n],
+            book.need[MAINTENANCE, :n],
+            rules.level[tape.rules_at[rules.shape[account], first], LIQUIDATE_AT],
+        )
 
 
 @kernel

@@ -25,8 +25,8 @@ from backtest.ledger.kinds import DEPOSIT
 from backtest.ledger.post import post
 from backtest.state import (
     ASKING, BY_LAST, FORCED, LIVE_ORDERS, LIVED, LOOK_INSIDE, O_ACCOUNT, O_CONTRACTS, O_FILLED, O_FLAGS, O_KIND,
-    O_POSITION, O_STATE, ORDER_KINDS, ORDER_ROWS, P_CLOSE, P_COLLATERAL, P_EQUITY, P_INITIAL, P_MAINTENANCE,
-    POST_ONLY, REDUCE_ONLY, TO_TARGET, TRANSFER_ROWS, WAITING,
+    O_POSITION, O_STATE, ORDER_KINDS, ORDER_ROWS, P_CLOSE, P_COLLATERAL, P_EQUITY, P_INITIAL, P_MAINTENANCE, POST_ONLY,
+    REDUCE_ONLY, TO_TARGET, TRANSFER_ROWS, WAITING,
 )  # fmt: skip
 from backtest.units import STEP, to_steps
 
@@ -46,7 +46,7 @@ class Session:
         plans: Sequence[Plan],
         events: Iterable[Event] = (),
         targets: Floats | None = None,
-        borrow: Sequence[Floats | None] = (),
+        borrow: Sequence[Sequence[Floats | None]] = (),
         tail: tuple[Floats, npt.NDArray[np.int64]] | None = None,
         finer: FinerBars | None = None,
     ) -> None:
@@ -233,7 +233,7 @@ class Session:
 
     def can_borrow(self, account: int, asset: str) -> bool:
         """Whether the account may borrow an asset: it has a loan wallet, and the tape a rate."""
-        return self.plans[account].shape.loans >= 0 and self.tape.borrow_row[self._asset(asset)] >= 0
+        return self.plans[account].shape.loans >= 0 and self.tape.borrow_row[account, self._asset(asset)] >= 0
 
     def open_orders(self, account: int) -> list[dict[str, Any]]:
         """Waiting orders: id, symbol, kind, contracts still to fill, price, trigger."""

@@ -14,15 +14,16 @@ from backtest.engine.liquidation import liquidate, sound, top_up_due
 from backtest.kernel import entry, kernel
 from backtest.margin.leaves import clear, count_unsound, fill_with, lower_to_ratio
 from backtest.margin.wallets import require, require_now, set_moment
-from backtest.engine.record import record
+from backtest.engine.record import lower_headroom, record
 from backtest.span import Bars
 from backtest.state import (
-    BACKS_NOTHING, BLOCK, CLOSE, COLLATERAL, EACH, HIGH, I64, LIQUIDATE_AT, LOW, LOWEST, MAINTENANCE, NOTHING, OPEN,
-    OPENED, OPENED_WALLET, OVERDRAFT,
-    PATH, PATH_EACH, PATH_LOW_HIGH, POSITIONS, RATIO_CLOSE, RATIO_EACH, RATIO_HIGH, RATIO_LOW, RATIO_OPEN,
-    TOP_UP_TRIGGER, UNBOUND, UNSOUND, WORST_WALLET, ASSETS,
+    BACKS_NOTHING, BLOCK, CLOSE, COLLATERAL, EACH, HIGH, I64, INITIAL, LIQUIDATE_AT, LOW, LOWEST, MAINTENANCE, NOTHING,
+    OPEN, OPENED, OPENED_WALLET, OVERDRAFT, PATH, PATH_EACH, PATH_LOW_HIGH, POSITIONS, RATIO_CLOSE, RATIO_EACH,
+    RATIO_HIGH, RATIO_LOW, RATIO_OPEN, TOP_UP_TRIGGER, UNBOUND, UNSOUND, WORST_WALLET, ASSETS,
 )  # fmt: skip
 from backtest.units import STEP
+
+STEPS = 16  # in which the way from a first forced sale to the next point of a bar is walked
 
 
 @kernel
@@ -121,6 +122,7 @@ def measure(book, rules, tape, account, first, last):
     book.need[WORST_WALLET, 0] = book.need[OPENED_WALLET, 0]
     book.need[OPENED, 0], book.need[OPENED_WALLET, 0] = np.inf, -1.0
     for wallet in range(book.balance.shape[0]):
+        open_headroom(book, account, wallet, first, last)
         if leans(book, rules, account, wallet):
             for point in (OPEN, LOW, HIGH, CLOSE, EACH):
                 measure_point(book, rules, tape, account, wallet, first, last, point)
@@ -134,6 +136,7 @@ def measure_point(book, rules, tape, account, wallet, first, last, point):
     row = row_of_point(point)
     lower_to_ratio(book.need[row, :n], book.need[COLLATERAL, :n], book.need[MAINTENANCE, :n])
     if on_path(rules, account, point):
+        lower_headroom(book, rules, tape, account, wallet, first, last)
         level = watch_level(rules, tape, account, wallet, first)
         count_unsound(book.need[UNSOUND, :n], book.need[COLLATERAL, :n], book.need[MAINTENANCE, :n], level)
         name_worst(
@@ -146,12 +149,27 @@ def measure_point(book, rules, tape, account, wallet, first, last, point):
 
 
 @kernel
+def open_headroom(book, account, wallet, first, last):
+    """Headroom of bars first..last-1 before any point of them is looked at: none but what the first opened with."""
+    if book.path.shape[2] > 0:
+        fill_with(book.headroom[wallet, account, first:last], np.inf)
+        book.headroom[wallet, account, first] = book.opened[wallet]
+    book.opened[wallet] = np.inf
+
+
+@kernel
 def note_opening(book, rules, tape, account, bar, asks):
-    """The lowest ratio with which a bar opens, and its wallet, before anything is done about it; +inf unless asked."""
+    """The lowest ratio with which a bar opens, its wallet, and the headroom of each, before anything is done about it;
+    +inf unless asked.
+    """
     book.need[OPENED, 0], book.need[OPENED_WALLET, 0] = np.inf, -1.0
+    level = rules.level[tape.rules_at[rules.shape[account], bar], LIQUIDATE_AT]
     for wallet in range(book.balance.shape[0]):
+        book.opened[wallet] = np.inf
         if asks and leans(book, rules, account, wallet):
             require_now(book, rules, tape, wallet, account, bar)
+            need = max(book.need[INITIAL, 0], level * book.need[MAINTENANCE, 0])
+            book.opened[wallet] = book.need[COLLATERAL, 0] - need
             name_worst(
                 book.need[OPENED_WALLET, :1],
                 book.need[OPENED, :1],
@@ -227,17 +245,24 @@ def keep_ratios(book, j):
 
 @kernel
 def visit(book, rules, tape, account, bar, source, target):
-    """Walk from one point of the bar to the next, liquidating each wallet where it fails on the way."""
+    """Walk from one point of the bar to the next, liquidating each wallet where it fails on the way.
+
+    The first forced sale is where the wallet fails. What it leaves is just sound there and would fail again a tick
+    further on, so the rest of the way is walked in STEPS, each liquidating what is unsound at its end.
+    """
     start = 1.0 if source == target else 0.0
-    for _ in range(8 * book.balance.shape[0]):
+    for k in range(STEPS + 4 * book.balance.shape[0]):
         set_moment(book, rules, tape, account, bar, source, target, 1.0)
         wallet = failing(book, rules, tape, account, bar)
         if wallet < 0:
             return
         share = where_it_fails(book, rules, tape, account, wallet, bar, source, target, start)
+        if k > 0:
+            share = max(share, start + (1.0 - start) / max(1, STEPS - k))
         set_moment(book, rules, tape, account, bar, source, target, share)
         liquidate(book, rules, tape, account, wallet, bar, target)
         start = share
+    assert failing(book, rules, tape, account, bar) < 0
 
 
 @kernel

@@ -69,14 +69,14 @@ def make_tape(
     rules_at: Ints,
     events: Iterable[Event] = (),
     targets: Floats | None = None,
-    borrow: Sequence[Floats | None] = (),
+    borrow: Sequence[Sequence[Floats | None]] = (),
     tail: tuple[Floats, Ints] | None = None,
     finer: npt.NDArray[np.uint8] | None = None,
 ) -> Tape:
     """The Tape of a history.
 
     `rules_at` is the rule set in force, int64 [shape, bar]; `targets` float64 [row, instrument] contracts wished;
-    `borrow` an hourly rate per asset and bar, or None; `tail` the past horizons' moves and the
+    `borrow` by account an hourly rate per asset and bar, or None; `tail` the past horizons' moves and the
     rows of them known at each bar; `finer` [bar] says of which bars finer ones may be had.
     """
     rows, bars, instruments = Rows(history), len(history.time), len(history.instruments)
@@ -87,7 +87,7 @@ def make_tape(
     last_row, mark_row = _price_rows(rows, "{}", "{}"), _price_rows(rows, "mark_{}", "worst_{}")
     volumes = ("volume", "daily_volume", "daily_volatility")
     volume_row = np.array([[rows.add(name, i) for i in range(instruments)] for name in volumes], I64)
-    borrow_row = np.array([-1 if r is None else rows.extra(r) for r in borrow or [None] * len(history.assets)], I64)
+    borrow_row = _borrow_rows(rows, borrow, len(rules_at))
     return Tape(
         time=history.time,
         years=history.time / YEAR_US,
@@ -146,6 +146,12 @@ def _price_rows(rows: Rows, point_name: str, worst_name: str) -> Ints:
             table[point, i] = rows.add(point_name.format(name), i)
         table[EACH, i] = rows.add(worst_name.format("low"), i), rows.add(worst_name.format("high"), i)
     return table
+
+
+def _borrow_rows(rows: Rows, borrow: Sequence[Sequence[Floats | None]], accounts: int) -> Ints:
+    """Rows of each account's hourly rates; -1 where none is known."""
+    none: list[Sequence[Floats | None]] = [[None] * len(rows.history.assets)] * accounts
+    return np.array([[-1 if rate is None else rows.extra(rate) for rate in rates] for rates in borrow or none], I64)
 
 
 def _funding(history: History) -> list[Event]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from backtest.kernel import entry, kernel
 from backtest.ledger.kinds import TRANSFER
 from backtest.state import (
-    FILL_ROWS, INCIDENT_ROWS, L_ACCOUNT, L_AMOUNT, L_ASSET, L_BAR, L_INSTRUMENT, L_KIND, L_ORDER, L_WALLET,
-    LEDGER_ROWS, NOTHING,
+    FILL_ROWS, INCIDENT_ROWS, L_ACCOUNT, L_AMOUNT, L_ASSET, L_BAR, L_INSTRUMENT, L_KIND, L_ORDER, L_WALLET, LEDGER_ROWS,
+    NOTHING,
 )  # fmt: skip
 
 

@@ -137,6 +137,13 @@ def lower_to_ratio(out, collateral, maintenance):
 
 
 @kernel
+def lower_to_headroom(out, collateral, initial, maintenance, level):
+    """out = the lower of out and what is left of the collateral beyond every requirement."""
+    for j in range(len(out)):
+        out[j] = min(out[j], collateral[j] - max(initial[j], level * maintenance[j]))
+
+
+@kernel
 def count_unsound(out, collateral, maintenance, level):
     """out += 1 where collateral is at or below level x maintenance."""
     for j in range(len(out)):

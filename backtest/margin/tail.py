@@ -14,8 +14,8 @@ from backtest.margin.leaves import clear
 from backtest.margin.scenarios import add_unit_collateral, require_scenarios
 from backtest.span import first_account, first_bar, price
 from backtest.state import (
-    ASSETS, EXPOSURE, GROSS, HERE, INITIAL, INITIAL_FACTOR, MAINTENANCE, NET_INITIAL, NET_MAINTENANCE, ONE,
-    POSITIONS, STRESS_WEIGHT, TAIL_FLOOR, TAIL_IS_SHORTFALL, TAIL_LEVEL,
+    ASSETS, EXPOSURE, GROSS, HERE, INITIAL, INITIAL_FACTOR, MAINTENANCE, NET_INITIAL, NET_MAINTENANCE, ONE, POSITIONS,
+    STRESS_WEIGHT, TAIL_FLOOR, TAIL_IS_SHORTFALL, TAIL_LEVEL,
 )  # fmt: skip
 from backtest.units import STEP
 

@@ -15,7 +15,7 @@ from backtest.margin.tail import require_tail
 from backtest.margin.tiers import add_open_loss, require_tiers, take_spot_open_loss
 from backtest.span import Lanes, first_account, first_bar
 from backtest.state import (
-    ASSETS, BACKS_NOTHING, COLLATERAL, HERE, INITIAL, LIVE_ORDERS, MAINTENANCE, MOMENT, NET, ONE, OPEN_LOSS,
+    ASSETS, BACKS_NOTHING, COLLATERAL, HERE, INITIAL, INVERSE, LIVE_ORDERS, MAINTENANCE, MOMENT, NET, ONE, OPEN_LOSS,
     OPEN_LOSS_COUNTS, POSITIONS, SCENARIOS, TAIL, TIERS,
 )  # fmt: skip
 
@@ -68,6 +68,8 @@ def set_moment(book, rules, tape, account, bar, source, target, share):
         between(
             book.here, mark, tape.series, tape.mark_row[source, i, short], tape.mark_row[target, i, short], bar, share
         )
+        if rules.kind[i] == INVERSE:  # the mark moves evenly, and what a contract is worth follows it
+            book.here[i, 0] = -rules.size[i] / book.here[mark, 0]
     for a in range(assets):
         between(
             book.here,

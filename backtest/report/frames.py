@@ -13,6 +13,7 @@ from backtest.ledger.kinds import FUNDED, KIND_NAMES
 from backtest.report.record import FRAMES, RunRecord
 from backtest.state import (
     CAUSE_NAMES,
+    E_KIND,
     F_ACCOUNT,
     F_BAR,
     F_CAUSE,
@@ -25,6 +26,7 @@ from backtest.state import (
     F_POSITION,
     F_REALISED,
     FILL_ROWS,
+    FUNDING,
     INCIDENT_ROWS,
     L_ACCOUNT,
     L_AMOUNT,
@@ -188,7 +190,9 @@ def cash(session: Session, k: int) -> npt.NDArray[np.float64]:
 
 
 def wallets_frame(session: Session, names: _Names) -> pd.DataFrame:
-    """Every wallet that backs something, bar by bar, at the close; USD."""
+    """Every wallet that backs something, bar by bar, at the close; USD. `headroom`: the least, on the bar's path, of
+    collateral - max(initial, level x maintenance).
+    """
     parts = []
     for k, plan in enumerate(session.plans):
         for w, name in enumerate(plan.shape.names):
@@ -204,6 +208,7 @@ def wallets_frame(session: Session, names: _Names) -> pd.DataFrame:
                             "collateral": collateral,
                             "initial_margin": initial,
                             "maintenance_margin": maintenance,
+                            "headroom": session.book.headroom[w, k],
                         },
                     )
                 )
@@ -226,7 +231,7 @@ def ledger_frame(session: Session, names: _Names) -> pd.DataFrame:
             "amount": rows[:, L_AMOUNT] * STEP,
             "steps": rows[:, L_AMOUNT],
             "instrument": names.symbol[rows[:, L_INSTRUMENT]],
-            "order": rows[:, L_ORDER],
+            "order": np.where(rows[:, L_KIND] == FUNDED, -1, rows[:, L_ORDER]),
         },
     )
 
@@ -372,11 +377,8 @@ def funding_frame(session: Session, names: _Names) -> pd.DataFrame:
     history, rows = session.history, session.book.ledger[: session.book.count[LEDGER_ROWS]]
     rows = rows[rows[:, L_KIND] == FUNDED]
     rows = rows[_in_order(rows, L_BAR, L_ACCOUNT)]
-    stamps = {
-        (int(b), int(i)): n
-        for n, (b, i) in enumerate(zip(history.funding_bar, history.funding_instrument, strict=True))
-    }
-    at = np.array([stamps[int(bar), int(i)] for bar, i in rows[:, [L_BAR, L_INSTRUMENT]]], np.int64)
+    settled = np.flatnonzero(session.tape.event[:, E_KIND] == FUNDING)  # in the history's own order
+    at = np.searchsorted(settled, rows[:, L_ORDER])
     contracts = held_before(session, rows)
     return _frame(
         "funding",

@@ -30,7 +30,7 @@ FRAMES: dict[str, tuple[str, ...]] = {
         "worst_ratio", "worst_wallet", "ratio_close", "ratio_low_then_high", "ratio_each_worst", "utilization",
         "cash_usd", "liquidation_level",
     ),
-    "wallets": ("time", "account", "wallet", "collateral", "initial_margin", "maintenance_margin"),
+    "wallets": ("time", "account", "wallet", "collateral", "initial_margin", "maintenance_margin", "headroom"),
     "ledger": ("time", "bar", "account", "wallet", "asset", "kind", "amount", "steps", "instrument", "order"),
     "fills": (
         "time", "bar", "account", "symbol", "contracts", "price", "mark", "notional_usd", "cause", "point", "fee",

@@ -261,19 +261,17 @@ def _leverage_words(of: Performance) -> str:
 
 
 def least_capital(record: RunRecord, account: int) -> float:
-    """The smallest deposit, USD, with which the same fills would have met every requirement.
+    """The smallest deposit, USD, with which the same fills would have met every requirement on the way.
 
-    Σ wallets [start equity - min over bars (collateral - max(initial, level x maintenance))]; later flows count against
-    the wallet they came to. Nothing below 0: an account that needed nothing needs no capital.
+    Σ wallets [start equity - min over bars (collateral - max(initial, level x maintenance))], the minimum along the
+    bar's path; later flows count against the wallet they came to. Nothing below 0: an account that needed nothing needs
+    no capital.
     """
     rows, first = record.of("wallets", account), record.first_deposits(account)
     if rows.empty:
         return float("nan")
     wallet_start = pd.Series(record.flows_usd(first, "open")).groupby(first["wallet"].to_numpy()).sum()
-    account_rows = record.of("account", account)
-    level = rows["time"].map(account_rows.set_index("time")["liquidation_level"])
-    need = np.maximum(rows["initial_margin"], level * rows["maintenance_margin"])
-    spare = (rows["collateral"] - need - _came_in(record, account, rows)).groupby(rows["wallet"]).min()
+    spare = (rows["headroom"] - _came_in(record, account, rows)).groupby(rows["wallet"]).min()
     wallets = spare.index.union(wallet_start.index)
     least = wallet_start.reindex(wallets, fill_value=0.0) - spare.reindex(wallets, fill_value=0.0)
     return max(0.0, float(least.sum()))

@@ -127,30 +127,36 @@ def flows_of(account: Account, plan: Plan, history: History, k: int) -> list[Eve
     return events
 
 
-def interest_events(plans: Sequence[Plan], history: History) -> list[Event]:
-    """One event each full hour (or each bar, if longer) while anyone may owe; at 00:00 UTC also a day's worth."""
-    if not any(plan.borrows for plan in plans):
+def interest_events(plans: Sequence[Plan], history: History, rates: Sequence[Sequence[Floats | None]]) -> list[Event]:
+    """Loans pay each full hour (or each bar, if longer), what a unified wallet owes pays the day at 00:00 UTC; nothing
+    where no rate is known.
+    """
+    if all(rate is None for account in rates for rate in account):
         return []
-    hours = max(1, history.interval_us // HOUR_US)
-    on_the_hour = np.flatnonzero(history.time % HOUR_US == 0)
+    borrows = any(plan.borrows for plan in plans)
+    hours = float(max(1, history.interval_us // HOUR_US)) if borrows else 0.0
+    due = np.flatnonzero(history.time % (HOUR_US if borrows else DAY_US) == 0)
     return [
-        Event(int(bar), int(INTEREST), first=float(hours), second=24.0 if history.time[bar] % DAY_US == 0 else 0.0)
-        for bar in on_the_hour
+        Event(int(bar), int(INTEREST), first=hours, second=24.0 if history.time[bar] % DAY_US == 0 else 0.0)
+        for bar in due
         if bar > 0
     ]
 
 
-def borrow_rates(plans: Sequence[Plan], history: History) -> list[Floats | None]:
-    """Hourly rate by asset and bar: the store's series, else the venue's rate; None where neither is known."""
+def borrow_rates(plan: Plan, history: History) -> list[Floats | None]:
+    """Hourly rate by asset and bar for one account: the store's series, else its venue's; None where neither is known,
+    or the venue lends nothing in the mode.
+    """
+    starts = np.array([rule_set.start_us for rule_set in plan.sets])
+    at = np.maximum(0, np.searchsorted(starts, history.time, side="right") - 1)
     rates: list[Floats | None] = []
     for a in range(len(history.assets)):
+        stated = np.array([rule_set.borrow_hourly[a] for rule_set in plan.sets])[at]
         rate: Floats | None = None
         if history.has_borrow[a]:
             rate = np.ascontiguousarray(history.borrow_rate[a])
-        else:
-            stated = [s.borrow_hourly[a] for plan in plans for s in plan.sets if np.isfinite(s.borrow_hourly[a])]
-            if stated:
-                rate = np.full(len(history.time), stated[0])
-        offered = any(np.isfinite(s.borrow_initial[a]) for plan in plans for s in plan.sets)
+        elif np.isfinite(stated).all():
+            rate = stated
+        offered = any(np.isfinite(rule_set.borrow_initial[a]) for rule_set in plan.sets)
         rates.append(rate if offered else None)
     return rates

@@ -70,7 +70,7 @@ def prepare(config: str | Path | Mapping[str, Any] | RunConfig, data: History | 
     if data is not None:
         return Prepared(config, data, config.account[0].venue)
     store, venue = reader_of(Store(config.data.folder), config)
-    instruments = store.instruments(venue)
+    instruments = alive(store.instruments(venue), config)
     strategy = load_strategy(config.strategy.class_, config.strategy.params)
     symbols = symbols_of(strategy, instruments)
     assets = assets_of(symbols, instruments, config)
@@ -86,6 +86,17 @@ def prepare(config: str | Path | Mapping[str, Any] | RunConfig, data: History | 
         config.funding,
     )
     return Prepared(config, history, venue, FinerBars(store, venue, history, config.prices))
+
+
+def alive(instruments: Mapping[str, Instrument], config: RunConfig) -> dict[str, Instrument]:
+    """The instruments that trade at some time of the run: a strategy chooses among those."""
+    start, end = config.data.start_us, config.data.end_us
+    found = {}
+    for symbol, instrument in instruments.items():
+        ends = [each for each in (instrument.expiry_us, instrument.delisting_us) if each is not None]
+        if (instrument.listing_us or start) < end and min(ends, default=end) > start:
+            found[symbol] = instrument
+    return found
 
 
 def reader_of(store: Store, config: RunConfig) -> tuple[Reader, str]:
@@ -116,7 +127,8 @@ def symbols_of(strategy: Strategy, instruments: Mapping[str, Instrument]) -> lis
     for symbol in wished:
         if symbol not in instruments:
             raise InputError(
-                f"the strategy asks for {symbol!r}, which the store has not; {nearest(symbol, instruments)}"
+                f"the strategy asks for {symbol!r}, which the store has not, or not in this span; "
+                f"{nearest(symbol, instruments)}"
             )
     if not wished:
         raise InputError("the strategy asks for no instrument that the store has; check its parameters")
@@ -158,12 +170,13 @@ def open_session(
 ) -> Session:
     """A session of the planned accounts with their money paid in."""
     flows = [event for k, account in enumerate(config.account) for event in flows_of(account, plans[k], history, k)]
+    rates = [borrow_rates(plan, history) for plan in plans]
     session = Session(
         history,
         plans,
-        [*events, *flows, *interest_events(plans, history)],
+        [*events, *flows, *interest_events(plans, history, rates)],
         targets,
-        borrow_rates(plans, history),
+        rates,
         tail_of(plans, history),
         finer,
     )
@@ -207,7 +220,7 @@ def debts_without_rate(session: Session, k: int) -> list[str]:
     for a, asset in enumerate(session.history.assets):
         shape = session.plans[k].shape
         unified = [w for w, model in enumerate(shape.model) if model and shape.settle[w] < 0]
-        for wallet in unified if session.tape.borrow_row[a] < 0 else []:
+        for wallet in unified if session.tape.borrow_row[k, a] < 0 else []:
             steps = rows[(rows[:, L_ASSET] == a) & (rows[:, L_WALLET] == wallet)][:, L_AMOUNT]
             if len(steps) and np.cumsum(steps).min() < 0:
                 found.append(asset)
