@@ -57,6 +57,11 @@ def price(row, span, j):
     return row[span.first + j] if isinstance(span, Bars) else row[span.column]
 
 
+def dated(row, span, j):
+    """Element j of something kept per bar and the same at every moment of it, such as its time."""
+    return row[span.first + j] if isinstance(span, Bars) else row[span.bar]
+
+
 def owned(running, balance, span, j):
     """Element j of a balance, in units: it may move inside a stretch (funding, interest), so bars read the running
     one.
@@ -87,6 +92,13 @@ def _price(row, span, j):
     if _is_bars(span):
         return lambda row, span, j: row[np.uintp(span.first + j)]
     return lambda row, span, j: row[np.uintp(span.column)]
+
+
+@overload(dated)
+def _dated(row, span, j):
+    if _is_bars(span):
+        return lambda row, span, j: row[np.uintp(span.first + j)]
+    return lambda row, span, j: row[np.uintp(span.bar)]
 
 
 @overload(owned)

@@ -63,11 +63,11 @@ CAUSE_NAMES = ("order", "delivery", "liquidation", "conversion", "refill", "dele
 (O_BAR, O_ACCOUNT, O_POSITION, O_KIND, O_FLAGS, O_GROUP, O_STATE, O_REASON, O_CONTRACTS, O_FILLED, O_DONE_BAR) = (
     I64(k) for k in range(11)
 )
-O_SEEN, O_BEFORE = I64(11), I64(12)
-ORDER_COLUMNS = 13
+O_SEEN, O_BEFORE, O_TRIED = I64(11), I64(12), I64(13)  # seen by the venue; filled before a trial; last bar tried in
+ORDER_COLUMNS = 14
 MARKET, LIMIT, STOP, TAKE_PROFIT = (I64(k) for k in range(4))
 ORDER_KINDS = ("market", "limit", "stop", "take_profit")
-TO_TARGET, POST_ONLY, REDUCE_ONLY, BY_LAST, FORCED = (I64(1 << k) for k in range(5))
+TO_TARGET, POST_ONLY, REDUCE_ONLY, BY_LAST, FORCED, TAKES, TRIGGERED = (I64(1 << k) for k in range(7))
 WAITING, FILLED, PART_FILLED, REFUSED, CANCELLED, EXPIRED = (I64(k) for k in range(6))
 STATE_NAMES = ("waiting", "filled", "part filled", "refused", "cancelled", "expired")
 # Why an order was refused, cut or cancelled; the first that applies, in this order.
@@ -203,10 +203,14 @@ class Book(Bundle):
     held: np.ndarray  # int64 [account, wallet, (ASSETS, POSITIONS), 1 + n]: a count, then what is held
     running: np.ndarray  # int64 [wallet, asset, BLOCK]: balances bar by bar inside a stretch
     need: np.ndarray  # float64 [SCRATCH_ROWS, BLOCK]
-    here: np.ndarray  # float64 [3 * instrument + asset, 1]: prices of one moment (value, index, last, mark)
+    here: np.ndarray  # float64 [4 * instrument + 2 * asset, 1]: prices of one moment, see `margin.moment`
+    taken: np.ndarray  # float64 [instrument]: steps of contracts one account has taken of the bar's volume
+    reserve: np.ndarray  # float64 [asset]: what resting spot orders would deliver, before an order
+    gap: np.ndarray  # float64 [wallet]: what a wallet lacked of its initial margin, before an order
+    principal: np.ndarray  # int64 [asset, account]: what is borrowed, without interest
     spare: np.ndarray  # float64 [3, position + asset]: scratch of judgement, scenarios and tail, one moment at a time
     tail_delta: np.ndarray  # float64 [asset, BLOCK]: USD delta by coin, for the tail model
-    worst: np.ndarray  # float64 [64]: largest losses of the tail model, largest first
+    worst: np.ndarray  # float64 [longest window + 1]: largest losses of the tail model, largest first
     saved: np.ndarray  # int64 [room]: one account as it was before a trial
     path: np.ndarray  # float64 [PATH_COLUMNS, account, bar]
     wallet_path: np.ndarray  # float64 [3, wallet, account, bar]
@@ -227,6 +231,7 @@ class Rules(Bundle):
     cash_wallet: np.ndarray  # int64 [shape, asset]: futures wallet of a settlement asset; -1: none
     transit_wallet: np.ndarray  # int64 [shape]
     loan_wallet: np.ndarray  # int64 [shape]; -1: nothing can be borrowed
+    debt_wallet: np.ndarray  # int64 [shape]: what the user still owes after a ruin; -1: the venue forgives it
     level: np.ndarray  # float64 [set, 2]
     term: np.ndarray  # int64 [set, 3]
     ladder: np.ndarray  # int64 [shape, rungs]

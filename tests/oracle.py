@@ -1,8 +1,5 @@
-"""A second pair of books.
-
-Each account followed by hand through prices and rules, one bar after another, in exact fractions; an amount is rounded
-only when it is written into a wallet, once, half to even. Slow and plain on purpose: the fast books are believed where
-they agree with these to the last step. What the rules leave open is refused as `Unmodelled`, not guessed.
+"""A second pair of books: each account followed by hand through prices and rules, one bar after another, in exact
+fractions; an amount is rounded once, half to even, when it is written down. What rules leave open is `Unmodelled`.
 """
 
 from __future__ import annotations
@@ -247,20 +244,25 @@ class Account:
         instrument, slippage = self.instruments[symbol], number(self.terms["slippage"])
         spot = instrument["kind"] == "spot"
         price = moment.price("last", symbol) * (1 + slippage if contracts > 0 else 1 - slippage)
-        before, restore = self.totals(moment), self.remember()
+        before, gaps, restore = self.totals(moment), self.gaps(moment), self.remember()
         (self.trade_spot if spot else self.trade)(symbol, contracts, price, moment)
         delivered = instrument["settle" if contracts > 0 else "base"]
         overdrawn = spot and self.balance(self.wallet_of(symbol), delivered) < 0
-        if overdrawn or (self.too_much(symbol, moment) and not self.lowered(before, moment)):
+        if overdrawn or (self.too_much(symbol, gaps, moment) and not self.lowered(before, moment)):
             restore()
             self.refused.append(place)
 
-    def too_much(self, symbol: str, moment: Moment) -> bool:
-        """Some shared wallet does not cover its initial margin, or the leverage is not offered at this size."""
-        margins, most = [self.margin(wallet, moment) for wallet in self.shared], self.leverage[symbol]
+    def gaps(self, moment: Moment) -> list[Fraction]:
+        """What each shared wallet lacks of its initial margin."""
+        return [m.initial - m.collateral for m in (self.margin(wallet, moment) for wallet in self.shared)]
+
+    def too_much(self, symbol: str, gaps: list[Fraction], moment: Moment) -> bool:
+        """A shared wallet lacks initial margin, and more than before, or the leverage is not offered at this size."""
+        most = self.leverage[symbol]
         if symbol in self.contracts:
             most = number(row_holding(self.instruments[symbol]["tiers"], self.notional(symbol, moment))[3])
-        return self.leverage[symbol] > most or any(m.collateral < m.initial for m in margins)
+        worse = any(now > max(0, was) for was, now in zip(gaps, self.gaps(moment), strict=True))
+        return worse or self.leverage[symbol] > most
 
     def lowered(self, before: tuple[Any, ...], moment: Moment) -> bool:
         """An order that leaves less to be covered is never stopped."""

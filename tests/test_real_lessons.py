@@ -1,4 +1,4 @@
-"""What real history taught: crashes that no wick of a made-up candle reaches, and what the books must say after them."""
+"""What real history taught: crashes that no wick of a made-up candle reaches, and what the books say after them."""
 
 from __future__ import annotations
 

@@ -13,11 +13,13 @@ from backtest.engine.exchange import exchange_overdrafts
 from backtest.engine.liquidation import note
 from backtest.engine.orders import any_due, cancel_dead, fill_orders, next_fill
 from backtest.engine.refill import refill
-from backtest.engine.stretch import hold, note_opening, visit
+from backtest.engine.path import note_opening, visit
+from backtest.engine.stretch import hold
 from backtest.engine.transfers import move_transfers, next_transfer
 from backtest.kernel import entry, kernel
 from backtest.ledger.post import has_room
-from backtest.margin.wallets import list_held, set_moment
+from backtest.margin.moment import set_moment
+from backtest.margin.wallets import list_held
 from backtest.state import (
     ASKING, BACKS_NOTHING, BLOCK, EXCHANGED, LIVE_ORDERS, LIVED, LOOK_INSIDE, NOTHING, OPEN, ORDER_ROWS, REFILL_TRIGGER,
     SHORT_OF_ROWS, TRANSFER_ROWS, UNBOUND,
@@ -76,9 +78,7 @@ def open_bar(book, rules, tape, account, bar):
     acts = fills or rules.choice[account, REFILL_TRIGGER] > 0.0
     note_opening(book, rules, tape, account, bar, acts)
     if acts and rules.switch[account, UNBOUND] == 0:
-        visit(
-            book, rules, tape, account, bar, OPEN, OPEN
-        )  # a gap through liquidation is not rescued by what comes next
+        visit(book, rules, tape, account, bar, OPEN, OPEN, 1.0, 1.0)
     refill(book, rules, tape, account, bar)
     if fills:
         fill_orders(book, rules, tape, account, bar)

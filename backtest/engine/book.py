@@ -20,7 +20,7 @@ def make_book(rules: Rules, tape: Tape, record: bool = True, rows: int = FIRST_R
     positions, instruments = len(rules.instrument), len(rules.kind)
     bars = len(tape.time) if record else 0
     widest = 1 + max(assets, positions)
-    saved = wallets * assets + len(KIND_NAMES) * assets + 2 * positions + 8
+    saved = wallets * assets + len(KIND_NAMES) * assets + 2 * positions + assets + 8
     rows = max(rows, 64 * (positions + wallets * assets) + 1024)
     return Book(
         balance=np.zeros((wallets, assets, accounts), I64),
@@ -42,10 +42,14 @@ def make_book(rules: Rules, tape: Tape, record: bool = True, rows: int = FIRST_R
         held=np.zeros((accounts, wallets, 2, widest), I64),
         running=np.zeros((wallets, assets, BLOCK), I64),
         need=np.zeros((SCRATCH_ROWS, BLOCK)),
-        here=np.zeros((3 * instruments + assets, 1)),
+        here=np.zeros((4 * instruments + 2 * assets, 1)),
+        taken=np.zeros(instruments),
+        reserve=np.zeros(assets),
+        gap=np.zeros(wallets),
+        principal=np.zeros((assets, accounts), I64),
         spare=np.zeros((3, max(4, positions + assets))),
         tail_delta=np.zeros((assets, BLOCK)),
-        worst=np.zeros(64),
+        worst=np.zeros(1 + int((tape.tail_rows[1] - tape.tail_rows[0]).max())),
         saved=np.zeros(saved, I64),
         path=np.zeros((PATH_COLUMNS, accounts, bars)),
         wallet_path=np.zeros((3, wallets, accounts, bars)),

@@ -6,7 +6,8 @@ from backtest.engine.fills import trade
 from backtest.engine.judgement import judge, note_before, restore, save
 from backtest.engine.orders import in_lots
 from backtest.kernel import entry, kernel
-from backtest.margin.wallets import last_here, list_held, set_moment
+from backtest.margin.moment import last_here, set_moment
+from backtest.margin.wallets import list_held
 from backtest.state import BY_ORDER, CLOSE, I64, NO_REASON, NOTHING, SLIPPAGE, TAKER
 
 LARGEST = 2.0**58  # steps of money: a quarter of what an int64 holds

@@ -16,7 +16,7 @@ from backtest.engine.transfers import flow
 from backtest.kernel import kernel
 from backtest.ledger.kinds import FUNDED, INTEREST_PAID
 from backtest.ledger.post import post
-from backtest.margin.wallets import mark_here
+from backtest.margin.moment import mark_here
 from backtest.state import (
     ASSETS, BACKS_NOTHING, BY_DELEVERAGING, DELEVERAGE, DELIVERY, E_ACCOUNT, E_KIND, E_SUBJECT, FLOW, FUNDING, INTEREST,
     LEAVE, MARKET, NOTHING, OPEN, ORDER_ROWS, TARGETS, TO_TARGET,
@@ -62,8 +62,17 @@ def pay(book, rules, tape, event, account, bar):
             hours = hours_owed(rules, tape, event, shape, wallet)
             if hours > 0.0:
                 for asset in range(book.balance.shape[1]):
-                    due = interest_due(tape, account, asset, bar, book.balance[wallet, asset, account], hours)
+                    owed = owed_by(book, rules, account, wallet, asset, book.balance[wallet, asset, account])
+                    due = interest_due(tape, account, asset, bar, owed, hours)
                     post(book, bar, account, wallet, asset, INTEREST_PAID, due, NOTHING, NOTHING)
+
+
+@kernel
+def owed_by(book, rules, account, wallet, asset, balance):
+    """What interest runs on: the principal of a loan, the balance of any other wallet."""
+    if wallet == rules.loan_wallet[rules.shape[account]]:
+        return -book.principal[asset, account]
+    return balance
 
 
 @kernel
@@ -88,10 +97,10 @@ def pay_until(book, rules, tape, account, first, last):
 @kernel
 def run_balances(book, rules, tape, account, first, last):
     """Balances bar by bar over a stretch: what is there now, then each cash event from its bar on."""
-    n = last - first
+    n, loans = last - first, rules.loan_wallet[rules.shape[account]]
     for wallet in range(book.balance.shape[0]):
         for asset in range(book.balance.shape[1]):
-            if book.balance[wallet, asset, account] != 0:
+            if book.balance[wallet, asset, account] != 0 or wallet == loans:
                 hold_at(book.running[wallet, asset, :n], book.balance[wallet, asset, account])
         for k in range(book.held[account, wallet, ASSETS, 0]):
             asset = book.held[account, wallet, ASSETS, 1 + k]
@@ -125,9 +134,8 @@ def run_event(book, rules, tape, account, event, start, n):
             if hours > 0.0:
                 for k in range(book.held[account, wallet, ASSETS, 0]):
                     asset = book.held[account, wallet, ASSETS, 1 + k]
-                    due = interest_due(
-                        tape, account, asset, tape.event[event, 0], book.running[wallet, asset, start], hours
-                    )
+                    owed = owed_by(book, rules, account, wallet, asset, book.running[wallet, asset, start])
+                    due = interest_due(tape, account, asset, tape.event[event, 0], owed, hours)
                     if due != 0:
                         add_from(book.running[wallet, asset], start, n, due)
 

@@ -7,11 +7,13 @@ haircut of 2.5 %. Source: Binance FAQ f80415bea812.
 
 from __future__ import annotations
 
+from backtest.engine.fills import repay
 from backtest.kernel import kernel
 from backtest.ledger.kinds import CONVERSION_COST, CONVERTED
 from backtest.ledger.post import post
-from backtest.margin.wallets import index_here, list_held
-from backtest.state import CONVERSION, NOTHING, OVERDRAFT
+from backtest.margin.moment import index_here
+from backtest.margin.wallets import list_held
+from backtest.state import CONVERSION, HERE, NOTHING, OVERDRAFT, RATE
 from backtest.units import STEP, units
 
 
@@ -23,8 +25,26 @@ def owned_after_haircut(book, rules, tape, account, wallet, bar):
     for asset in range(book.balance.shape[1]):
         if book.balance[wallet, asset, account] > 0:
             worth = book.balance[wallet, asset, account] * STEP * index_here(book, rules, asset)
-            total += worth * rules.counts[shape, asset] * (1.0 - rules.coin[at, asset, CONVERSION])
+            if is_sold(rules, shape, at, asset):
+                total += worth * (1.0 - rules.coin[at, asset, CONVERSION])
     return total
+
+
+@kernel
+def is_sold(rules, shape, at, asset):
+    """Whether the venue may sell an asset: only what counts as collateral, and is not switched off."""
+    return rules.counts[shape, asset] > 0.0 and rules.ratio[at, asset, RATE, HERE] > 0.0
+
+
+@kernel
+def call_loans(book, rules, account, wallet, bar):
+    """Margin loans fall due: they become what the wallet itself owes."""
+    loans = rules.loan_wallet[rules.shape[account]]
+    if loans >= 0 and wallet == rules.spot_wallet[rules.shape[account]]:
+        for asset in range(book.balance.shape[1]):
+            if book.balance[loans, asset, account] < 0:
+                repay(book, bar, account, wallet, loans, asset, -book.balance[loans, asset, account])
+        list_held(book, rules, account)
 
 
 @kernel
@@ -39,7 +59,7 @@ def cover(book, rules, tape, account, wallet, debt, bar):
     share, sold = min(1.0, owed_usd / fetch), 0.0
     bought = owed if share < 1.0 else units(owed * (fetch / owed_usd))
     for asset in range(book.balance.shape[1]):
-        if book.balance[wallet, asset, account] > 0 and rules.counts[shape, asset] > 0.0:
+        if book.balance[wallet, asset, account] > 0 and is_sold(rules, shape, at, asset):
             amount = units(book.balance[wallet, asset, account] * share)
             cost = units(amount * rules.coin[at, asset, CONVERSION])
             post(book, bar, account, wallet, asset, CONVERTED, cost - amount, NOTHING, NOTHING)
@@ -51,8 +71,9 @@ def cover(book, rules, tape, account, wallet, debt, bar):
 
 @kernel
 def sell_collateral(book, rules, tape, account, wallet, bar):
-    """Cover every negative balance of the wallet. Returns USD of collateral sold."""
+    """Cover every negative balance of the wallet, margin loans included. Returns USD of collateral sold."""
     sold = 0.0
+    call_loans(book, rules, account, wallet, bar)
     for asset in range(book.balance.shape[1]):
         sold += cover(book, rules, tape, account, wallet, asset, bar)
     if sold > 0.0:

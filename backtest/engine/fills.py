@@ -14,10 +14,12 @@ from backtest.ledger.kinds import ALLOCATE, BORROW, BUY, FEE, INSURANCE, REALISE
 from backtest.ledger.post import move, post, transfer_now
 from backtest.engine.interest import charge_first_hour
 from backtest.margin.tiers import value_of_contract
-from backtest.margin.wallets import index_here, list_held, mark_here, require_now
+from backtest.margin.moment import index_here, mark_here
+from backtest.margin.orders import isolated_orders, reserved_spot
+from backtest.margin.wallets import list_held, require_now
 from backtest.state import (
     AUTO_TRANSFER, BORROWS, COLLATERAL, F_ACCOUNT, F_BAR, F_CAUSE, F_CONTRACTS, F_COST, F_FEE, F_FEE_ASSET, F_ORDER,
-    F_POINT, F_POSITION, F_REALISED, FILL_ROWS, HERE, I64, INITIAL, NOTHING, SPOT, UNBOUND,
+    F_POINT, F_POSITION, F_REALISED, FILL_ROWS, HERE, I64, INITIAL, MAINTENANCE, NOTHING, OPEN_LOSS, SPOT, UNBOUND,
 )  # fmt: skip
 from backtest.units import STEP, units
 
@@ -121,11 +123,34 @@ def trade_spot(book, rules, tape, bar, account, position, contracts, price, fee_
 
 @kernel
 def free_steps(book, rules, tape, bar, account, wallet, asset):
-    """Steps of an asset that may leave a wallet: its balance, less what the wallet's positions and orders need."""
+    """Steps of an asset that may leave a wallet: its balance, less what positions and orders need.
+
+    An isolated wallet keeps its maintenance in cash and its initial margin in all: Binance FAQ 360038447311.
+    """
     balance = book.balance[wallet, asset, account]
+    spare = -lacking(book, rules, tape, account, wallet, bar) / index_here(book, rules, asset)
+    free = min(balance, I64(spare / STEP)) - reserved_here(book, rules, account, wallet, asset)
+    if rules.isolates[rules.shape[account], wallet] >= 0:
+        free = min(free, balance - I64(book.need[MAINTENANCE, 0] / index_here(book, rules, asset) / STEP))
+    return max(I64(0), free)
+
+
+@kernel
+def lacking(book, rules, tape, account, wallet, bar):
+    """USD by which a wallet falls short of initial margin, open-order loss and its isolated positions' orders; below
+    zero: what is free. Leaves need[] as asked of the wallet.
+    """
     require_now(book, rules, tape, wallet, account, bar)
-    spare = (book.need[COLLATERAL, 0] - book.need[INITIAL, 0]) / index_here(book, rules, asset)
-    return max(I64(0), min(balance, I64(spare / STEP)))
+    asked = book.need[INITIAL, 0] + book.need[OPEN_LOSS, 0] + isolated_orders(book, rules, wallet, account)
+    return asked - book.need[COLLATERAL, 0]
+
+
+@kernel
+def reserved_here(book, rules, account, wallet, asset):
+    """Steps of a wallet's asset that resting spot orders will deliver."""
+    if wallet != rules.spot_wallet[rules.shape[account]]:
+        return I64(0)
+    return units(reserved_spot(book, rules, account, asset) / STEP)
 
 
 @kernel
@@ -152,6 +177,7 @@ def borrow_if_short(book, rules, tape, bar, account, wallet, asset, needed):
     short = needed - max(I64(0), book.balance[wallet, asset, account])
     if short > 0 and loans >= 0 and rules.switch[account, BORROWS] != 0 and tape.borrow_row[account, asset] >= 0:
         move(book, bar, account, loans, wallet, asset, BORROW, short)
+        book.principal[asset, account] += short
         charge_first_hour(book, tape, bar, account, loans, asset, short)
 
 
@@ -160,8 +186,15 @@ def repay_if_owed(book, rules, bar, account, wallet, asset):
     """What comes in repays a loan of the same asset first."""
     loans = rules.loan_wallet[rules.shape[account]]
     if loans >= 0 and book.balance[loans, asset, account] < 0 and book.balance[wallet, asset, account] > 0:
-        amount = min(-book.balance[loans, asset, account], book.balance[wallet, asset, account])
-        move(book, bar, account, wallet, loans, asset, REPAY, amount)
+        repay(book, bar, account, wallet, loans, asset, book.balance[wallet, asset, account])
+
+
+@kernel
+def repay(book, bar, account, wallet, loans, asset, most):
+    """Up to so many steps from a wallet to a loan, interest first, then principal."""
+    amount = min(-book.balance[loans, asset, account], most)
+    move(book, bar, account, wallet, loans, asset, REPAY, amount)
+    book.principal[asset, account] = min(book.principal[asset, account], -book.balance[loans, asset, account])
 
 
 @kernel

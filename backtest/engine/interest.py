@@ -1,8 +1,8 @@
 """What a loan costs: simple interest by the started hour, owed in the borrowed asset.
 
-The first hour is charged when the loan is taken, then one at every full clock hour (Binance FAQ 360041505471). A
-negative balance in a portfolio account pays for the day at 00:00 UTC. Rates are a series on the tape; without one
-nothing can be borrowed.
+Interest runs on what was borrowed, not on interest. The first hour is charged when the loan is taken, then one at
+every full clock hour (Binance FAQ 360041505471). What a unified wallet owes pays for the day at 00:00 UTC. Rates are a
+series on the tape, by account; without one nothing can be borrowed.
 """
 
 from __future__ import annotations

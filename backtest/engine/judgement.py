@@ -1,28 +1,30 @@
 """May this order stand? The account as it was, the account as it would be, and the rules that may say no.
 
-Conditions are asked in a fixed order and the first that applies is the reason: balance, loan, the venue's reduce-
-only level, the tier's leverage, initial margin, the account's own guards. What lowers the requirement passes,
-whatever the state.
+Conditions are asked in a fixed order and the first that applies is the reason: balance, the parent of an isolated
+position, the venue's reduce-only level, the tier's leverage, initial margin, the account's own guards. What lowers the
+requirement passes, whatever the state; and no rule refuses what leaves its own wallet or position as it was.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from backtest.engine.fills import free_steps, lacking
 from backtest.kernel import kernel
 from backtest.ledger.kinds import BUY, SELL
 from backtest.margin.leaves import row_of
-from backtest.margin.tiers import value_of_contract
+from backtest.margin.moment import notional_here
+from backtest.margin.orders import reserved_spot
 from backtest.margin.wallets import require_now
 from backtest.state import (
-    ASKS_INITIAL, BACKS_NOTHING, COLLATERAL, FILL_ROWS, GUARD_RATIO, GUARD_USE, GUARDED_RATIO, GUARDED_USE, HERE, I64,
-    INITIAL, LEDGER_ROWS, LIMIT, LIVE_ORDERS, MAINTENANCE, MAX_LEVERAGE, NO_BALANCE, NO_MARGIN, NO_REASON, O_ACCOUNT,
-    O_CONTRACTS, O_FILLED, O_KIND, O_POSITION, O_SEEN, O_STATE, ONE, OPEN_LOSS, REDUCE_ONLY_AT, RESTRICTED, SPOT,
-    TIER_LEVERAGE, TIERS, UNBOUND, WAITING,
+    ASKS_INITIAL, AUTO_TRANSFER, BACKS_NOTHING, BORROWS, COLLATERAL, FILL_ROWS, GUARD_RATIO, GUARD_USE, GUARDED_RATIO,
+    GUARDED_USE, HERE, I64, INITIAL, LEDGER_ROWS, MAINTENANCE, MAX_LEVERAGE, NO_BALANCE, NO_MARGIN, NO_REASON, ONE,
+    REDUCE_ONLY_AT, RESTRICTED, TIER_LEVERAGE, TIERS, UNBOUND,
 )  # fmt: skip
 from backtest.units import STEP
 
 AWAY, BACK = ONE, HERE
+SLACK = 1e-9  # USD: rounding that worsens nothing
 
 
 @kernel
@@ -43,14 +45,15 @@ def restore(book, account):
 
 @kernel
 def copy_account(book, account, way):
-    """Copy balances, totals, contracts and costs of one account to (or from) the saved row; returns its length."""
+    """Copy one account's balances, totals, contracts, costs and principals to the saved row or back; its length."""
     n = I64(0)
     for wallet in range(book.balance.shape[0]):
         n = copy_column(book.balance[wallet], book.saved, n, account, way)
     for kind in range(book.total.shape[0]):
         n = copy_column(book.total[kind], book.saved, n, account, way)
     n = copy_column(book.contracts, book.saved, n, account, way)
-    return copy_column(book.cost, book.saved, n, account, way)
+    n = copy_column(book.cost, book.saved, n, account, way)
+    return copy_column(book.principal, book.saved, n, account, way)
 
 
 @kernel
@@ -65,34 +68,22 @@ def copy_column(table, saved, n, account, way):
 
 
 @kernel
-def rest_orders(book, rules, account):
-    """What resting limit orders reserve: notional of buys and of sells per position (stops hold nothing until
-    triggered).
-    """
-    for position in range(book.contracts.shape[0]):
-        book.resting[HERE, position, account] = 0.0
-        book.resting[ONE, position, account] = 0.0
-    for k in range(book.count[LIVE_ORDERS]):
-        order = book.live[k]
-        if is_resting(book, account, order):
-            position = book.order[order, O_POSITION]
-            i = rules.instrument[position]
-            if rules.kind[i] == SPOT:
-                continue  # a spot order reserves what it would deliver: see `reserved_spot`
-            contracts = book.order[order, O_CONTRACTS] - book.order[order, O_FILLED]
-            notional = abs(contracts * STEP * value_of_contract(rules, i, book.order_price[order, HERE]))
-            book.resting[HERE if contracts > 0 else ONE, position, account] += notional
+def saved_balance(book, wallet, asset):
+    """A balance as it was when the account was saved."""
+    return book.saved[wallet * book.balance.shape[1] + asset]
 
 
 @kernel
-def is_resting(book, account, order):
-    """A limit order of the account that has been accepted and waits."""
-    return (
-        book.order[order, O_ACCOUNT] == account
-        and book.order[order, O_STATE] == WAITING
-        and book.order[order, O_KIND] == LIMIT
-        and book.order[order, O_SEEN] != 0
-    )
+def saved_total(book, kind, asset):
+    """A total of the ledger as it was when the account was saved."""
+    assets = book.balance.shape[1]
+    return book.saved[(book.balance.shape[0] + kind) * assets + asset]
+
+
+@kernel
+def saved_contracts(book, position):
+    """Contracts as they were when the account was saved."""
+    return book.saved[(book.balance.shape[0] + book.total.shape[0]) * book.balance.shape[1] + position]
 
 
 # The account's totals before an order, kept in the spare row: initial, maintenance, lowest ratio, utilization.
@@ -102,10 +93,15 @@ NOW = np.int64(2)
 
 @kernel
 def note_before(book, rules, tape, account, bar):
-    """Ask the account's totals and remember them as the state before the order."""
+    """Remember the state before an order: the account's totals, what each wallet lacks, what spot orders reserve."""
     sum_account(book, rules, tape, account, bar)
     for k in range(4):
         book.spare[BEFORE, k] = book.spare[NOW, k]
+    for wallet in range(book.balance.shape[0]):
+        if is_shared(rules, account, wallet):
+            book.gap[wallet] = lacking(book, rules, tape, account, wallet, bar)
+    for asset in range(book.balance.shape[1]):
+        book.reserve[asset] = reserved_spot(book, rules, account, asset)
 
 
 @kernel
@@ -131,10 +127,12 @@ def judge(book, rules, tape, account, bar):
     """First rule that refuses the state after an order, or NO_REASON."""
     if rules.switch[account, UNBOUND] != 0:
         return NO_REASON
-    if overdrawn(book, rules, account):
+    if overdrawn(book, rules, tape, account, bar):
         return NO_BALANCE
+    if parent_overdrawn(book, rules, account):
+        return NO_MARGIN
     sum_account(book, rules, tape, account, bar)
-    if eases(book.spare[BEFORE], book.spare[NOW]):
+    if eases(book, account):
         return NO_REASON
     if book.spare[BEFORE, WAS_RATIO] <= rules.level[tape.rules_at[rules.shape[account], bar], REDUCE_ONLY_AT]:
         return RESTRICTED
@@ -151,66 +149,85 @@ def judge(book, rules, tape, account, bar):
 
 
 @kernel
-def eases(before, now):
-    """Whether the requirement fell, or stayed while the ratio did not."""
+def eases(book, account):
+    """Whether the requirement fell, or stayed while the ratio did not; coins bought on the way must not cost it."""
+    before, now = book.spare[BEFORE], book.spare[NOW]
     if now[WAS_INITIAL] > before[WAS_INITIAL] or now[WAS_MAINTENANCE] > before[WAS_MAINTENANCE]:
         return False
-    return now[WAS_MAINTENANCE] < before[WAS_MAINTENANCE] or now[WAS_RATIO] >= before[WAS_RATIO]
+    if now[WAS_RATIO] >= before[WAS_RATIO]:
+        return True
+    if now[WAS_MAINTENANCE] == before[WAS_MAINTENANCE]:
+        return False
+    for asset in range(book.balance.shape[1]):
+        if delivered(book, account, asset):
+            return False
+    return True
 
 
 @kernel
-def overdrawn(book, rules, account):
-    """Whether a spot trade left less than nothing of what it delivered, resting spot orders included.
+def overdrawn(book, rules, tape, account, bar):
+    """Whether an order left less than nothing of what it delivers or reserves, after all that spot orders reserve.
 
     Losses of coin-settled futures may take a unified wallet's balance below zero; that is a debt, not an overdraft.
     """
-    wallet = rules.spot_wallet[rules.shape[account]]
+    shape = rules.shape[account]
+    wallet = rules.spot_wallet[shape]
     for asset in range(book.balance.shape[1]):
         reserved = reserved_spot(book, rules, account, asset)
-        if book.balance[wallet, asset, account] * STEP - reserved < -0.5 * STEP:
-            if reserved > 0.0 or delivered(book, account, asset):
+        if reserved > book.reserve[asset] or delivered(book, account, asset):
+            short = reserved - book.balance[wallet, asset, account] * STEP
+            if short > 0.5 * STEP and reserved > 0.0:
+                short -= reachable(book, rules, tape, account, asset, bar)
+            if short > 0.5 * STEP:
                 return True
     return False
 
 
 @kernel
+def reachable(book, rules, tape, account, asset, bar):
+    """Units that a spot order could still fetch when it fills: a loan, or free balance of the futures wallet."""
+    shape = rules.shape[account]
+    spot, cash = rules.spot_wallet[shape], rules.cash_wallet[shape, asset]
+    if rules.switch[account, BORROWS] != 0 and rules.loan_wallet[shape] >= 0 and tape.borrow_row[account, asset] >= 0:
+        return np.inf
+    if cash >= 0 and cash != spot and rules.switch[account, AUTO_TRANSFER] != 0:
+        return free_steps(book, rules, tape, bar, account, cash, asset) * STEP
+    return 0.0
+
+
+@kernel
 def delivered(book, account, asset):
     """Whether the trial's spot trades gave away some of an asset, by the ledger's totals since it began."""
-    totals = book.balance.shape[0] * book.balance.shape[1]
-    assets, change = book.balance.shape[1], I64(0)
+    change = I64(0)
     for kind in (BUY, SELL):
-        change += book.total[kind, asset, account] - book.saved[totals + kind * assets + asset]
+        change += book.total[kind, asset, account] - saved_total(book, kind, asset)
     return change < 0
 
 
 @kernel
-def reserved_spot(book, rules, account, asset):
-    """Units of an asset that resting spot orders would deliver."""
-    total = 0.0
-    for k in range(book.count[LIVE_ORDERS]):
-        order = book.live[k]
-        i = rules.instrument[book.order[order, O_POSITION]]
-        if rules.kind[i] == SPOT and is_resting(book, account, order):
-            contracts = (book.order[order, O_CONTRACTS] - book.order[order, O_FILLED]) * STEP
-            if contracts > 0 and rules.settlement[i] == asset:
-                total += contracts * book.order_price[order, HERE]
-            elif contracts < 0 and rules.base[i] == asset:
-                total -= contracts
-    return total
+def parent_overdrawn(book, rules, account):
+    """Whether the margin of an isolated position was taken out of a wallet that had not as much."""
+    shape = rules.shape[account]
+    for wallet in range(book.balance.shape[0]):
+        if rules.isolates[shape, wallet] >= 0:
+            parent, asset = rules.parent[shape, wallet], rules.settle[shape, wallet]
+            left = book.balance[parent, asset, account]
+            if left < 0 and left < saved_balance(book, parent, asset):
+                if book.balance[wallet, asset, account] > saved_balance(book, wallet, asset):
+                    return True
+    return False
 
 
 @kernel
 def above_tier(book, rules, tape, account, bar):
-    """Whether a position is larger than its tier allows at the leverage the account chose."""
+    """Whether a position the order made larger is more than its tier allows at the leverage the account chose."""
     at = tape.rules_at[rules.shape[account], bar]
     for position in range(book.contracts.shape[0]):
         i = rules.instrument[position]
-        if (
-            book.contracts[position, account] != 0
-            and rules.model[rules.shape[account], rules.position_wallet[rules.shape[account], position]] == TIERS
-        ):
-            notional = abs(book.contracts[position, account] * STEP * book.here[i, 0])
-            row = row_of(rules.tier[at, i], notional)
+        grown = abs(book.contracts[position, account]) > abs(saved_contracts(book, position))
+        wallet = rules.position_wallet[rules.shape[account], position]
+        if grown and rules.model[rules.shape[account], wallet] == TIERS:
+            row = row_of(rules.tier[at, i], notional_here(book, rules, account, position) * STEP)
             if rules.leverage[account, i] > rules.tier[at, i, MAX_LEVERAGE, row]:
                 return True
     return False
@@ -218,15 +235,21 @@ def above_tier(book, rules, tape, account, bar):
 
 @kernel
 def short_of_margin(book, rules, tape, account, bar):
-    """Whether a shared wallet holds less than initial margin and open-order loss ask (isolated ones were funded at
-    opening).
+    """Whether the order left a shared wallet with less than it is asked for, and further from it than before
+    (isolated ones were funded at opening).
     """
-    shape = rules.shape[account]
-    if rules.term[tape.rules_at[shape, bar], ASKS_INITIAL] == 0:
+    if rules.term[tape.rules_at[rules.shape[account], bar], ASKS_INITIAL] == 0:
         return False
     for wallet in range(book.balance.shape[0]):
-        if rules.model[shape, wallet] != BACKS_NOTHING and rules.isolates[shape, wallet] < 0:
-            require_now(book, rules, tape, wallet, account, bar)
-            if book.need[COLLATERAL, 0] < book.need[INITIAL, 0] + book.need[OPEN_LOSS, 0]:
+        if is_shared(rules, account, wallet):
+            gap = lacking(book, rules, tape, account, wallet, bar)
+            if gap > 0.0 and gap > book.gap[wallet] + SLACK:
                 return True
     return False
+
+
+@kernel
+def is_shared(rules, account, wallet):
+    """Whether a wallet backs positions and is none's own."""
+    shape = rules.shape[account]
+    return rules.model[shape, wallet] != BACKS_NOTHING and rules.isolates[shape, wallet] < 0

@@ -12,37 +12,33 @@ from __future__ import annotations
 import numpy as np
 
 from backtest.engine.exchange import sell_collateral
-from backtest.engine.fills import trade
+from backtest.engine.fills import free_steps, trade
 from backtest.engine.judgement import restore, save
 from backtest.engine.orders import end_order, settle_orders
 from backtest.kernel import kernel
-from backtest.ledger.kinds import ALLOCATE, INSURANCE, LIQUIDATION
+from backtest.ledger.kinds import ALLOCATE, INSURANCE, LIQUIDATION, USER_DEBT
 from backtest.ledger.post import move, post
 from backtest.margin.tiers import value_of_contract
-from backtest.margin.wallets import index_here, last_here, list_held, require_now
+from backtest.margin.leaves import is_sound
+from backtest.margin.moment import index_here, last_here, notional_here
+from backtest.margin.wallets import list_held, require_now
 from backtest.state import (
-    BY_LIQUIDATION, BY_VENUE, CANCEL_ORDERS, CANCELLED, COLLATERAL, HALF_SPREAD, I64, INITIAL, INCIDENT_ROWS,
-    LIQUIDATE_AT, LIQUIDATION_FEE, LIVE_ORDERS, MAINTENANCE, N_ACCOUNT, N_AMOUNT, N_BAR, N_COLLATERAL, N_CONTRACTS,
-    N_MAINTENANCE, N_POINT, N_POSITION, N_PRICE, N_RUNG, N_WALLET, NO_RUNG, NOTHING, O_ACCOUNT, O_POSITION, O_STATE,
-    OWES, POSITIONS, REDUCE, SELL_COLLATERAL, TAKE_OVER, TOP_UP_CAP, TOP_UP_TARGET, TOP_UP_TRIGGER, TOPPED_UP, WAITING,
+    BANKRUPT, BY_LIQUIDATION, BY_VENUE, CANCELLED, CANCEL_ORDERS, CLOSE, COLLATERAL, HALF_SPREAD, I64, INCIDENT_ROWS,
+    LIQUIDATE_AT, LIQUIDATION_FEE, LIVE_ORDERS, MAINTENANCE, NOTHING, NO_RUNG, N_ACCOUNT, N_AMOUNT, N_BAR, N_COLLATERAL,
+    N_CONTRACTS, N_MAINTENANCE, N_POINT, N_POSITION, N_PRICE, N_RUNG, N_WALLET, OWES, O_ACCOUNT, O_POSITION, O_STATE,
+    POSITIONS, REDUCE, SELL_COLLATERAL, TAKE_OVER, TOPPED_UP, TOP_UP_CAP, TOP_UP_TARGET, TOP_UP_TRIGGER, WAITING,
 )  # fmt: skip
 from backtest.units import STEP, units
 
 
 @kernel
 def sound(book, rules, tape, account, wallet, bar):
-    """Whether the wallet's collateral is above the venue's level at the moment. Fills need[COLLATERAL],
-    need[MAINTENANCE].
+    """Whether the wallet's collateral is above the venue's level at the moment; without requirement, whether it is not
+    under water. Fills need[COLLATERAL], need[MAINTENANCE].
     """
     require_now(book, rules, tape, wallet, account, bar)
     level = rules.level[tape.rules_at[rules.shape[account], bar], LIQUIDATE_AT]
-    return book.need[MAINTENANCE, 0] <= 0.0 or book.need[COLLATERAL, 0] > level * book.need[MAINTENANCE, 0]
-
-
-@kernel
-def cured(book, rules, tape, account, wallet, bar):
-    """Sound, and not under water: a wallet without positions needs nothing, but may still owe."""
-    return sound(book, rules, tape, account, wallet, bar) and book.need[COLLATERAL, 0] >= 0.0
+    return is_sound(book.need[COLLATERAL, 0], book.need[MAINTENANCE, 0], level)
 
 
 @kernel
@@ -71,7 +67,7 @@ def liquidate(book, rules, tape, account, wallet, bar, point):
     shape = rules.shape[account]
     for k in range(rules.ladder.shape[1]):
         rung = rules.ladder[shape, k]
-        if rung == NO_RUNG or cured(book, rules, tape, account, wallet, bar):
+        if rung == NO_RUNG or sound(book, rules, tape, account, wallet, bar):
             return
         if rung == CANCEL_ORDERS:
             cancel_orders(book, rules, account, wallet, bar, point)
@@ -99,7 +95,7 @@ def top_up_due(book, rules, tape, account, wallet, bar):
         (rules.choice[account, TOP_UP_TARGET] * maintenance - collateral) / index_here(book, rules, asset) / STEP
     )
     room = units(rules.choice[account, TOP_UP_CAP] / STEP) - book.topped_up[position, account]
-    spare = spare_of(book, rules, tape, account, rules.parent[shape, wallet], asset, bar)
+    spare = free_steps(book, rules, tape, bar, account, rules.parent[shape, wallet], asset)
     return max(I64(0), min(wish, min(room, spare)))
 
 
@@ -116,14 +112,6 @@ def top_up(book, rules, tape, account, wallet, bar, point):
         book.topped_up[position, account] += amount
         list_held(book, rules, account)
         note(book, bar, account, wallet, TOPPED_UP, position, collateral, maintenance, 0.0, 0.0, point, amount * STEP)
-
-
-@kernel
-def spare_of(book, rules, tape, account, wallet, asset, bar):
-    """Free balance of a wallet's asset at the moment, in steps."""
-    require_now(book, rules, tape, wallet, account, bar)
-    spare = (book.need[COLLATERAL, 0] - book.need[INITIAL, 0]) / index_here(book, rules, asset)
-    return max(I64(0), min(book.balance[wallet, asset, account], I64(spare / STEP)))
 
 
 @kernel
@@ -144,7 +132,7 @@ def cancel_orders(book, rules, account, wallet, bar, point):
 
 @kernel
 def reduce_positions(book, rules, tape, account, wallet, bar, point):
-    """Cut positions, the one with most maintenance margin first, each by no more than makes the wallet sound again."""
+    """Cut positions, the largest first, each by no more than makes the wallet sound again."""
     while book.held[account, wallet, POSITIONS, 0] > 0:
         if sound(book, rules, tape, account, wallet, bar):
             return
@@ -165,10 +153,8 @@ def heaviest(book, rules, tape, account, wallet, bar):
     best, largest = NOTHING, 0.0
     for k in range(book.held[account, wallet, POSITIONS, 0]):
         position = book.held[account, wallet, POSITIONS, 1 + k]
-        i = rules.instrument[position]
-        usd = abs(book.contracts[position, account] * STEP * book.here[i, 0]) * index_here(
-            book, rules, rules.settlement[i]
-        )
+        notional = notional_here(book, rules, account, position) * STEP
+        usd = notional * index_here(book, rules, rules.settlement[rules.instrument[position]])
         if usd > largest:
             best, largest = position, usd
     return best
@@ -261,15 +247,20 @@ def take_over(book, rules, tape, account, wallet, bar, point):
 
 @kernel
 def make_good(book, rules, tape, account, wallet, bar):
-    """The insurance fund pays a wallet's negative balances, unless the venue leaves them to the user. Returns USD
-    paid.
+    """A wallet's negative balances are paid by the insurance fund or, where the venue says so, stay the user's debt,
+    apart from the wallet. Returns USD paid.
     """
-    paid = 0.0
-    if rules.term[tape.rules_at[rules.shape[account], bar], OWES] == 0:
-        for asset in range(book.balance.shape[1]):
-            owed = -book.balance[wallet, asset, account]
-            if owed > 0:
-                post(book, bar, account, wallet, asset, INSURANCE, owed, NOTHING, NOTHING)
-                paid += owed * STEP * index_here(book, rules, asset)
-        list_held(book, rules, account)
+    owes = rules.term[tape.rules_at[rules.shape[account], bar], OWES] != 0
+    debts, paid, owed_usd = rules.debt_wallet[rules.shape[account]], 0.0, 0.0
+    for asset in range(book.balance.shape[1]):
+        owed = -book.balance[wallet, asset, account]
+        if owed > 0 and owes:
+            move(book, bar, account, debts, wallet, asset, USER_DEBT, owed)
+            owed_usd += owed * STEP * index_here(book, rules, asset)
+        elif owed > 0:
+            post(book, bar, account, wallet, asset, INSURANCE, owed, NOTHING, NOTHING)
+            paid += owed * STEP * index_here(book, rules, asset)
+    list_held(book, rules, account)
+    if owed_usd > 0.0:
+        note(book, bar, account, wallet, BANKRUPT, NOTHING, -owed_usd, 0.0, 0.0, 0.0, CLOSE, owed_usd)
     return paid

@@ -12,15 +12,16 @@ from __future__ import annotations
 from backtest.engine.fills import trade
 from backtest.engine.liquidation import note
 from backtest.engine.orders import in_lots
-from backtest.engine.transfers import arrive
+from backtest.engine.transfers import arrive, sendable
 from backtest.kernel import kernel
 from backtest.ledger.kinds import TRANSFER, TRANSFER_COST
 from backtest.ledger.post import move, post
-from backtest.margin.wallets import index_here, last_here, list_held, require_now
+from backtest.margin.moment import index_here, last_here
+from backtest.margin.wallets import list_held, require_now
 from backtest.state import (
     ASKED, BY_REFILL, COLLATERAL, I64, MAINTENANCE, NOTHING, OPEN, POSITIONS, REFILL_COST, REFILL_DELAY, REFILL_SELLS,
     REFILL_TARGET, REFILL_TRIGGER, REFILLED, SLIPPAGE, SPOT, T_ACCOUNT, T_AMOUNT, T_ARRIVES, T_ASSET, T_DEPARTS,
-    T_MOVED, T_SOURCE, T_STATE, T_TARGET, TAKER, TRANSFER_ROWS, UNDER_WAY,
+    T_MOVED, T_SOURCE, T_STATE, T_TARGET, TAKER, TRANSFER_ROWS, UNBOUND, UNDER_WAY,
 )  # fmt: skip
 from backtest.units import STEP, units
 
@@ -28,7 +29,7 @@ from backtest.units import STEP, units
 @kernel
 def refill(book, rules, tape, account, bar):
     """Refill every shared futures wallet of the account that is at or below the trigger."""
-    if rules.choice[account, REFILL_TRIGGER] <= 0.0:
+    if rules.choice[account, REFILL_TRIGGER] <= 0.0 or rules.switch[account, UNBOUND] != 0:
         return
     shape = rules.shape[account]
     for wallet in range(book.balance.shape[0]):
@@ -47,11 +48,11 @@ def refill_wallet(book, rules, tape, account, bar, wallet, asset):
     lacking = (rules.choice[account, REFILL_TARGET] * maintenance - collateral) / index_here(book, rules, asset)
     wish = units(lacking / STEP) - coming(book, account, wallet, asset)
     spot = rules.spot_wallet[rules.shape[account]]
-    if wish > book.balance[spot, asset, account] and rules.switch[account, REFILL_SELLS] != 0:
-        sell_both_legs(
-            book, rules, tape, account, bar, wallet, asset, wish - max(I64(0), book.balance[spot, asset, account])
-        )
-    amount = min(wish, book.balance[spot, asset, account])
+    there = sendable(book, rules, tape, bar, account, spot, asset)
+    if wish > there and rules.switch[account, REFILL_SELLS] != 0:
+        sell_both_legs(book, rules, tape, account, bar, wallet, asset, wish - there)
+        there = sendable(book, rules, tape, bar, account, spot, asset)
+    amount = min(wish, there)
     if amount > 0:
         send(book, rules, tape, account, bar, spot, wallet, asset, amount)
         note(book, bar, account, wallet, REFILLED, NOTHING, collateral, maintenance, 0.0, 0.0, OPEN, amount * STEP)

@@ -2,7 +2,8 @@
 
 Where wallets are apart there is one for spot coins (which back nothing), one per settlement asset of the futures,
 and one per isolated position. A multi-asset or portfolio account keeps everything in one. Every account has a
-transit wallet for coins under way, and one for loans where it may borrow.
+transit wallet for coins under way, one for loans where it may borrow, and one for what its owner still owes after a
+ruin where the venue does not forgive it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from backtest.state import BACKS_NOTHING, SCENARIOS, TAIL, TIERS
 if TYPE_CHECKING:
     from backtest.venues.schema import Mode
 
+INTERNAL = {"transit", "loans", "debts"}
 REQUIREMENTS = {"tiers": TIERS, "scenarios": SCENARIOS, "tail": TAIL}
 
 
@@ -34,6 +36,7 @@ class Shape:
     spot: int = -1
     transit: int = -1
     loans: int = -1
+    debts: int = -1
     cash: dict[int, int] = field(default_factory=dict)
 
     def add(
@@ -56,9 +59,8 @@ class Shape:
             return self.names.index("unified")
         if name in ("usdm", "coinm", "unified") and asset in self.cash:
             return self.cash[asset]
-        shown = sorted(
-            {n.split(":")[0] if n.startswith(("usdm", "coinm")) else n for n in self.names} - {"transit", "loans"}
-        )
+        words = {n.split(":")[0] if n.startswith(("usdm", "coinm")) else n for n in self.names}
+        shown = sorted(words - INTERNAL)
         raise InputError(f"no wallet {name!r} in this account for that asset; {nearest(name, shown)}")
 
 
@@ -68,6 +70,7 @@ def shape_of(
     assets: Sequence[str],
     isolated: Sequence[str],
     borrows: bool,
+    owes: bool = False,
 ) -> Shape:
     """Lay out the wallets of one account. InputError where a symbol marked isolated is not a future of the run."""
     shape = Shape()
@@ -81,6 +84,8 @@ def shape_of(
     shape.transit = shape.add("transit")
     if borrows:
         shape.loans = shape.add("loans")
+    if owes:
+        shape.debts = shape.add("debts")
     if unified:
         for asset in range(len(assets)):
             shape.cash.setdefault(asset, shape.spot)

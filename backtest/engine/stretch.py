@@ -10,20 +10,18 @@ from __future__ import annotations
 import numpy as np
 
 from backtest.engine.events import pay_until, run_balances
-from backtest.engine.liquidation import liquidate, sound, top_up_due
+from backtest.engine.path import has_orders_on_the_way, leans, live_bar, live_with_orders, name_worst
+from backtest.engine.record import lower_headroom, record
 from backtest.kernel import entry, kernel
 from backtest.margin.leaves import clear, count_unsound, fill_with, lower_to_ratio
-from backtest.margin.wallets import require, require_now, set_moment
-from backtest.engine.record import lower_headroom, record
+from backtest.margin.wallets import require
 from backtest.span import Bars
 from backtest.state import (
-    BACKS_NOTHING, BLOCK, CLOSE, COLLATERAL, EACH, HIGH, I64, INITIAL, LIQUIDATE_AT, LOW, LOWEST, MAINTENANCE, NOTHING,
-    OPEN, OPENED, OPENED_WALLET, OVERDRAFT, PATH, PATH_EACH, PATH_LOW_HIGH, POSITIONS, RATIO_CLOSE, RATIO_EACH,
-    RATIO_HIGH, RATIO_LOW, RATIO_OPEN, TOP_UP_TRIGGER, UNBOUND, UNSOUND, WORST_WALLET, ASSETS,
+    ASSETS, BACKS_NOTHING, BLOCK, CLOSE, COLLATERAL, EACH, HIGH, LIQUIDATE_AT, LOW, LOWEST, MAINTENANCE, OPEN, OPENED,
+    OPENED_WALLET, OVERDRAFT, PATH, PATH_EACH, PATH_LOW_HIGH, RATIO_CLOSE, RATIO_EACH, RATIO_HIGH, RATIO_LOW,
+    RATIO_OPEN, TOP_UP_TRIGGER, UNBOUND, UNSOUND, WORST_WALLET,
 )  # fmt: skip
 from backtest.units import STEP
-
-STEPS = 16  # in which the way from a first forced sale to the next point of a bar is walked
 
 
 @kernel
@@ -33,6 +31,9 @@ def hold(book, rules, tape, account, first, last):
     That is `first` itself where finer bars have to say what happened inside it.
     """
     run_balances(book, rules, tape, account, first, last)
+    if has_orders_on_the_way(book, rules, tape, account, first):
+        live_with_orders(book, rules, tape, account, first)
+        return first + 1
     last = first_overdraft(book, rules, tape, account, first, last)
     measure(book, rules, tape, account, first, last)
     last = first_undecided(book, rules, tape, account, first, last)
@@ -100,16 +101,6 @@ def first_overdraft(book, rules, tape, account, first, last):
 
 
 @kernel
-def leans(book, rules, account, wallet):
-    """Whether anything could be required of the wallet: it holds positions or owes."""
-    if rules.model[rules.shape[account], wallet] == BACKS_NOTHING:
-        return False
-    if book.held[account, wallet, POSITIONS, 0] > 0:
-        return True
-    return rules.loan_wallet[rules.shape[account]] >= 0 and book.held[account, wallet, ASSETS, 0] > 0
-
-
-@kernel
 def measure(book, rules, tape, account, first, last):
     """Lowest ratios by point over the stretch, and where the chosen path fails."""
     n = last - first
@@ -158,37 +149,6 @@ def open_headroom(book, account, wallet, first, last):
 
 
 @kernel
-def note_opening(book, rules, tape, account, bar, asks):
-    """The lowest ratio with which a bar opens, its wallet, and the headroom of each, before anything is done about it;
-    +inf unless asked.
-    """
-    book.need[OPENED, 0], book.need[OPENED_WALLET, 0] = np.inf, -1.0
-    level = rules.level[tape.rules_at[rules.shape[account], bar], LIQUIDATE_AT]
-    for wallet in range(book.balance.shape[0]):
-        book.opened[wallet] = np.inf
-        if asks and leans(book, rules, account, wallet):
-            require_now(book, rules, tape, wallet, account, bar)
-            need = max(book.need[INITIAL, 0], level * book.need[MAINTENANCE, 0])
-            book.opened[wallet] = book.need[COLLATERAL, 0] - need
-            name_worst(
-                book.need[OPENED_WALLET, :1],
-                book.need[OPENED, :1],
-                book.need[COLLATERAL, :1],
-                book.need[MAINTENANCE, :1],
-                wallet,
-            )
-
-
-@kernel
-def name_worst(named, lowest, collateral, maintenance, wallet):
-    """Remember the wallet with the lowest ratio so far on the chosen path, and that ratio."""
-    for j in range(len(named)):
-        if maintenance[j] > 0.0 and collateral[j] / maintenance[j] < lowest[j]:
-            named[j] = wallet
-            lowest[j] = collateral[j] / maintenance[j]
-
-
-@kernel
 def row_of_point(point):
     """Scratch row that keeps the ratios of a point."""
     if point == OPEN:
@@ -222,16 +182,7 @@ def watch_level(rules, tape, account, wallet, bar):
 def suffer(book, rules, tape, account, bar, first):
     """Live through one bar point by point, with liquidation where a wallet fails, and record what is left."""
     keep_ratios(book, bar - first)
-    visit(book, rules, tape, account, bar, OPEN, OPEN)
-    path = rules.switch[account, PATH]
-    if path == PATH_LOW_HIGH:
-        visit(book, rules, tape, account, bar, OPEN, LOW)
-        visit(book, rules, tape, account, bar, LOW, HIGH)
-        visit(book, rules, tape, account, bar, HIGH, CLOSE)
-    elif path == PATH_EACH:
-        visit(book, rules, tape, account, bar, OPEN, EACH)
-    else:
-        visit(book, rules, tape, account, bar, OPEN, CLOSE)
+    live_bar(book, rules, tape, account, bar)
     run_balances(book, rules, tape, account, bar, bar + 1)
     record(book, rules, tape, account, bar, bar + 1)
 
@@ -241,61 +192,3 @@ def keep_ratios(book, j):
     """The failing bar's ratios, as measured before anything was done about it, to the front of their rows."""
     for row in (RATIO_OPEN, RATIO_CLOSE, RATIO_LOW, RATIO_HIGH, RATIO_EACH, WORST_WALLET):
         book.need[row, 0] = book.need[row, j]
-
-
-@kernel
-def visit(book, rules, tape, account, bar, source, target):
-    """Walk from one point of the bar to the next, liquidating each wallet where it fails on the way.
-
-    The first forced sale is where the wallet fails. What it leaves is just sound there and would fail again a tick
-    further on, so the rest of the way is walked in STEPS, each liquidating what is unsound at its end.
-    """
-    start = 1.0 if source == target else 0.0
-    for k in range(STEPS + 4 * book.balance.shape[0]):
-        set_moment(book, rules, tape, account, bar, source, target, 1.0)
-        wallet = failing(book, rules, tape, account, bar)
-        if wallet < 0:
-            return
-        share = where_it_fails(book, rules, tape, account, wallet, bar, source, target, start)
-        if k > 0:
-            share = max(share, start + (1.0 - start) / max(1, STEPS - k))
-        set_moment(book, rules, tape, account, bar, source, target, share)
-        liquidate(book, rules, tape, account, wallet, bar, target)
-        start = share
-    assert failing(book, rules, tape, account, bar) < 0
-
-
-@kernel
-def fails(book, rules, tape, account, wallet, bar):
-    """Whether something must be done about a wallet at the moment: it is unsound, or its top-up is due and can be
-    paid.
-    """
-    if not sound(book, rules, tape, account, wallet, bar):
-        return True
-    return top_up_due(book, rules, tape, account, wallet, bar) > 0
-
-
-@kernel
-def failing(book, rules, tape, account, bar):
-    """First wallet that fails at the moment; -1 if all are sound."""
-    for wallet in range(book.balance.shape[0]):
-        if leans(book, rules, account, wallet) and fails(book, rules, tape, account, wallet, bar):
-            return I64(wallet)
-    return NOTHING
-
-
-@kernel
-def where_it_fails(book, rules, tape, account, wallet, bar, source, target, start):
-    """Share of the way at which the wallet is first found failing, by halving; `start` if it fails there already."""
-    set_moment(book, rules, tape, account, bar, source, target, start)
-    if fails(book, rules, tape, account, wallet, bar):
-        return start
-    good, bad = start, 1.0
-    for _ in range(40):
-        middle = 0.5 * (good + bad)
-        set_moment(book, rules, tape, account, bar, source, target, middle)
-        if fails(book, rules, tape, account, wallet, bar):
-            bad = middle
-        else:
-            good = middle
-    return bad

@@ -142,6 +142,7 @@ def _wallet_tables(shapes: Sequence[Shape], wallets: int, assets: int, sides: in
         "cash_wallet": np.array([[shape.cash.get(asset, -1) for asset in range(assets)] for shape in shapes], I64),
         "transit_wallet": np.array([shape.transit for shape in shapes], I64),
         "loan_wallet": np.array([shape.loans for shape in shapes], I64),
+        "debt_wallet": np.array([shape.debts for shape in shapes], I64),
     }
 
 

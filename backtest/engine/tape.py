@@ -125,7 +125,7 @@ def _value_rows(rows: Rows) -> Ints:
         for point, name in POINTS.items():
             table[point, i] = rows.add(f"mark_{name}", i, as_value=True)
         table[EACH, i] = rows.add("worst_low", i, as_value=True), rows.add("worst_high", i, as_value=True)
-        table[MOMENT, i] = i
+        table[MOMENT, i] = i, len(rows.history.instruments) + i
     return table
 
 
@@ -135,7 +135,8 @@ def _index_rows(rows: Rows) -> Ints:
         for point, name in POINTS.items():
             table[point, a] = rows.add(f"index_{name}", a)
         table[EACH, a] = rows.add("index_low", a), rows.add("index_high", a)
-        table[MOMENT, a] = len(rows.history.instruments) + a
+        first = 2 * len(rows.history.instruments)
+        table[MOMENT, a] = first + a, first + len(rows.history.assets) + a
     return table
 
 

@@ -7,7 +7,7 @@ withdrawals come on a schedule.
 
 from __future__ import annotations
 
-from backtest.engine.fills import free_steps
+from backtest.engine.fills import free_steps, reserved_here
 from backtest.kernel import entry, kernel
 from backtest.ledger.kinds import DEPOSIT, TRANSFER, TRANSFER_COST, WITHDRAWAL
 from backtest.ledger.post import move, post
@@ -51,7 +51,7 @@ def move_transfers(book, rules, tape, account, bar):
 def sendable(book, rules, tape, bar, account, wallet, asset):
     """Steps that may leave a wallet: the whole balance of one that backs nothing, the free part of any other."""
     if rules.model[rules.shape[account], wallet] == BACKS_NOTHING:
-        return max(I64(0), book.balance[wallet, asset, account])
+        return max(I64(0), book.balance[wallet, asset, account] - reserved_here(book, rules, account, wallet, asset))
     return free_steps(book, rules, tape, bar, account, wallet, asset)
 
 

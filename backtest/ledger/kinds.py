@@ -27,7 +27,7 @@ from backtest.state import I64
     LIQUIDATION,
     INSURANCE,
     DELIVERED,
-    WRITTEN_OFF,
+    USER_DEBT,
 ) = (I64(k) for k in range(19))
 
 KIND_NAMES = (
@@ -52,5 +52,5 @@ KIND_NAMES = (
     "user_debt",
 )
 
-PAIRED = (TRANSFER, ALLOCATE, BORROW, REPAY)
+PAIRED = (TRANSFER, ALLOCATE, BORROW, REPAY, USER_DEBT)
 """Kinds whose rows sum to zero over an account's wallets, asset by asset."""

@@ -12,6 +12,8 @@ from backtest.kernel import kernel
 from backtest.span import held, owned, price
 from backtest.state import FLOOR, HERE, OFFSET, RATE
 
+DUST = 0.01  # USD: a wallet this little under water without positions is rounding, not ruin
+
 
 @kernel
 def clear(out):
@@ -144,10 +146,16 @@ def lower_to_headroom(out, collateral, initial, maintenance, level):
 
 
 @kernel
+def is_sound(collateral, maintenance, level):
+    """Whether collateral is above level x maintenance; without requirement, whether it is not below nothing."""
+    return collateral > level * maintenance if maintenance > 0.0 else collateral >= -DUST
+
+
+@kernel
 def count_unsound(out, collateral, maintenance, level):
-    """out += 1 where collateral is at or below level x maintenance."""
+    """out += 1 where collateral is at or below level x maintenance, or without requirement below nothing."""
     for j in range(len(out)):
-        out[j] += (maintenance[j] > 0.0) & (collateral[j] <= level * maintenance[j])
+        out[j] += not is_sound(collateral[j], maintenance[j], level)
 
 
 @kernel

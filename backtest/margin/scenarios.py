@@ -14,7 +14,7 @@ import numpy as np
 from backtest.kernel import kernel
 from backtest.margin.collateral import add_loan, add_net, many_held, nth_held, side_of
 from backtest.margin.leaves import add_gross, add_notional, clear, counted
-from backtest.span import first_account, first_bar, price
+from backtest.span import dated, first_account, first_bar, price
 from backtest.state import (
     ASSETS, BASIS_CHARGE, CHARGE, COLLATERAL, CONTINGENCY, DEBT_BUFFER, DOWN, EXPOSURE, GROSS, HERE, INITIAL,
     INITIAL_FACTOR, MAINTENANCE, NET, NET_INITIAL, NET_MAINTENANCE, POSITIONS, UNIT_OFFSET, UP,
@@ -127,7 +127,7 @@ def add_basis_charges(book, rules, tape, prices, wallet, at, span, point, n):
 @kernel
 def matched_years(book, rules, tape, prices, wallet, span, point, j):
     """Sum over matched pairs of sqrt(years apart) x USD matched, at one element of the span."""
-    now, total = tape.years[first_bar(span)], 0.0
+    now, total = dated(tape.years, span, j), 0.0
     account, shape = first_account(span), rules.shape[first_account(span)]
     for p in rules.by_expiry:
         book.spare[HERE, p] = 0.0

@@ -82,8 +82,7 @@ def tail_loss(book, rules, tape, at, first, last, j, positions):
     the k worst.
     """
     instruments, assets = len(rules.kind), book.balance.shape[1]
-    many = max(1, int((last - first) * (1.0 - rules.risk[at, TAIL_LEVEL])))
-    many = min(many, book.worst.shape[0])
+    many = max(1, int((last - first) * (1.0 - rules.risk[at, TAIL_LEVEL]) + 1e-9))
     for k in range(many):
         book.worst[k] = 0.0
     for row in range(first, last):

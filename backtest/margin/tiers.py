@@ -12,12 +12,11 @@ from __future__ import annotations
 from backtest.kernel import kernel
 from backtest.margin.collateral import add_loan, add_net, many_held, nth_held, side_of
 from backtest.margin.leaves import add_collateral, add_initial, add_priced, add_tiered, clear
-from backtest.span import first_account, first_bar, price
+from backtest.span import first_account, first_bar
 from backtest.state import (
-    ASSETS, COLLATERAL, DEBT_BUFFER, HERE, INITIAL, INVERSE, LIMIT, MAINTENANCE, NEED_BUFFER, NET, NET_INITIAL,
-    NET_MAINTENANCE, O_ACCOUNT, O_CONTRACTS, O_KIND, O_POSITION, ONE, OPEN_LOSS, POSITIONS, LIVE_ORDERS, SPOT,
+    ASSETS, COLLATERAL, DEBT_BUFFER, HERE, INITIAL, INVERSE, MAINTENANCE, NEED_BUFFER, NET, NET_INITIAL,
+    NET_MAINTENANCE, ONE, POSITIONS,
 )  # fmt: skip
-from backtest.units import STEP
 
 
 @kernel
@@ -95,55 +94,3 @@ def value_of_contract(rules, i, at_price):
     Written so, value rises with price for both, and profit is value less cost for both.
     """
     return -rules.size[i] / at_price if rules.kind[i] == INVERSE else rules.size[i] * at_price
-
-
-@kernel
-def add_open_loss(book, rules, tape, prices, wallet, account, span, point, n):
-    """OPEN_LOSS += what resting limit orders would lose at once if they filled at this mark, in USD."""
-    shape = rules.shape[account]
-    for k in range(book.count[LIVE_ORDERS]):
-        order = book.live[k]
-        position = book.order[order, O_POSITION]
-        i = rules.instrument[position]
-        if book.order[order, O_ACCOUNT] == account and book.order[order, O_KIND] == LIMIT and rules.kind[i] != SPOT:
-            if rules.position_wallet[shape, position] == wallet:
-                asset = rules.settlement[i]
-                value = prices[tape.value_row[point, i, HERE]]
-                limit = value_of_contract(rules, i, book.order_price[order, 0])
-                loss_of_order(
-                    book.need[OPEN_LOSS, :n],
-                    book.order[order, O_CONTRACTS] * STEP,
-                    limit,
-                    value,
-                    prices[tape.index_row[point, asset, 0]],
-                    span,
-                    1.0,
-                )
-
-
-@kernel
-def take_spot_open_loss(book, rules, tape, prices, wallet, account, span, point, n):
-    """COLLATERAL -= what resting spot orders would lose at once: adjusted equity of Binance's portfolio margin."""
-    shape = rules.shape[account]
-    for k in range(book.count[LIVE_ORDERS]):
-        order = book.live[k]
-        i = rules.instrument[book.order[order, O_POSITION]]
-        if book.order[order, O_ACCOUNT] == account and book.order[order, O_KIND] == LIMIT and rules.kind[i] == SPOT:
-            if rules.spot_wallet[shape] == wallet:
-                loss_of_order(
-                    book.need[COLLATERAL, :n],
-                    book.order[order, O_CONTRACTS] * STEP,
-                    book.order_price[order, 0],
-                    prices[tape.value_row[point, i, HERE]],
-                    prices[tape.index_row[point, rules.settlement[i], 0]],
-                    span,
-                    -1.0,
-                )
-
-
-@kernel
-def loss_of_order(out, contracts, limit, value, usd, span, sign):
-    """out += sign x quantity x |min(0, direction x (mark - order price))|, told through the value of a contract."""
-    for j in range(len(out)):
-        gain = contracts * (price(value, span, j) - limit)
-        out[j] += sign * (-gain if gain < 0.0 else 0.0) * price(usd, span, j)

@@ -12,10 +12,11 @@ from backtest.margin.collateral import add_net, many_held, nth_held
 from backtest.margin.leaves import add_priced, clear
 from backtest.margin.scenarios import require_scenarios
 from backtest.margin.tail import require_tail
-from backtest.margin.tiers import add_open_loss, require_tiers, take_spot_open_loss
+from backtest.margin.orders import add_open_loss, take_spot_open_loss
+from backtest.margin.tiers import require_tiers
 from backtest.span import Lanes, first_account, first_bar
 from backtest.state import (
-    ASSETS, BACKS_NOTHING, COLLATERAL, HERE, INITIAL, INVERSE, LIVE_ORDERS, MAINTENANCE, MOMENT, NET, ONE, OPEN_LOSS,
+    ASSETS, BACKS_NOTHING, COLLATERAL, HERE, INITIAL, LIVE_ORDERS, MAINTENANCE, MOMENT, NET, ONE, OPEN_LOSS,
     OPEN_LOSS_COUNTS, POSITIONS, SCENARIOS, TAIL, TIERS,
 )  # fmt: skip
 
@@ -37,7 +38,7 @@ def require(book, rules, tape, prices, wallet, span, point, n):
         at = tape.rules_at[rules.shape[account], first_bar(span)]
         add_open_loss(book, rules, tape, prices, wallet, account, span, point, n)
         if rules.term[at, OPEN_LOSS_COUNTS] != 0:
-            take_spot_open_loss(book, rules, tape, prices, wallet, account, span, point, n)
+            take_spot_open_loss(book.need[COLLATERAL, :n], book, rules, tape, prices, wallet, account, span, point)
 
 
 @kernel
@@ -50,61 +51,6 @@ def moment_of(account, bar):
 def require_now(book, rules, tape, wallet, account, bar):
     """What a wallet needs at the moment that `book.here` holds."""
     require(book, rules, tape, book.here, wallet, moment_of(account, bar), MOMENT, ONE)
-
-
-@kernel
-def set_moment(book, rules, tape, account, bar, source, target, share):
-    """Prices between two points of a bar, all of them the same share of the way; at EACH, each leg's own worst."""
-    instruments, assets = len(rules.kind), book.balance.shape[1]
-    for i in range(instruments):
-        short = ONE if book.contracts[i, account] < 0 else HERE
-        between(
-            book.here, i, tape.series, tape.value_row[source, i, short], tape.value_row[target, i, short], bar, share
-        )
-        last, mark = instruments + assets + i, 2 * instruments + assets + i
-        between(
-            book.here, last, tape.series, tape.last_row[source, i, short], tape.last_row[target, i, short], bar, share
-        )
-        between(
-            book.here, mark, tape.series, tape.mark_row[source, i, short], tape.mark_row[target, i, short], bar, share
-        )
-        if rules.kind[i] == INVERSE:  # the mark moves evenly, and what a contract is worth follows it
-            book.here[i, 0] = -rules.size[i] / book.here[mark, 0]
-    for a in range(assets):
-        between(
-            book.here,
-            instruments + a,
-            tape.series,
-            tape.index_row[source, a, 0],
-            tape.index_row[target, a, 0],
-            bar,
-            share,
-        )
-
-
-@kernel
-def between(here, row, series, source, target, bar, share):
-    """One price, a share of the way from one point to another; exactly the end at share 1."""
-    a, b = series[source, bar], series[target, bar]
-    here[row, 0] = b if share == 1.0 else a + (b - a) * share
-
-
-@kernel
-def last_here(book, rules, i):
-    """The traded price of the moment."""
-    return book.here[len(rules.kind) + book.balance.shape[1] + i, 0]
-
-
-@kernel
-def mark_here(book, rules, i):
-    """The mark price of the moment."""
-    return book.here[2 * len(rules.kind) + book.balance.shape[1] + i, 0]
-
-
-@kernel
-def index_here(book, rules, asset):
-    """USD per unit of an asset at the moment."""
-    return book.here[len(rules.kind) + asset, 0]
 
 
 @kernel

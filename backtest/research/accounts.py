@@ -46,7 +46,8 @@ def plan_of(config: RunConfig, account: Account, history: History, unbound: bool
         raise InputError(f"account {account.name!r}: {error}") from None
     mode = with_requirement(venue, account, mode, any(rule_set.scenario for rule_set in sets))
     check_symbols(account, history)
-    shape = shape_of(mode, history.instruments, history.assets, account.isolated, account.borrow)
+    owes = any(rule_set.owes for rule_set in sets)
+    shape = shape_of(mode, history.instruments, history.assets, account.isolated, account.borrow, owes)
     guards, execution, top_up, refill = config.guards, config.execution, account.top_up, account.refill
     return Plan(
         name=account.name,
