@@ -13,12 +13,29 @@ from backtest.engine.book import make_book
 from backtest.engine.orders import place
 from backtest.engine.shape import shape_of
 from backtest.engine.tables import Plan, make_rules
-from backtest.engine.tape import make_tape
+from backtest.engine.tape import Event, make_tape
 from backtest.ledger.audit import audit
-from backtest.ledger.kinds import DEPOSIT
+from backtest.ledger.kinds import DEPOSIT, KIND_NAMES
 from backtest.ledger.post import post
-from backtest.state import INCIDENT_ROWS, LIVED, MARKET, N_RUNG, O_REASON, O_STATE, ORDER_ROWS, RUNG_NAMES, Book
+from backtest.state import (
+    INCIDENT_ROWS,
+    INTEREST,
+    LIMIT,
+    LIVED,
+    MARKET,
+    N_RUNG,
+    O_FILLED,
+    O_REASON,
+    O_STATE,
+    ORDER_ROWS,
+    REASON_NAMES,
+    RUNG_NAMES,
+    STATE_NAMES,
+    Book,
+)
 from backtest.units import to_steps
+
+pytestmark = pytest.mark.jit_off
 
 Row = __import__("types").SimpleNamespace
 
@@ -68,6 +85,8 @@ class Desk:
         scenario: Any = None,
         ladder: tuple[str, ...] = ("reduce", "takeover"),
         isolated: tuple[str, ...] = (),
+        borrow: dict[str, float] | None = None,
+        owes: bool = False,
         **choices: Any,
     ) -> None:
         bars = len(next(iter(assets.values()))["index"]["open"])
@@ -81,7 +100,9 @@ class Desk:
         }
         self.history = history_of(terms)
         rule_set = rule_set_of(terms)
-        rule_set.scenario = scenario
+        rule_set.scenario, rule_set.owes = scenario, owes
+        if borrow:
+            rule_set.borrow_initial, rule_set.borrow_maintenance = (0.5,) * len(assets), (0.1,) * len(assets)
         mode = Row(
             preset="desk",
             scope="cross",
@@ -93,10 +114,13 @@ class Desk:
             ladder=ladder,
             loss_beyond="insurance",
         )
-        self.shape = shape_of(mode, self.history.instruments, self.history.assets, list(isolated), False)
-        plan = Plan("desk", "desk", mode, self.shape, (rule_set,), {"default": leverage}, cuts=False, **choices)
+        self.shape = shape_of(mode, self.history.instruments, self.history.assets, list(isolated), bool(borrow), owes)
+        choices = {"cuts": False, "borrows": bool(borrow), **choices}
+        plan = Plan("desk", "desk", mode, self.shape, (rule_set,), {"default": leverage}, **choices)
         self.rules, at = make_rules([plan], self.history)
-        self.tape = make_tape(self.history, at)
+        hourly = [Event(bar, int(INTEREST), first=1.0) for bar in range(1, bars if borrow else 1)]
+        rates = [np.full(bars, borrow[name]) if name in borrow else None for name in assets] if borrow else []
+        self.tape = make_tape(self.history, at, hourly, None, [rates] if borrow else ())
         self.book = make_book(self.rules, self.tape)
         self.symbols = list(instruments)
         for wallet, amounts in deposit.items():
@@ -109,6 +133,22 @@ class Desk:
         group = int(self.book.count[ORDER_ROWS])
         steps = to_steps(contracts, "order")
         return int(place(self.book, bar, 0, self.symbols.index(symbol), MARKET, 0, group, steps, 0.0, 0.0))
+
+    def wait(self, symbol: str, contracts: float, kind: Any, bar: int = 0, price: float = 0.0, **more: Any) -> int:
+        """An order that waits: `price` of a limit, trigger of any other; `flags` and `group` as in `place`."""
+        group, flags = more.get("group", int(self.book.count[ORDER_ROWS])), more.get("flags", 0)
+        limit, trigger = (price, 0.0) if kind == LIMIT else (0.0, price)
+        position, steps = self.symbols.index(symbol), to_steps(contracts, "order")
+        return int(place(self.book, bar, 0, position, kind, flags, group, steps, limit, trigger))
+
+    def state(self, order: int) -> tuple[str, str, float]:
+        """How an order ended, why, and how much of it filled."""
+        row = self.book.order[order]
+        return STATE_NAMES[row[O_STATE]], REASON_NAMES[row[O_REASON]], float(row[O_FILLED]) * 1e-8
+
+    def total(self, kind: str, name: str) -> float:
+        """The ledger's rows of a kind in an asset, added up."""
+        return float(self.book.total[KIND_NAMES.index(kind), self.history.assets.index(name), 0]) * 1e-8
 
     def live(self, bars: int | None = None) -> Book:
         assert advance(self.book, self.rules, self.tape, bars or len(self.history.time)) == LIVED
@@ -373,3 +413,25 @@ def test_a_gap_through_liquidation_is_not_rescued_by_a_refill() -> None:
     desk.order("ETH/USDT:USDT", -10.0)
     desk.live()
     assert desk.rungs()[0] == "reduce"
+
+
+def test_a_calendar_spread_is_charged_by_the_time_that_is_left_wherever_the_history_is_cut() -> None:
+    """100 long against 100 of a future that ends in bar 40, r = 1: 10,000 x sqrt(hours left / 8,760)."""
+    prices, dated = [100.0] * 36, "BTC/USDT:USDT-241227"
+    answers = []
+    for cuts in ((36,), range(1, 37)):
+        desk = Desk(
+            {"BTC/USDT:USDT": future("BTC", prices), dated: future("BTC", prices, expiry_bar=40)},
+            {"USDT": asset([1.0] * 36), "BTC": asset(prices)},
+            {"unified": {"USDT": 100_000.0}},
+            multi=True,
+            requirement="scenarios",
+            scenario=scenario([(0.0,), (-0.1, 0.1)], basis_charge=1.0),
+        )
+        desk.order("BTC/USDT:USDT", 100.0)
+        desk.order(dated, -100.0)
+        for last in cuts:
+            desk.live(last)
+        answers.append(desk.book.path[3, 0].copy())
+    assert np.array_equal(*answers)
+    assert answers[0][10] == pytest.approx(10_000 * np.sqrt(30 / 8760))

@@ -19,6 +19,8 @@ from backtest.market.schema import Instrument, to_us
 from backtest.market.store import write_instruments, write_series
 from backtest.report.result import Result
 
+pytestmark = pytest.mark.jit_off
+
 START = to_us(datetime(2024, 5, 6, tzinfo=UTC))
 START_OF_THIRD_HOUR = pd.Timestamp("2024-05-06 02:00", tz="UTC")
 HOUR, FIVE = 3_600_000_000, 300_000_000

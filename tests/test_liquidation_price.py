@@ -13,6 +13,8 @@ from backtest.margin.liquidation_price import liquidation_price
 from backtest.state import INCIDENT_ROWS
 from backtest.venues.schema import Tier
 
+pytestmark = pytest.mark.jit_off
+
 
 def one(rate: float, deduction: float = 0.0) -> list[Tier]:
     """The bracket a published example names; it holds any notional."""

@@ -10,6 +10,8 @@ from oracle import run as by_hand
 from oracle_scenarios import random_scenario
 from scenario_engine import run as by_engine
 
+pytestmark = pytest.mark.jit_off
+
 SEEDS = range(24)
 
 

@@ -18,6 +18,7 @@ from backtest.engine.stretch import hold
 from backtest.engine.transfers import move_transfers, next_transfer
 from backtest.kernel import entry, kernel
 from backtest.ledger.post import has_room
+from backtest.margin.leaves import clear
 from backtest.margin.moment import set_moment
 from backtest.margin.wallets import list_held
 from backtest.state import (
@@ -68,6 +69,7 @@ def room_for_bar(book, tape, bar):
 def open_bar(book, rules, tape, account, bar):
     """Everything that happens at a bar's open, in order."""
     list_held(book, rules, account)
+    clear(book.taken)
     set_moment(book, rules, tape, account, bar, OPEN, OPEN, 1.0)
     move_transfers(book, rules, tape, account, bar)
     happen(book, rules, tape, account, bar)

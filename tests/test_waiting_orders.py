@@ -1,0 +1,237 @@
+"""Limit orders, stops and take-profits: what they tie up, when they fill, and what stands in their way.
+
+Where nothing else is said: a contract of one coin at 100, 10x, no fees, no slippage.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from test_arithmetic import Desk, asset, future, spot
+
+from backtest.state import LIMIT, MARKET, POST_ONLY, REDUCE_ONLY, STOP, TAKE_PROFIT
+
+pytestmark = pytest.mark.jit_off
+
+BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
+
+
+def candles(opened: list[float], low: list[float], high: list[float], close: list[float]) -> dict[str, list[float]]:
+    return {"open": opened, "low": low, "high": high, "close": close}
+
+
+def shown(base: str, bars: dict[str, list[float]], **more: Any) -> dict[str, Any]:
+    """A future whose mark is its traded price."""
+    return future(base, bars["open"], **more) | {"last": bars, "mark": bars}
+
+
+def market(usdt: float, bars: dict[str, list[float]] | None = None, rate: float = 0.01, **choices: Any) -> Desk:
+    """One contract in BTC, one in ETH that stands still, in a cross account."""
+    flat = [100.0] * 6
+    shape = bars or candles(flat, flat, flat, flat)
+    many = len(shape["open"])
+    still = [100.0] * many
+    return Desk(
+        {BTC: shown("BTC", shape, rate=rate), ETH: future("ETH", still)},
+        {"USDT": asset([1.0] * many), "BTC": {**asset(still), "index": shape}, "ETH": asset(still)},
+        {"usdm": {"USDT": usdt}},
+        **choices,
+    )
+
+
+def test_a_buy_at_110_over_the_market_costs_its_margin_and_the_loss_it_opens_with() -> None:
+    """47 x (11 + 10) = 987 of 1,000; a 48th would make it 1,008. Once filled: 530 left, of which 470 are margin."""
+    desk = market(1000.0)
+    order = desk.wait(BTC, 47.0, LIMIT, price=110.0)
+    desk.live()
+    assert desk.state(order) == ("filled", "", 47.0)
+    assert desk.margin(1)[:2] == pytest.approx((530.0, 470.0))
+    more = market(1000.0)
+    order = more.wait(BTC, 48.0, LIMIT, price=110.0)
+    more.live()
+    assert more.state(order) == ("refused", "initial margin", 0.0)
+
+
+def test_an_order_that_is_refused_costs_nobody_anything() -> None:
+    """50 long on 1,000; a sale of 1,000 at 50 would open with a loss of 50,000. It is refused, no more."""
+    desk = market(1000.0)
+    desk.order(BTC, 50.0)
+    order = desk.wait(BTC, -1000.0, LIMIT, bar=1, price=50.0)
+    desk.live()
+    assert desk.state(order)[0] == "refused"
+    assert desk.rungs() == []
+    assert desk.book.contracts[0, 0] == 50 * 10**8
+
+
+def test_a_purchase_at_the_open_is_not_paid_with_what_a_sale_earns_later_in_the_bar() -> None:
+    """200 USDT; a resting sale of 10 at 110 reserves 110; 18 ETH more need 180. Will 110 trade? Nobody knows."""
+    answers = []
+    for high in (100.0, 112.0):
+        flat = [100.0] * 4
+        desk = market(200.0, candles(flat, flat, [100.0, 100.0, high, 100.0], flat))
+        desk.wait(BTC, -10.0, LIMIT, price=110.0)
+        answers.append((desk, desk.order(ETH, 18.0, bar=1)))
+        desk.live()
+    assert [desk.state(order) for desk, order in answers] == [("refused", "initial margin", 0.0)] * 2
+
+
+def test_a_stop_below_the_liquidation_price_saves_nobody() -> None:
+    """100 long on 1,006, maintenance 1 %: at p it has 1,006 - 100 (100 - p) and needs p: dead at 8,994 / 99."""
+    flat = [100.0] * 4
+    desk = market(1006.0, candles(flat, [100.0, 100.0, 84.0, 100.0], flat, flat))
+    desk.order(BTC, 100.0)
+    stop = desk.wait(BTC, -100.0, STOP, bar=1, price=85.0, flags=int(REDUCE_ONLY))
+    book = desk.live()
+    assert "reduce" in desk.rungs()
+    assert book.fill_price[1, 0] == pytest.approx(8994 / 99)
+    assert desk.state(stop)[2] > -100.0
+    assert desk.balance("usdm", "USDT") >= 0.0
+
+
+def test_a_stop_above_the_liquidation_price_is_filled_at_its_trigger_before_anybody_is_liquidated() -> None:
+    """At 95 the long of 100 has lost 500 of its 1,006; the bar goes on to 84, where nothing is held any more."""
+    flat = [100.0] * 4
+    desk = market(1006.0, candles(flat, [100.0, 100.0, 84.0, 100.0], flat, flat))
+    desk.order(BTC, 100.0)
+    stop = desk.wait(BTC, -100.0, STOP, bar=1, price=95.0)
+    book = desk.live()
+    assert desk.state(stop) == ("filled", "", -100.0)
+    assert desk.rungs() == []
+    assert desk.balance("usdm", "USDT") == pytest.approx(506.0)
+    assert book.path[5, 0, 2] == pytest.approx(506 / 95)  # the lowest ratio it lived through
+
+
+def test_a_stop_that_the_open_has_jumped_over_fills_at_the_open() -> None:
+    desk = market(5000.0, candles(*([[100.0, 100.0, 90.0, 90.0]] * 4)))
+    desk.order(BTC, 10.0)
+    stop = desk.wait(BTC, -10.0, STOP, bar=1, price=95.0)
+    desk.live()
+    assert desk.state(stop) == ("filled", "", -10.0)
+    assert desk.balance("usdm", "USDT") == pytest.approx(5000 - 100)
+
+
+def test_a_take_profit_earns_its_price_not_the_open() -> None:
+    """10 long from 100, take-profit 110, the bar goes to 112: 100 earned."""
+    flat = [100.0] * 4
+    desk = market(5000.0, candles(flat, flat, [100.0, 100.0, 112.0, 100.0], flat))
+    desk.order(BTC, 10.0)
+    order = desk.wait(BTC, -10.0, TAKE_PROFIT, bar=1, price=110.0)
+    desk.live()
+    assert desk.state(order) == ("filled", "", -10.0)
+    assert desk.balance("usdm", "USDT") == pytest.approx(5100.0)
+
+
+def test_an_entry_below_and_its_stop_above_both_fill_in_the_order_of_the_path() -> None:
+    """The bar goes to 90, then to 112: bought at 95, sold at 110."""
+    flat = [100.0] * 4
+    desk = market(5000.0, candles(flat, [100.0, 90.0, 100.0, 100.0], [100.0, 112.0, 100.0, 100.0], flat))
+    desk.wait(BTC, 10.0, LIMIT, price=95.0)
+    desk.wait(BTC, -10.0, TAKE_PROFIT, price=110.0, flags=int(REDUCE_ONLY))
+    desk.live()
+    assert desk.balance("usdm", "USDT") == pytest.approx(5150.0)
+
+
+def test_a_reduce_only_order_larger_than_the_position_closes_it_and_opens_nothing() -> None:
+    desk = market(5000.0)
+    desk.order(BTC, 5.0)
+    order = desk.wait(BTC, -10.0, MARKET, bar=1, flags=int(REDUCE_ONLY))
+    book = desk.live()
+    assert book.contracts[0, 0] == 0
+    assert desk.state(order)[2] == -5.0
+
+
+def test_closing_risk_passes_though_a_resting_purchase_has_reserved_the_cash() -> None:
+    """1,000 USDT; a purchase of 8 coins at 90 waits; long 60; at 90, 30 are sold at a loss of 300."""
+    prices = [100.0, 100.0, 90.5, 90.5, 90.5]
+    desk = Desk(
+        {"ETH/USDT": spot("ETH", [100.0] * 5), BTC: future("BTC", prices)},
+        {"USDT": asset([1.0] * 5), "BTC": asset(prices), "ETH": asset([100.0] * 5)},
+        {"unified": {"USDT": 1000.0}},
+        multi=True,
+        ladder=("cancel_orders", "reduce", "takeover"),
+    )
+    desk.wait("ETH/USDT", 8.0, LIMIT, price=90.0)
+    desk.order(BTC, 60.0)
+    order = desk.order(BTC, -30.0, bar=2)
+    desk.live()
+    assert desk.state(order) == ("filled", "", -30.0)
+
+
+def test_one_leg_that_may_not_rest_takes_the_whole_group_with_it() -> None:
+    """A post-only purchase at 110 would cross; the market sale beside it must not be left alone."""
+    desk = market(5000.0)
+    desk.wait(BTC, 1.0, LIMIT, price=110.0, flags=int(POST_ONLY), group=77)
+    sale = desk.wait(ETH, -1.0, MARKET, group=77)
+    desk.live()
+    assert desk.state(sale) == ("refused", "post-only would cross", 0.0)
+
+
+def test_five_orders_share_the_volume_that_one_may_take() -> None:
+    """A tenth of 60 contracts a bar: six of thirty."""
+    desk = market(5000.0, volume_share=0.1)
+    desk.tape.series[desk.tape.volume_row[0, 0], :] = 60.0
+    orders = [desk.order(BTC, 6.0) for _ in range(5)]
+    book = desk.live()
+    assert book.contracts[0, 0] == 6 * 10**8
+    assert [desk.state(order)[2] for order in orders] == [6.0, 0.0, 0.0, 0.0, 0.0]
+
+
+def test_a_stop_that_was_triggered_in_a_thin_bar_goes_on_selling_at_the_next_opens() -> None:
+    """20 contracts, 10 a bar: the trigger at 95 is passed once, the price comes back to 98 and stays."""
+    low = [100.0, 100.0, 94.0, 98.0, 98.0, 98.0]
+    after = [100.0, 100.0, 98.0, 98.0, 98.0, 98.0]
+    opened = [100.0, 100.0, 100.0, 98.0, 98.0, 98.0]
+    desk = market(5000.0, candles(opened, low, opened, after), volume_share=0.1)
+    desk.tape.series[desk.tape.volume_row[0, 0], :] = 1000.0
+    desk.order(BTC, 20.0)
+    desk.live(2)
+    desk.tape.series[desk.tape.volume_row[0, 0], :] = 100.0
+    stop = desk.wait(BTC, -20.0, STOP, bar=1, price=95.0)
+    desk.live()
+    assert desk.state(stop) == ("filled", "", -20.0)
+    assert desk.balance("usdm", "USDT") == pytest.approx(5000 - 10 * 5 - 10 * 2)
+
+
+def test_an_order_in_one_coin_is_not_refused_for_what_another_wallet_lacks() -> None:
+    """The coin-margined short needs more than its wallet has; the dollar wallet is full."""
+    prices = [100.0, 100.0, 100.0, 60.0, 60.0, 60.0]
+    inverse = future("BTC", prices) | {"kind": "inverse", "settle": "BTC", "size": 100}
+    desk = Desk(
+        {"BTC/USD:BTC": inverse, ETH: future("ETH", [100.0] * 6)},
+        {"USDT": asset([1.0] * 6), "BTC": asset(prices), "ETH": asset([100.0] * 6)},
+        {"usdm": {"USDT": 10_000.0}, "coinm": {"BTC": 1.0}},
+    )
+    desk.order("BTC/USD:BTC", 1.0)
+    order = desk.order(ETH, 10.0, bar=3)
+    desk.live()
+    collateral, initial, _ = desk.margin(4, "coinm", "BTC")
+    assert collateral / initial == pytest.approx((1 + 1 - 100 / 60) / (100 / 60 / 10))
+    assert desk.state(order)[0] == "filled"
+
+
+def test_a_resting_order_of_an_isolated_position_is_paid_for_by_the_wallet_it_will_be_funded_from() -> None:
+    """100 at 90 rests on 1,000 and needs 900; a cross order over 200 of margin has to wait for it."""
+    desk = market(1000.0, isolated=(BTC,))
+    desk.wait(BTC, 100.0, LIMIT, price=90.0)
+    order = desk.order(ETH, 20.0, bar=1)
+    fits = desk.order(ETH, 9.0, bar=2)
+    desk.live()
+    assert desk.state(order) == ("refused", "initial margin", 0.0)
+    assert desk.state(fits)[0] == "filled"
+
+
+def test_a_purchase_of_coins_may_rest_on_dollars_that_lie_in_the_futures_wallet() -> None:
+    low = [100.0, 100.0, 89.0, 100.0]
+    flat = [100.0] * 4
+    coin = spot("ETH", flat)
+    coin["last"] = coin["mark"] = candles(flat, low, flat, flat)
+    desk = Desk(
+        {"ETH/USDT": coin, ETH: future("ETH", flat)},
+        {"USDT": asset([1.0] * 4), "ETH": asset(flat)},
+        {"usdm": {"USDT": 1000.0}},
+    )
+    order = desk.wait("ETH/USDT", 5.0, LIMIT, price=90.0)
+    desk.live()
+    assert desk.state(order) == ("filled", "", 5.0)
+    assert (desk.balance("usdm", "USDT"), desk.balance("spot", "ETH")) == (550.0, 5.0)
