@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, PrivateAttr, ValidationError, field_serializer, field_validator, model_validator
 
 from backtest.config_account import PRESETS, Account, Flow, Preset, Refill, TopUp, Transfer
+from backtest.config_events import Happening
 from backtest.config_types import Moment, NotNegative, Positive, Ratio, Section, duration_us, in_words, microseconds
 from backtest.config_words import sentence
 from backtest.errors import InputError, nearest
@@ -169,6 +170,7 @@ class RunConfig(Section):
     rules: RulesConfig = RulesConfig()
     report: Report = Report()
     compare: Compare = Compare()
+    events: list[Happening] = []
 
     @field_validator("name")
     @classmethod

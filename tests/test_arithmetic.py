@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,7 @@ class Desk:
         isolated: tuple[str, ...] = (),
         borrow: dict[str, float] | None = None,
         owes: bool = False,
+        happenings: Iterable[Event] = (),
         **choices: Any,
     ) -> None:
         bars = len(next(iter(assets.values()))["index"]["open"])
@@ -120,7 +122,7 @@ class Desk:
         self.rules, at = make_rules([plan], self.history)
         hourly = [Event(bar, int(INTEREST), first=1.0) for bar in range(1, bars if borrow else 1)]
         rates = [np.full(bars, borrow[name]) if name in borrow else None for name in assets] if borrow else []
-        self.tape = make_tape(self.history, at, hourly, None, [rates] if borrow else ())
+        self.tape = make_tape(self.history, at, [*hourly, *happenings], None, [rates] if borrow else ())
         self.book = make_book(self.rules, self.tape)
         self.symbols = list(instruments)
         for wallet, amounts in deposit.items():

@@ -6,6 +6,9 @@ import pytest
 from test_arithmetic import Desk, asset, future, spot
 from test_waiting_orders import BTC, candles, market
 
+from backtest.engine.tape import Event
+from backtest.state import DELEVERAGE
+
 pytestmark = pytest.mark.jit_off
 
 FULL = ("cancel_orders", "reduce", "sell_collateral", "takeover")
@@ -163,3 +166,31 @@ def test_a_debt_in_a_coin_that_wicks_up_is_dearest_at_its_high_when_every_leg_is
     desk.order("ETH/USDT:USDT", -99.0, bar=1)
     desk.live()
     assert "sell collateral" in desk.rungs()
+
+
+def test_auto_deleveraging_takes_the_winning_leg_and_leaves_the_coins_naked() -> None:
+    """10 coins and 10 short from 100; at 80 half of the short is closed at the mark: 100 earned on 5, 5 left."""
+    prices = [100.0, 100.0, 80.0, 80.0]
+    desk = Desk(
+        {"BTC/USDT": spot("BTC", prices), BTC: future("BTC", prices)},
+        {"USDT": asset([1.0] * 4), "BTC": asset(prices)},
+        {"spot": {"BTC": 10.0}, "usdm": {"USDT": 1000.0}},
+        happenings=[Event(2, int(DELEVERAGE), 1, -1, 0.5)],
+    )
+    desk.order(BTC, -10.0)
+    book = desk.live()
+    assert book.contracts[1, 0] == -5 * 10**8
+    assert desk.total("realised", "USDT") == pytest.approx(100.0)
+    assert desk.balance("spot", "BTC") == 10.0
+
+
+def test_auto_deleveraging_passes_by_a_position_that_loses() -> None:
+    prices = [100.0, 100.0, 80.0, 80.0]
+    desk = Desk(
+        {BTC: future("BTC", prices)},
+        {"USDT": asset([1.0] * 4), "BTC": asset(prices)},
+        {"usdm": {"USDT": 1000.0}},
+        happenings=[Event(2, int(DELEVERAGE), 0, -1, 0.5)],
+    )
+    desk.order(BTC, 10.0)
+    assert desk.live().contracts[0, 0] == 10 * 10**8

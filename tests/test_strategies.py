@@ -369,3 +369,31 @@ def test_the_examples_live_on_real_history_without_a_refusal(name: str, real_sto
 def test_every_config_names_a_strategy_that_takes_its_parameters(path: Path) -> None:
     config = load_config(path)
     assert load_strategy(config.strategy.class_, config.strategy.params).params is not None
+
+
+@pytest.mark.usefixtures("in_project")
+def test_pairs_ordered_together_leave_a_delta_of_fees_and_basis_and_no_naked_leg() -> None:
+    result = backtest.run("configs/funding_carry.toml")
+    pairs = result.orders[result.orders["state"] == "filled"].groupby("group").filter(lambda rows: len(rows) == 2)
+    fills = result.fills.set_index("order")["notional_usd"]
+    largest = pairs["id"].map(fills).groupby(pairs["group"].to_numpy()).transform("max")
+    assert len(pairs) > 0
+    assert (pairs["residual_delta_usd"].abs() < 0.05 * largest + 20).all()
+    assert (
+        result.orders.loc[result.orders["group"].map(result.orders["group"].value_counts()) == 1]["residual_delta_usd"]
+        .isna()
+        .all()
+    )
+
+
+@pytest.mark.usefixtures("in_project")
+def test_no_order_passes_in_an_outage_and_a_deleveraging_shrinks_the_short() -> None:
+    config = load_config("configs/hedged_long.toml").resolved()
+    config["data"] |= {"start": "2023-06-01", "end": "2023-07-01"}
+    config["events"] = [
+        {"kind": "outage", "time": "2023-06-01T08:00:00Z", "until": "2023-06-01T20:00:00Z"},
+        {"kind": "deleverage", "time": "2023-06-20T00:00:00Z", "symbol": "ETH/USDT:USDT", "share": 0.5},
+    ]
+    fills = backtest.run(config).fills
+    assert fills["time"].iloc[0] >= pd.Timestamp("2023-06-02", tz="UTC")
+    assert list(fills["cause"]).count("deleveraging") <= 1

@@ -17,6 +17,7 @@ from backtest.kernel import kernel
 from backtest.ledger.kinds import FUNDED, INTEREST_PAID
 from backtest.ledger.post import post
 from backtest.margin.moment import mark_here
+from backtest.margin.tiers import value_of_contract
 from backtest.state import (
     ASSETS, BACKS_NOTHING, BY_DELEVERAGING, DELEVERAGE, DELIVERY, E_ACCOUNT, E_KIND, E_SUBJECT, FLOW, FUNDING, INTEREST,
     LEAVE, MARKET, NOTHING, OPEN, ORDER_ROWS, TARGETS, TO_TARGET,
@@ -149,11 +150,14 @@ def add_from(row, start, n, amount):
 
 @kernel
 def deleverage(book, rules, tape, event, account, bar):
-    """Auto-deleveraging: the venue closes a share of a winning position at the mark. `number[event, 0]`: the share."""
+    """Auto-deleveraging: the venue closes a share of a position that is winning, at the mark. `number[event, 0]`: the
+    share.
+    """
     i = tape.event[event, E_SUBJECT]
     for position in range(len(rules.instrument)):
         held = book.contracts[position, account]
-        if rules.instrument[position] == i and held != 0:
+        wins = held * value_of_contract(rules, i, mark_here(book, rules, i)) > book.cost[position, account]
+        if rules.instrument[position] == i and held != 0 and wins:
             contracts = -in_lots(units(held * tape.number[event, 0]), rules.lot[i])
             if contracts != 0:
                 trade(

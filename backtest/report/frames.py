@@ -84,6 +84,7 @@ Ints = npt.NDArray[np.int64]
 def record_of(session: Session, config: RunConfig, notes: list[str], seconds: float = 0.0) -> RunRecord:
     """The record of a session that has been lived through."""
     plans, names = session.plans, _Names(session)
+    fills = fills_frame(session, names)
     accounts = [account_frame(session, names, k) for k in range(len(plans))]
     told = [incidents_frame(session, names), *(crossings(session, frame, k) for k, frame in enumerate(accounts))]
     return RunRecord(
@@ -95,8 +96,8 @@ def record_of(session: Session, config: RunConfig, notes: list[str], seconds: fl
         account=pd.concat(accounts, ignore_index=True),
         wallets=wallets_frame(session, names),
         ledger=ledger_frame(session, names),
-        fills=fills_frame(session, names),
-        orders=orders_frame(session, names),
+        fills=fills,
+        orders=orders_frame(session, names, fills),
         incidents=in_time(told),
         funding=funding_frame(session, names),
         positions=positions_frame(session, names),
@@ -270,8 +271,10 @@ def fills_frame(session: Session, names: _Names) -> pd.DataFrame:
     )
 
 
-def orders_frame(session: Session, names: _Names) -> pd.DataFrame:
-    """Every order and what became of it, as placed."""
+def orders_frame(session: Session, names: _Names, fills: pd.DataFrame) -> pd.DataFrame:
+    """Every order and what became of it, as placed. `residual_delta_usd`: what the fills of orders placed together left
+    of each other, signed notional; NaN for an order placed alone.
+    """
     rows = session.book.order[: session.book.count[ORDER_ROWS]]
     prices = session.book.order_price[: len(rows)]
     return _frame(
@@ -289,8 +292,18 @@ def orders_frame(session: Session, names: _Names) -> pd.DataFrame:
             "reason": np.array(REASON_NAMES, dtype=object)[rows[:, O_REASON]],
             "filled": rows[:, O_FILLED] * STEP,
             "group": rows[:, O_GROUP],
+            "residual_delta_usd": residual_deltas(rows[:, O_GROUP], fills),
         },
     )
+
+
+def residual_deltas(groups: Ints, fills: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """Signed notional of all fills of each order's group, USD; NaN where the group is one order."""
+    by_order = fills[fills["order"] >= 0]
+    signed = by_order["notional_usd"] * np.sign(by_order["contracts"])
+    left = signed.groupby(groups[by_order["order"]]).sum()
+    many = pd.Series(groups).groupby(groups).transform("size").to_numpy()
+    return np.where(many > 1, pd.Series(groups).map(left).fillna(0.0).to_numpy(), np.nan)
 
 
 CROSSED = {"warn": "warn", "reduce_only": "reduce only"}

@@ -38,7 +38,7 @@ FRAMES: dict[str, tuple[str, ...]] = {
     ),
     "orders": (
         "time", "account", "id", "symbol", "kind", "contracts", "price", "trigger", "state", "reason", "filled",
-        "group",
+        "group", "residual_delta_usd",
     ),
     "incidents": (
         "time", "account", "wallet", "rung", "symbol", "collateral", "maintenance", "ratio", "contracts", "price",

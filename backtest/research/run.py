@@ -28,6 +28,7 @@ from backtest.report.frames import record_of
 from backtest.report.result import Result
 from backtest.research.accounts import borrow_rates, flows_of, interest_events, pay_in, plan_of
 from backtest.research.drive import drive, target_rows
+from backtest.research.happenings import deleveragings, with_outages
 from backtest.research.tails import tail_of
 from backtest.state import L_ACCOUNT, L_AMOUNT, L_ASSET, L_WALLET, LEDGER_ROWS
 from backtest.strategy.strategy import Strategy, load_strategy
@@ -85,6 +86,7 @@ def prepare(config: str | Path | Mapping[str, Any] | RunConfig, data: History | 
         config.prices,
         config.funding,
     )
+    history = with_outages(config, history)
     return Prepared(config, history, venue, FinerBars(store, venue, history, config.prices))
 
 
@@ -174,7 +176,7 @@ def open_session(
     session = Session(
         history,
         plans,
-        [*events, *flows, *interest_events(plans, history, rates)],
+        [*events, *flows, *interest_events(plans, history, rates), *deleveragings(config, history)],
         targets,
         rates,
         tail_of(plans, history),

@@ -1,0 +1,48 @@
+"""Outages and auto-deleveragings of a config, put on the history and on the tape."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from backtest.config import RunConfig
+from backtest.config_events import Deleveraging, Outage
+from backtest.engine.tape import Event
+from backtest.errors import InputError, nearest
+from backtest.market.grid import when
+from backtest.market.history import History
+from backtest.state import DELEVERAGE
+
+
+def with_outages(config: RunConfig, history: History) -> History:
+    """The history with nothing tradable during the outages, each a note."""
+    outages = [each for each in config.events if isinstance(each, Outage)]
+    if not outages:
+        return history
+    tradable, notes = history.tradable.copy(), list(history.notes)
+    for each in outages:
+        dark = (history.time >= each.time_us) & (history.time < each.until_us)
+        tradable[:, dark] = False
+        notes.append(
+            f"outage from {when(each.time_us)} to {when(each.until_us)}: no order passes in {int(dark.sum())} bars"
+        )
+    return replace(history, tradable=tradable, notes=tuple(notes))
+
+
+def deleveragings(config: RunConfig, history: History) -> list[Event]:
+    """Tape events of the auto-deleveragings, at the first open at or after their time."""
+    symbols = [instrument.symbol for instrument in history.instruments if instrument.kind != "spot"]
+    found = []
+    for each in config.events:
+        if isinstance(each, Deleveraging):
+            if each.symbol not in symbols:
+                raise InputError(
+                    f"events: {each.symbol!r} is not a future of this run; {nearest(each.symbol, symbols)}"
+                )
+            bar = int(np.searchsorted(history.time, each.time_us))
+            if bar >= len(history.time):
+                raise InputError(f"events: the deleveraging at {when(each.time_us)} lies after the last bar's open")
+            k = [instrument.symbol for instrument in history.instruments].index(each.symbol)
+            found.append(Event(bar, int(DELEVERAGE), k, -1, each.share))
+    return found
