@@ -24,9 +24,8 @@ def with_outages(config: RunConfig, history: History) -> History:
     for each in outages:
         dark = (history.time >= each.time_us) & (history.time < each.until_us)
         tradable[:, dark] = False
-        notes.append(
-            f"outage from {when(each.time_us)} to {when(each.until_us)}: no order passes in {int(dark.sum())} bars"
-        )
+        span = f"{when(each.time_us)} to {when(each.until_us)}"
+        notes.append(f"outage from {span}: no order passes in {int(dark.sum())} bars")
     return replace(history, tradable=tradable, notes=tuple(notes))
 
 
