@@ -618,8 +618,7 @@ def record(story: dict[str, Any]) -> RunRecord:
     plans, book, _ = live(story)
     history = history_of(story)
     assets = {name: k for k, name in enumerate(history.assets)}
-    at = np.repeat(np.arange(len(plans))[:, None], story["bars"], axis=1)  # one rule set an account
-    session: Any = Row(plans=plans, history=history, book=book, assets=assets, tape=Row(rules_at=at))
+    session: Any = Row(plans=plans, history=history, book=book, assets=assets, tape=prepare(story)[3])
     config: Any = None
     return record_of(session, config, [])
 
