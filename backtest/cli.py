@@ -51,11 +51,14 @@ def run(config: Config, out: Out = None, as_json: AsJson = False) -> None:
     """Run a strategy and write its result folder."""
     with answering():
         import backtest
+        from backtest.report.folder import RUN, check_target
 
         loaded = backtest.load_config(config)
+        folder = out or Path("results") / loaded.name
+        check_target(folder, RUN)  # before the run: an hour of it should not end without a place to put it
         with progress_bar(loaded.name, as_json) as progress:
             result = backtest.run(loaded, progress=progress)
-        folder = result.save(out or Path("results") / loaded.name)
+        result.save(folder)
         if as_json:
             said = {"folder": str(folder), "notes": result.manifest["notes"]}
             print_json({**said, **columns_of(figures=result.figures, explain=result.parts)})
@@ -71,11 +74,14 @@ def compare(config: Config, out: Out = None, as_json: AsJson = False) -> None:
     """Run the same strategy under every margin mode, side by side."""
     with answering():
         import backtest
+        from backtest.report.folder import COMPARISON, check_target
 
         loaded = backtest.load_config(config)
+        folder = out or Path("results") / f"{loaded.name}-compare"
+        check_target(folder, COMPARISON)
         with progress_bar(loaded.name, as_json) as progress:
             comparison = backtest.compare(loaded, progress=progress)
-        folder = comparison.save(out or Path("results") / f"{loaded.name}-compare")
+        comparison.save(folder)
         if as_json:
             said = {"folder": str(folder), "verdict": comparison.verdict, "notes": comparison.notes}
             print_json({**said, **columns_of(**comparison.tables())})

@@ -77,6 +77,29 @@ def test_a_run_that_breaks_says_where_with_code_3(folder: Path, monkeypatch: pyt
     assert "ZeroDivisionError: no hedge ratio (test_cli.py, line" in done.stderr
 
 
+def test_a_place_for_the_result_is_looked_for_before_the_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(config: Any, progress: Any = None) -> Result:
+        raise AssertionError("the run was started")
+
+    monkeypatch.setitem(vars(backtest), "run", never)
+    monkeypatch.setitem(vars(backtest), "compare", never)
+    for verb in ("run", "compare"):
+        for place in ("carry.toml", "."):
+            done = CliRunner().invoke(app, [verb, "carry.toml", "--out", place])
+            assert done.exit_code == 2
+            assert "choose another with --out" in done.stderr or "choose one of its own" in done.stderr
+
+
+def test_what_the_system_refuses_is_bad_input_and_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(config: Any, progress: Any = None) -> Result:
+        raise OSError(28, "No space left on device", "cache.bin")
+
+    monkeypatch.setitem(vars(backtest), "run", full)
+    done = CliRunner().invoke(app, ["run", "carry.toml"])
+    assert done.exit_code == 2
+    assert "cache.bin: No space left on device" in done.stderr
+
+
 def test_the_report_page_can_be_written_again(folder: Path) -> None:
     CliRunner().invoke(app, ["run", "carry.toml"])
     done = CliRunner().invoke(app, ["report", "results/carry", "--out", "again.html"])

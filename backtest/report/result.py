@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +14,7 @@ import pyarrow.parquet as pq
 from backtest.config import load_config
 from backtest.errors import InputError
 from backtest.report.explain import explain
+from backtest.report.folder import RUN, write_page, written
 from backtest.report.html import figures_table, report_page
 from backtest.report.manifest import manifest, plain
 from backtest.report.record import FORCED, FRAMES, RunRecord
@@ -152,12 +151,7 @@ class Result:
 
     def report(self, path: str | Path) -> Path:
         """Write the report page, and say where it is."""
-        target = Path(path)
-        aside = target.with_name(f".{target.name}.partial")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(self._page(), encoding="utf-8")
-        os.replace(aside, target)
-        return target
+        return write_page(path, self._page())
 
     def _page(self) -> str:
         from backtest.report.plots import to_html
@@ -166,19 +160,9 @@ class Result:
 
     def save(self, folder: str | Path) -> Path:
         """Write the run's folder, whole or not at all. InputError where another kind of folder is in the way."""
-        target = Path(folder)
-        if target.exists() and not ((target / "manifest.json").is_file() or _is_empty(target)):
-            raise InputError(f"{target}: exists and is no result folder; choose another with --out, or remove it")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        aside = target.with_name(f".{target.name}.partial-{os.getpid()}")
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir()
-        try:
+        with written(folder, RUN) as aside:
             self._write(aside)
-            _swap(aside, target)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
-        return target
+        return Path(folder)
 
     def _write(self, folder: Path) -> None:
         for name in FRAMES:
@@ -273,16 +257,3 @@ def _revived(column: dict[str, Any]) -> pd.Series:
             value = float(value)
         values[label] = value
     return pd.Series(values, dtype=object)
-
-
-def _is_empty(folder: Path) -> bool:
-    return folder.is_dir() and not any(folder.iterdir())
-
-
-def _swap(aside: Path, target: Path) -> None:
-    """Put the new folder in place of the old one."""
-    old = target.with_name(f".{target.name}.old-{os.getpid()}")
-    if target.exists():
-        os.replace(target, old)
-    os.replace(aside, target)
-    shutil.rmtree(old, ignore_errors=True)
