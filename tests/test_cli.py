@@ -139,6 +139,39 @@ def test_a_table_is_imported_under_the_symbol_it_is_said_to_be(folder: Path) -> 
     assert [row["symbol"] for row in json.loads(done.stdout)["imported"]] == ["BTC/USDT"]
 
 
+def test_a_tables_own_columns_and_zone_are_said_on_the_command_line(folder: Path) -> None:
+    (folder / "bars.csv").write_text("Date,Open,High,Low,Last,Vol\n2024-01-01 09:00,10,12,9,11,5\n")
+    words = ["data", "import", "bars.csv", "--store", "s", "--format", "tidy", "--series", "bars-1h"]
+    words += ["--symbol", "BTC/USDT", "--tz", "Asia/Tokyo", "--json"]
+    pairs = ["Date=time", "Open=open", "High=high", "Low=low", "Vol=volume"]
+    words += [word for pair in pairs for word in ("--column", pair)]
+    missing = CliRunner().invoke(app, words)
+    assert missing.exit_code == 2
+    assert "say which it is: --column THEIRS=close" in " ".join(missing.stderr.split())
+    done = CliRunner().invoke(app, [*words, "--column", "Last=close"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["imported"][0]["first_us"] == 1_704_067_200_000_000  # 00:00 UTC
+    for pair in ("Last", "=close", "Last="):
+        assert "such as --column Open=open" in CliRunner().invoke(app, [*words, "--column", pair]).stderr
+
+
+def test_an_option_that_a_format_would_not_heed_is_refused(folder: Path) -> None:
+    for form, option in (("vision", "--symbol"), ("layout", "--venue"), ("layout", "--tz"), ("vision", "--column")):
+        done = CliRunner().invoke(app, ["data", "import", ".", "--format", form, option, "x=y"])
+        assert done.exit_code == 2
+        assert f"{option} says nothing to --format {form}" in done.stderr
+
+
+def test_a_shorter_import_says_in_its_row_what_it_replaced(folder: Path) -> None:
+    head, row = "time,open,high,low,close,volume\n", "2024-01-0{},10,12,9,11,5\n"
+    words = ["data", "import", "bars.csv", "--store", "s", "--format", "tidy", "--series", "bars-1d"]
+    words += ["--symbol", "BTC/USDT"]
+    (folder / "bars.csv").write_text(head + row.format(1) + row.format(2))
+    assert "REPLACED" not in CliRunner().invoke(app, words).stdout
+    (folder / "bars.csv").write_text(head + row.format(2))
+    assert "REPLACED 2 rows" in CliRunner().invoke(app, words).stdout
+
+
 def test_an_unknown_format_is_answered_with_the_nearest(folder: Path) -> None:
     done = CliRunner().invoke(app, ["data", "import", ".", "--format", "visoin"])
     assert done.exit_code == 2

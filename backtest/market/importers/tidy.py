@@ -15,7 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from backtest.errors import InputError, nearest
-from backtest.market.importers import Imported, ensure_instrument, in_order, microseconds, save, with_settled
+from backtest.market.importers import (
+    Imported,
+    check_rows,
+    check_subject,
+    ensure_instrument,
+    microseconds,
+    ready,
+    with_settled,
+)
 from backtest.market.schema import OHLC, missing_columns, split_series
 from backtest.market.store import Columns
 
@@ -23,6 +31,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _OPTIONAL = {"funding": ("mark_price", "interval_hours")}
+_UNCLEAR_DATE = r"\s*\d{1,2}[/.-]\d{1,2}[/.-]\d{2}"
 _ASSETS = ("index", "borrow")  # series of a pair or an asset, which is not an instrument
 
 
@@ -41,17 +50,17 @@ def import_tidy(
     `columns`: our name → the table's; `tz`: the zone of written times that have none. InputError for a file that cannot
     be read, columns that are not there (with the nearest), times and numbers that are none, and contradicting rows.
     """
-    split_series(series)
+    check_subject(venue, symbol, series)
     frame, name = _frame(source)
     mapped = _mapped(frame, series, dict(columns or {}), name)
     values: Columns = {"time": _times(frame, mapped.pop("time"), tz, name)}
     values |= {ours: _numbers(frame, theirs, name) for ours, theirs in mapped.items()}
     if series == "funding":
         values = with_settled(values)
-    values = in_order(values, f"{symbol} {series} from {name}")
-    done = save(store, venue, symbol, series, [values], name, merge)
+    check_rows(values, series, name)
+    done = ready(store, venue, symbol, series, [values], name, merge).write()
     if split_series(series)[0] not in _ASSETS:
-        ensure_instrument(store, venue, symbol, values.get("close", np.zeros(0)))
+        ensure_instrument(store, venue, symbol)
     return done
 
 
@@ -70,8 +79,8 @@ def _frame(source: str | Path | pd.DataFrame) -> tuple[pd.DataFrame, str]:
         raise InputError(f"no file {path}; {nearest(path.name, beside)}")
     try:
         return (pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)), path.name
-    except (ValueError, OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
+    except Exception as error:  # a damaged file raises what its unpacker raises
+        raise InputError(f"{path} cannot be read: {_short(error)}") from None
 
 
 def _mapped(frame: pd.DataFrame, series: str, given: dict[str, str], name: str) -> dict[str, str]:
@@ -80,14 +89,18 @@ def _mapped(frame: pd.DataFrame, series: str, given: dict[str, str], name: str) 
     known = ["time", *OHLC, "volume", "funding_rate", "hourly_rate", "open_interest", *_OPTIONAL["funding"]]
     for ours, theirs in given.items():
         if ours not in known:
-            raise InputError(f"columns: {series} has no column {ours!r}; {nearest(ours, known)}")
+            raise InputError(f"the column map: {series} has no column {ours!r}; {nearest(ours, known)}")
         if theirs not in there:
             raise InputError(f"{name} has no column {theirs!r}; {nearest(theirs, there)}")
     ours_there = {ours: ours for ours in known if ours in there} | given
+    for theirs in ours_there.values():
+        if there.count(theirs) > 1:
+            raise InputError(f"{name} has {there.count(theirs)} columns called {theirs!r}; keep one")
     absent = missing_columns(series, list(ours_there))
     if absent:
         raise InputError(
-            f"{name}: {series} needs {absent[0]!r}, and the table has {', '.join(there)}; map it: {absent[0]}=THEIRS"
+            f"{name}: {series} needs {absent[0]!r}, and the table has {', '.join(there)}; say which it is: --column "
+            f"THEIRS={absent[0]} (in Python columns={{{absent[0]!r}: THEIRS}})"
         )
     return {ours: theirs for ours, theirs in ours_there.items() if ours in _wanted(series, ours_there)}
 
@@ -113,6 +126,14 @@ def _times(frame: pd.DataFrame, column: str, tz: str, name: str) -> npt.NDArray[
         raise InputError(f"{name}: row {int(np.argmax(values.isna().to_numpy())) + 1} has no time")
     if pd.api.types.is_numeric_dtype(values):
         return microseconds(values.to_numpy())
+    if not pd.api.types.is_datetime64_any_dtype(values):
+        unclear = values.astype(str).str.match(_UNCLEAR_DATE).to_numpy()
+        if unclear.any():
+            row = int(np.argmax(unclear))
+            raise InputError(
+                f"{name}: row {row + 1} of column {column!r} is {values.iloc[row]!r}, and nobody can tell its day from "
+                "its month; write dates as year-month-day, such as 2024-01-31"
+            )
     try:
         moments = pd.DatetimeIndex(pd.to_datetime(values))
         aware = moments if moments.tz is not None else moments.tz_localize(tz)
