@@ -23,6 +23,7 @@ from backtest.report.manifest import manifest
 from backtest.report.record import FRAMES, RunRecord, empty
 from backtest.report.result import Result, load
 from backtest.report.statistics import Performance, drawdown, least_capital, statistics, survival
+from backtest.strategy.strategy import Strategy
 
 DAY_US = 86_400_000_000
 START = pd.Timestamp("2024-01-01", tz="UTC")
@@ -436,6 +437,51 @@ def test_a_report_page_is_not_written_over_a_folder(tmp_path: Path) -> None:
 def test_loading_what_is_no_result_says_so(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no saved run there"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "words"),
+    [
+        ("manifest.json", b"{}", "is no manifest of a run"),
+        ("manifest.json", b"\xff\xfe\x00", "cannot be read"),
+        ("manifest.json", b"[1, 2]", "is a list, not a table"),
+        ("stats.json", b"{}", "holds no figures by account"),
+        ("stats.json", b'{"figures": {"main": 5}, "explain": {}}', "holds no figures by account"),
+        ("stats.json", b"", "cannot be read"),
+        ("account.parquet", b"garbage", "cannot be read as Parquet"),
+        ("returns.parquet", b"PAR1", "cannot be read as Parquet"),
+    ],
+)
+def test_a_saved_file_that_is_damaged_is_named(tmp_path: Path, file: str, content: bytes, words: str) -> None:
+    folder = Result(cash([110.0])).save(tmp_path / "run")
+    (folder / file).write_bytes(content)
+    with pytest.raises(InputError, match=f"{file}: {words}"):
+        load(folder)
+
+
+def test_a_saved_frame_or_manifest_that_lacks_a_part_is_named(tmp_path: Path) -> None:
+    folder = Result(cash([110.0])).save(tmp_path / "run")
+    whole = (folder / "manifest.json").read_text()
+    (folder / "manifest.json").write_text(json.dumps(json.loads(whole) | {"accounts": [{"name": "main"}]}))
+    with pytest.raises(InputError, match=r"manifest\.json: cannot be understood \('mode'\)"):
+        load(folder)
+    (folder / "manifest.json").write_text(whole)
+    pd.DataFrame({"time": [day(0)]}).to_parquet(folder / "fills.parquet")
+    with pytest.raises(InputError, match=r"fills\.parquet: has no column 'bar'"):
+        load(folder)
+
+
+def test_a_run_of_a_class_within_a_function_can_be_loaded(tmp_path: Path) -> None:
+    class Local(Strategy):
+        """Known to this test alone."""
+
+    record = cash([110.0])
+    record.config = record.config.model_copy(
+        update={"strategy": record.config.strategy.model_copy(update={"class_": Local})}
+    )
+    again = load(Result(record).save(tmp_path / "run"))
+    assert again.record.config.strategy.name.endswith("<locals>.Local")
+    assert again.save(tmp_path / "copy").is_dir()
 
 
 def test_the_picture_draws_the_venues_levels_and_marks_liquidations() -> None:
