@@ -41,6 +41,7 @@ GENERIC = {"generic scenarios": "scenarios", "generic tail": "tail"}
 MODES = ("isolated", "cross", "multi_asset", "portfolio", *GENERIC)
 """What is set side by side: the venue's presets, and two models of no exchange, which never pass for one."""
 ANSWERS = (
+    "Margin Mode",
     "Survived",
     "Total Return [%]",
     "Lowest Margin Ratio",
