@@ -25,6 +25,7 @@ from backtest.cli_screen import (
     progress_bar,
     say,
 )
+from backtest.errors import InputError
 
 app = typer.Typer(
     name="backtest", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -119,7 +120,12 @@ def venues(
         from backtest.config_types import moment_us
         from backtest.venues import describe
 
+        if at is not None and name is None:
+            raise InputError(f"--at {at}: say of which venue, such as: backtest venues binance --at {at}")
         rows = describe(name, None if at is None else moment_us(at))
+        if at is not None and not rows:
+            first = min((row["from"] for row in describe(name)), default="never")
+            raise InputError(f"--at {at}: nothing is known of {name} on that date; its rules are known from {first} on")
         if as_json:
             print_json({"venue": name, "at": at, "rules": rows})
             return

@@ -113,6 +113,38 @@ def test_a_folder_that_is_no_result_is_refused(folder: Path) -> None:
     assert "no saved run there" in done.stderr
 
 
+def test_rules_of_a_date_need_a_venue_and_a_date_that_it_has_rules_of(folder: Path) -> None:
+    nameless = CliRunner().invoke(app, ["venues", "--at", "2024-01-01"])
+    assert nameless.exit_code == 2
+    assert "say of which venue" in nameless.stderr
+    early = CliRunner().invoke(app, ["venues", "binance", "--at", "2015-01-01"])
+    assert early.exit_code == 2
+    assert "its rules are known from 20" in early.stderr
+
+
+STOPPED = """
+import os, signal, sys
+sys.path[:0] = [{tests!r}, {root!r}]
+import backtest
+from backtest.cli import app
+from backtest.report.result import Result
+from test_report import cash
+vars(backtest)["run"] = lambda config, progress=None: Result(cash([110.0]))
+Result._page = lambda self: os.kill(os.getpid(), signal.{name})
+app(["run", "carry.toml"])
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_run_that_is_stopped_while_it_writes_leaves_nothing(folder: Path, name: str) -> None:
+    here = Path(__file__).parent
+    code = STOPPED.format(tests=str(here), root=str(here.parent), name=name)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=folder)
+    assert done.returncode not in (0, 3)
+    assert "Traceback" not in done.stderr
+    assert not list(folder.glob("results/*")) and not list(folder.glob("results/.*"))
+
+
 def test_importing_the_package_or_its_command_loads_nothing_heavy() -> None:
     look = "import sys, backtest.cli; print([name for name in ('pandas', 'numba', 'plotly') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
