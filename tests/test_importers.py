@@ -196,6 +196,12 @@ def test_times_that_are_not_what_they_seem_are_refused_with_the_cure(store: Path
     assert not store.exists()
 
 
+def test_days_are_not_taken_for_hours(store: Path) -> None:
+    days = pd.DataFrame({"time": [START + k * DAY for k in range(12)], "close": 1.0})
+    with pytest.raises(InputError, match="no two rows are 1h apart; rows are 1d apart: import them as index-1d"):
+        import_tidy(days, store, "binance", "BTC/USD", "index-1h")
+
+
 def test_a_year_that_comes_first_is_read_whatever_divides_it(store: Path) -> None:
     slashed = ["2024/01/01 00:00", "2024/01/01 01:00", "2024/01/01 02:00"]
     assert import_tidy(table(Date=slashed), store, "binance", PERP, "bars-1h", MAP).first_us == START
@@ -208,6 +214,7 @@ def test_a_year_that_comes_first_is_read_whatever_divides_it(store: Path) -> Non
         ("Low", [0.5, 1.5, -2.5], "row 3 is -2.5: low must be above zero"),
         ("Open", [float("inf"), 2.0, 3.0], "row 1 is inf: open must be a finite number"),
         ("Vol", [10, -1, 10], "row 2 is -1.0: volume cannot be below zero"),
+        ("Close", [1.1, None, 3.1], "row 2 is nan: close is missing; leave out rows without it"),
         ("High", [1.5, 1.0, 3.5], "row 2 is 1.0: the high is below the low"),
     ],
 )

@@ -65,6 +65,8 @@ ASSUMED = "assumed"
 ASSUMED_NOTIONAL = {"spot": 10.0, "linear": 20.0, "inverse": 0.0}
 
 _NEVER_NEGATIVE = ("volume", "hourly_rate", "open_interest")
+_NEEDED = (*OHLC, *_NEVER_NEGATIVE, "funding_rate")  # of those that a series has, every row has them
+_MANY = 10  # bars in a row that each have a hole behind them: then it is another bar length
 _VENUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _ASSET = re.compile(r"[^\W_a-z]+")
 
@@ -163,8 +165,8 @@ def _once(
     apart = np.flatnonzero((least != most) & ~np.isnan(least))
     if len(apart):
         k = int(apart[0])
-        stamp = np.datetime64(int(time[starts[k]]), "us")
-        raise InputError(f"{where}: two rows of {stamp} UTC differ: {name} {least[k]!r} and {most[k]!r}; keep one")
+        pair = f"{name} {float(least[k])!r} and {float(most[k])!r}"
+        raise InputError(f"{where}: two rows of {_stamp(time[starts[k]])} UTC differ: {pair}; keep one")
     return least
 
 
@@ -185,10 +187,7 @@ def check_subject(venue: str, symbol: str, series: str) -> None:
 
 
 def check_rows(columns: Columns, series: str, where: str) -> None:
-    """What no market can have printed, told by row: times, bars off their grid, prices. InputError for the first.
-
-    Values that are missing pass; `check` counts them.
-    """
+    """What no market can have printed, told by row: times, bars off their grid, prices. InputError for the first."""
     kind, interval = split_series(series)
     time = columns["time"]
     _check_span(time, where)
@@ -199,6 +198,8 @@ def check_rows(columns: Columns, series: str, where: str) -> None:
             zero = name in _NEVER_NEGATIVE
             words = f"{name} cannot be below zero" if zero else f"{name} must be above zero"
             _refuse(values < 0 if zero else values <= 0, values, where, words)
+        if name in _NEEDED:
+            _refuse(np.isnan(values), values, where, f"{name} is missing; leave out rows without it")
         if values.dtype.kind == "f":
             _refuse(np.isinf(values), values, where, f"{name} must be a finite number")
     if {"high", "low"} <= columns.keys():
@@ -220,23 +221,30 @@ def _check_span(time: npt.NDArray[Any], where: str) -> None:
         row = int(np.argmax(bad))
         years = "before 2009" if time[row] < FIRST_US else "in the future"
         raise InputError(
-            f"{where}: the time of row {row + 1} is {np.datetime64(int(time[row]), 'us')} UTC, {years}; write Unix "
+            f"{where}: the time of row {row + 1} is {_stamp(time[row])} UTC, {years}; write Unix "
             "times in s, ms, us or ns, or dates as 2024-01-31"
         )
 
 
+def _stamp(time_us: int) -> np.datetime64:
+    """A time to be read, to the second unless it is off one."""
+    return np.datetime64(int(time_us), "us") if time_us % SECOND_US else np.datetime64(int(time_us) // SECOND_US, "s")
+
+
 def _check_grid(time: npt.NDArray[Any], interval: str, kind: str, where: str) -> None:
-    bad = time % INTERVALS[interval] != 0
-    if not bad.any():
-        return
-    row = int(np.argmax(bad))
     steps = np.diff(np.unique(time))
-    apart = next((text for text, us in INTERVALS.items() if len(steps) and us == int(steps.min())), None)
-    cure = f"rows are {apart} apart: import them as {kind}-{apart}" if apart not in (None, interval) else (
-        "bars are labelled by their open, in UTC"
-    )  # fmt: skip
-    stamp = np.datetime64(int(time[row]), "us")
-    raise InputError(f"{where}: row {row + 1} ({stamp} UTC) does not open on a whole {interval}; {cure}")
+    least = int(steps.min()) if len(steps) else 0
+    apart = next((text for text, us in INTERVALS.items() if us == least and text != interval), None)
+    off = time % INTERVALS[interval] != 0
+    if off.any():
+        row = int(np.argmax(off))
+        wrong = f"row {row + 1} ({_stamp(time[row])} UTC) does not open on a whole {interval}"
+    elif apart is not None and least > INTERVALS[interval] and len(steps) >= _MANY:
+        wrong = f"no two rows are {interval} apart"
+    else:
+        return
+    cure = "bars are labelled by their open, in UTC" if apart is None else f"import them as {kind}-{apart}"
+    raise InputError(f"{where}: {wrong}; {'' if apart is None else f'rows are {apart} apart: '}{cure}")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ are in `tz`.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,6 +72,10 @@ def _frame(source: str | Path | pd.DataFrame) -> tuple[pd.DataFrame, str]:
     if isinstance(source, pd.DataFrame):
         has_index = isinstance(source.index, pd.DatetimeIndex) and "time" not in source.columns
         return (source.rename_axis("time").reset_index() if has_index else source), "a frame"
+    if not isinstance(source, str | Path):
+        raise InputError(
+            f"a {type(source).__name__} is no table; give a pandas frame, or the path of a .parquet or .csv"
+        )
     path = Path(source)
     if path.suffix not in (".csv", ".gz", ".parquet"):
         raise InputError(f"{path}: no importer for {path.suffix or 'files without an ending'}; give .parquet or .csv")
@@ -135,7 +140,9 @@ def _times(frame: pd.DataFrame, column: str, tz: str, name: str) -> npt.NDArray[
                 "its month; write dates as year-month-day, such as 2024-01-31"
             )
     try:
-        moments = pd.DatetimeIndex(pd.to_datetime(values))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that it had to guess; what it cannot read, it refuses
+            moments = pd.DatetimeIndex(pd.to_datetime(values))
         aware = moments if moments.tz is not None else moments.tz_localize(tz)
     except Exception as error:  # pandas and the zone data raise several kinds
         raise InputError(f"{name}: column {column!r} does not hold times in {tz}: {_short(error)}") from None
