@@ -34,7 +34,7 @@ app = typer.Typer(
 app.add_typer(data, name="data")
 
 Config = Annotated[Path, typer.Argument(help="The run, a .toml or .json file.", show_default=False)]
-Out = Annotated[Path | None, typer.Option("--out", help="Result folder [default: results/<name>].", show_default=False)]
+Out = Annotated[Path | None, typer.Option("--out", help="Result folder (default: results/<name>).", show_default=False)]
 
 
 @app.callback(invoke_without_command=True)
@@ -97,7 +97,7 @@ def compare(config: Config, out: Out = None, as_json: AsJson = False) -> None:
 def report(
     folder: Annotated[Path, typer.Argument(help="A result folder.", show_default=False)],
     out: Annotated[
-        Path | None, typer.Option("--out", help="Page to write [default: report.html in the folder].")
+        Path | None, typer.Option("--out", help="Page to write (default: report.html in the folder).")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -112,7 +112,7 @@ def report(
 @app.command()
 def venues(
     name: Annotated[str | None, typer.Argument(help="A venue; without it, all of them.", show_default=False)] = None,
-    at: Annotated[str | None, typer.Option("--at", help="The rules in force on this date [default: all].")] = None,
+    at: Annotated[str | None, typer.Option("--at", help="The rules in force on this date (default: all).")] = None,
     as_json: AsJson = False,
 ) -> None:
     """The rules in force, with their dates and sources."""

@@ -43,7 +43,7 @@ def import_files(
     ] = "vision",
     venue: Annotated[
         str | None,
-        typer.Option(help="vision, tidy: the venue the files are of [default: binance].", show_default=False),
+        typer.Option(help="vision, tidy: the venue the files are of (default: binance).", show_default=False),
     ] = None,
     symbol: Annotated[str | None, typer.Option(help="tidy: the symbol, such as BTC/USDT:USDT.")] = None,
     series: Annotated[str | None, typer.Option(help="tidy: the series, such as bars-1h or funding.")] = None,
@@ -52,7 +52,7 @@ def import_files(
         typer.Option("--column", metavar="THEIRS=OURS", help="tidy: the file's column for ours, such as Open=open."),
     ] = None,
     tz: Annotated[
-        str | None, typer.Option("--tz", help="tidy: the zone of written times without one [default: UTC].")
+        str | None, typer.Option("--tz", help="tidy: the zone of written times without one (default: UTC).")
     ] = None,
     merge: Annotated[bool, typer.Option("--merge", help="Join with what is stored instead of replacing it.")] = False,
     as_json: AsJson = False,

@@ -576,6 +576,13 @@ def test_no_byte_of_a_zip_can_be_damaged_without_a_word(tmp_path: Path, store: P
         import_vision(path, store)
 
 
+def test_a_zip_under_another_contracts_name_is_refused(tmp_path: Path, store: Path) -> None:
+    path = archive(tmp_path, UM, "BTCUSDT-1h-2024-01.zip", [line(MS)])
+    other = path.rename(path.with_name("ETHUSDT-1h-2024-01.zip"))
+    with pytest.raises(InputError, match=r"ETHUSDT-1h-2024-01\.zip holds BTCUSDT-1h-2024-01\.csv"):
+        import_vision(other, store)
+
+
 def test_one_bad_file_of_many_leaves_the_store_as_it_was(tmp_path: Path, store: Path) -> None:
     archive(tmp_path, UM, "BTCUSDT-1h-2024-01.csv", [line(MS)])
     archive(tmp_path, UM.replace("BTC", "ETH"), "ETHUSDT-1h-2024-01.csv", [line(MS, "-1")])

@@ -183,6 +183,8 @@ def _text(path: Path) -> bytes:
             members = [name for name in archive.namelist() if name.endswith(".csv")]
             if len(members) != 1:
                 raise InputError(f"{path} holds {len(members)} CSV files; an archive file holds one")
+            if Path(members[0]).stem != path.stem:
+                raise InputError(f"{path} holds {members[0]}; give the archive its own name again")
             return archive.read(members[0])
     except InputError:
         raise
