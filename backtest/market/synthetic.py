@@ -241,15 +241,18 @@ def _write(root: Path, symbol: str, series: str, columns: Columns) -> None:
     path = root / VENUE / folder_of(symbol) / f"{series}.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.aside")
-    pq.write_table(
-        table.replace_schema_metadata({"source": SOURCE}),
-        aside,
-        compression="zstd",
-        compression_level=19,
-        use_dictionary=False,
-        column_encoding=packing,
-    )
-    os.replace(aside, path)
+    try:
+        pq.write_table(
+            table.replace_schema_metadata({"source": SOURCE}),
+            aside,
+            compression="zstd",
+            compression_level=19,
+            use_dictionary=False,
+            column_encoding=packing,
+        )
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def story_text() -> str:
