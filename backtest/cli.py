@@ -25,6 +25,7 @@ from backtest.cli_screen import (
     progress_bar,
     say,
 )
+from backtest.errors import InputError
 
 app = typer.Typer(
     name="backtest", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -33,7 +34,7 @@ app = typer.Typer(
 app.add_typer(data, name="data")
 
 Config = Annotated[Path, typer.Argument(help="The run, a .toml or .json file.", show_default=False)]
-Out = Annotated[Path | None, typer.Option("--out", help="Result folder [default: results/<name>].", show_default=False)]
+Out = Annotated[Path | None, typer.Option("--out", help="Result folder (default: results/<name>).", show_default=False)]
 
 
 @app.callback(invoke_without_command=True)
@@ -51,11 +52,14 @@ def run(config: Config, out: Out = None, as_json: AsJson = False) -> None:
     """Run a strategy and write its result folder."""
     with answering():
         import backtest
+        from backtest.report.folder import RUN, check_target
 
         loaded = backtest.load_config(config)
+        folder = out or Path("results") / loaded.name
+        check_target(folder, RUN)  # before the run: an hour of it should not end without a place to put it
         with progress_bar(loaded.name, as_json) as progress:
             result = backtest.run(loaded, progress=progress)
-        folder = result.save(out or Path("results") / loaded.name)
+        result.save(folder)
         if as_json:
             said = {"folder": str(folder), "notes": result.manifest["notes"]}
             print_json({**said, **columns_of(figures=result.figures, explain=result.parts)})
@@ -71,11 +75,14 @@ def compare(config: Config, out: Out = None, as_json: AsJson = False) -> None:
     """Run the same strategy under every margin mode, side by side."""
     with answering():
         import backtest
+        from backtest.report.folder import COMPARISON, check_target
 
         loaded = backtest.load_config(config)
+        folder = out or Path("results") / f"{loaded.name}-compare"
+        check_target(folder, COMPARISON)
         with progress_bar(loaded.name, as_json) as progress:
             comparison = backtest.compare(loaded, progress=progress)
-        folder = comparison.save(out or Path("results") / f"{loaded.name}-compare")
+        comparison.save(folder)
         if as_json:
             said = {"folder": str(folder), "verdict": comparison.verdict, "notes": comparison.notes}
             print_json({**said, **columns_of(**comparison.tables())})
@@ -90,7 +97,7 @@ def compare(config: Config, out: Out = None, as_json: AsJson = False) -> None:
 def report(
     folder: Annotated[Path, typer.Argument(help="A result folder.", show_default=False)],
     out: Annotated[
-        Path | None, typer.Option("--out", help="Page to write [default: report.html in the folder].")
+        Path | None, typer.Option("--out", help="Page to write (default: report.html in the folder).")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -105,7 +112,7 @@ def report(
 @app.command()
 def venues(
     name: Annotated[str | None, typer.Argument(help="A venue; without it, all of them.", show_default=False)] = None,
-    at: Annotated[str | None, typer.Option("--at", help="The rules in force on this date [default: all].")] = None,
+    at: Annotated[str | None, typer.Option("--at", help="The rules in force on this date (default: all).")] = None,
     as_json: AsJson = False,
 ) -> None:
     """The rules in force, with their dates and sources."""
@@ -113,7 +120,12 @@ def venues(
         from backtest.config_types import moment_us
         from backtest.venues import describe
 
+        if at is not None and name is None:
+            raise InputError(f"--at {at}: say of which venue, such as: backtest venues binance --at {at}")
         rows = describe(name, None if at is None else moment_us(at))
+        if at is not None and not rows:
+            first = min((row["from"] for row in describe(name)), default="never")
+            raise InputError(f"--at {at}: nothing is known of {name} on that date; its rules are known from {first} on")
         if as_json:
             print_json({"venue": name, "at": at, "rules": rows})
             return

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 data = typer.Typer(no_args_is_help=True, help="The Parquet store: sample, import, check, list.")
 DEFAULT_STORE = Path("data/store")
-FORMATS = ("vision", "layout", "tidy")
+FORMATS = {"vision": ("venue",), "layout": (), "tidy": ("venue", "symbol", "series", "column", "tz")}
+"""What can be imported, and the options that each heeds beside --store and --merge."""
 
 StoreFolder = Annotated[Path, typer.Argument(help="The store's folder.")]
 
@@ -40,33 +41,53 @@ def import_files(
     form: Annotated[
         str, typer.Option("--format", help="vision (exchange archive), layout or tidy (one table).")
     ] = "vision",
-    venue: Annotated[str, typer.Option(help="The venue the files are of.")] = "binance",
-    symbol: Annotated[str, typer.Option(help="tidy: the symbol, such as BTC/USDT:USDT.")] = "",
-    series: Annotated[str, typer.Option(help="tidy: the series, such as bars-1h or funding.")] = "",
+    venue: Annotated[
+        str | None,
+        typer.Option(help="vision, tidy: the venue the files are of (default: binance).", show_default=False),
+    ] = None,
+    symbol: Annotated[str | None, typer.Option(help="tidy: the symbol, such as BTC/USDT:USDT.")] = None,
+    series: Annotated[str | None, typer.Option(help="tidy: the series, such as bars-1h or funding.")] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option("--column", metavar="THEIRS=OURS", help="tidy: the file's column for ours, such as Open=open."),
+    ] = None,
+    tz: Annotated[
+        str | None, typer.Option("--tz", help="tidy: the zone of written times without one (default: UTC).")
+    ] = None,
     merge: Annotated[bool, typer.Option("--merge", help="Join with what is stored instead of replacing it.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Bring outside files into a store."""
     with answering():
-        found = _imported(form, source, store, venue, symbol, series, merge)
+        given = {"venue": venue, "symbol": symbol, "series": series, "column": column or None, "tz": tz}
+        found = _imported(
+            form, source, store, {name: value for name, value in given.items() if value is not None}, merge
+        )
         if as_json:
             print_json({"store": str(store), "imported": [asdict(each) for each in found]})
             return
-        print_rows([_import_row(each) for each in found], f"Into {store}")
+        noted = any(each.note for each in found)
+        print_rows([_import_row(each, noted) for each in found], f"Into {store}")
 
 
-def _import_row(done: Imported) -> dict[str, Any]:
+def _import_row(done: Imported, noted: bool) -> dict[str, Any]:
     """One series that was brought in, in words."""
     from backtest.market.grid import when
 
     span = f"{when(done.first_us)} to {when(done.last_us)}"
-    return {"symbol": done.symbol, "series": done.series, "rows": done.rows, "span": span, "missing": done.missing}
+    row = {"symbol": done.symbol, "series": done.series, "rows": done.rows, "span": span, "missing": done.missing}
+    return row | ({"note": done.note} if noted else {})
 
 
-def _imported(
-    form: str, source: Path, store: Path, venue: str, symbol: str, series: str, merge: bool
-) -> list[Imported]:
-    """Import by format. InputError for an unknown one, and for a table that nobody says the symbol of."""
+def _imported(form: str, source: Path, store: Path, given: dict[str, Any], merge: bool) -> list[Imported]:
+    """Import by format. InputError for an unknown one, and for options that it would not heed, or lacks."""
+    if form not in FORMATS:
+        raise InputError(f"--format {form}: {nearest(form, FORMATS)}")
+    for name in given:
+        if name not in FORMATS[form]:
+            heeding = " or ".join(each for each, options in FORMATS.items() if name in options)
+            raise InputError(f"--{name} says nothing to --format {form}, only to {heeding}; leave it out")
+    venue = given.get("venue", "binance")
     if form == "vision":
         from backtest.market.importers.vision import import_vision
 
@@ -75,13 +96,25 @@ def _imported(
         from backtest.market.importers.layout import import_layout
 
         return import_layout(source, store, merge=merge)
-    if form != "tidy":
-        raise InputError(f"--format {form}: {nearest(form, FORMATS)}")
-    if not symbol or not series:
+    if not given.get("symbol") or not given.get("series"):
         raise InputError("--format tidy: say what the table is, --symbol BTC/USDT:USDT --series bars-1h")
     from backtest.market.importers.tidy import import_tidy
 
-    return [import_tidy(source, store, venue, symbol, series, merge=merge)]
+    columns, tz = _column_map(given.get("column", [])), given.get("tz", "UTC")
+    return [import_tidy(source, store, venue, given["symbol"], given["series"], columns, tz, merge)]
+
+
+def _column_map(pairs: list[str]) -> dict[str, str]:
+    """Our name → the file's, of `THEIRS=OURS`."""
+    columns: dict[str, str] = {}
+    for pair in pairs:
+        theirs, _, ours = pair.rpartition("=")
+        if not theirs or not ours:
+            raise InputError(f"--column {pair}: write the file's column, =, and ours, such as --column Open=open")
+        if ours in columns:
+            raise InputError(f"--column {pair}: {ours} is mapped already, from {columns[ours]!r}; keep one")
+        columns[ours] = theirs
+    return columns
 
 
 @data.command()

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import current_thread, main_thread
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -27,7 +30,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object inst
 
 @contextmanager
 def answering() -> Iterator[None]:
-    """Turn what goes wrong into a message on the error stream and an exit code."""
+    """Turn what goes wrong into a message on the error stream and an exit code; on a stop, clean up and go."""
+    before = signal.signal(signal.SIGTERM, _stopped) if current_thread() is main_thread() else None
     try:
         yield
     except InputError as error:
@@ -35,14 +39,35 @@ def answering() -> Iterator[None]:
         raise typer.Exit(BAD_INPUT) from error
     except typer.Exit:
         raise
+    except OSError as error:
+        _trace()
+        _tell("Cannot run this:", f"{_place_of(error)}{error.strerror or error}")
+        raise typer.Exit(BAD_INPUT) from error
     except Exception as error:
-        if os.environ.get("BACKTEST_TRACEBACK"):
-            traceback.print_exc()
+        _trace()
         place = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(place.filename).name}, line {place.lineno}"
         hint = "This is a fault of the program or the strategy; set BACKTEST_TRACEBACK=1 to see where it came from."
         _tell("The run failed:", f"{type(error).__name__}: {error} ({where})\n{hint}")
         raise typer.Exit(RUN_FAILED) from error
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _trace() -> None:
+    if os.environ.get("BACKTEST_TRACEBACK"):
+        traceback.print_exc()
+
+
+def _stopped(number: int, _: FrameType | None) -> None:
+    """A request to end becomes an exception, so that what was being written is taken away on the way out."""
+    raise SystemExit(128 + number)
+
+
+def _place_of(error: OSError) -> str:
+    """The file the system speaks of, if it names one."""
+    return "" if error.filename is None else f"{error.filename}: "
 
 
 def _tell(head: str, message: str) -> None:

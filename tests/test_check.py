@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from backtest.errors import InputError
-from backtest.market.check import Finding, check, summary
+from backtest.market.check import Finding, summary
+from backtest.market.check import check as check_all
 from backtest.market.importers.layout import import_layout
 from backtest.market.schema import Instrument, folder_of
 from backtest.market.store import Store, write_instruments, write_series
@@ -43,6 +44,11 @@ def put(path: Path, columns: dict[str, Any], symbol: str = PERP.symbol, series: 
     return Store(path)
 
 
+def check(store: Store, **of: Any) -> list[Finding]:
+    """What is wrong with the series that are there; each test stores few, and says nothing of the others."""
+    return [each for each in check_all(store, **of) if each.kind != "absent"]
+
+
 def only(found: list[Finding]) -> Finding:
     assert len(found) == 1, found
     return found[0]
@@ -53,7 +59,25 @@ def test_sound_data_gives_no_finding(path: Path) -> None:
     put(path, flat(list(range(24))), SPOT.symbol)
     rates = {"time": START + 8 * HOUR * np.arange(6), "funding_rate": np.full(6, -0.0001)}
     write_series(path, "binance", PERP.symbol, "funding", rates, {})
-    assert check(Store(path)) == []
+    assert check_all(Store(path)) == []
+
+
+def test_terms_without_bars_or_funding_are_named(path: Path) -> None:
+    found = check_all(put(path, flat([0, 1])))
+    assert [(each.symbol, each.series, each.kind, each.severity) for each in found] == [
+        (SPOT.symbol, "bars", "absent", "warning"),
+        (PERP.symbol, "funding", "absent", "warning"),
+    ]
+
+
+def test_funding_of_a_spot_pair_is_an_error(path: Path) -> None:
+    store = put(path, {"time": [START], "funding_rate": [0.0001]}, SPOT.symbol, "funding")
+    assert only(check(store)).message.startswith("funding of a spot pair")
+
+
+def test_a_symbol_that_is_not_stored_is_answered_with_the_nearest(path: Path) -> None:
+    with pytest.raises(InputError, match=r"nothing of 'BTC/USTD'; did you mean 'BTC/USDT'"):
+        check_all(Store(path), symbol="BTC/USTD")
 
 
 def test_holes_are_counted_and_the_longest_is_named(path: Path) -> None:

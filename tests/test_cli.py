@@ -77,6 +77,29 @@ def test_a_run_that_breaks_says_where_with_code_3(folder: Path, monkeypatch: pyt
     assert "ZeroDivisionError: no hedge ratio (test_cli.py, line" in done.stderr
 
 
+def test_a_place_for_the_result_is_looked_for_before_the_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(config: Any, progress: Any = None) -> Result:
+        raise AssertionError("the run was started")
+
+    monkeypatch.setitem(vars(backtest), "run", never)
+    monkeypatch.setitem(vars(backtest), "compare", never)
+    for verb in ("run", "compare"):
+        for place in ("carry.toml", "."):
+            done = CliRunner().invoke(app, [verb, "carry.toml", "--out", place])
+            assert done.exit_code == 2
+            assert "choose another with --out" in done.stderr or "choose one of its own" in done.stderr
+
+
+def test_what_the_system_refuses_is_bad_input_and_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(config: Any, progress: Any = None) -> Result:
+        raise OSError(28, "No space left on device", "cache.bin")
+
+    monkeypatch.setitem(vars(backtest), "run", full)
+    done = CliRunner().invoke(app, ["run", "carry.toml"])
+    assert done.exit_code == 2
+    assert "cache.bin: No space left on device" in done.stderr
+
+
 def test_the_report_page_can_be_written_again(folder: Path) -> None:
     CliRunner().invoke(app, ["run", "carry.toml"])
     done = CliRunner().invoke(app, ["report", "results/carry", "--out", "again.html"])
@@ -88,6 +111,38 @@ def test_a_folder_that_is_no_result_is_refused(folder: Path) -> None:
     done = CliRunner().invoke(app, ["report", "."])
     assert done.exit_code == 2
     assert "no saved run there" in done.stderr
+
+
+def test_rules_of_a_date_need_a_venue_and_a_date_that_it_has_rules_of(folder: Path) -> None:
+    nameless = CliRunner().invoke(app, ["venues", "--at", "2024-01-01"])
+    assert nameless.exit_code == 2
+    assert "say of which venue" in nameless.stderr
+    early = CliRunner().invoke(app, ["venues", "binance", "--at", "2015-01-01"])
+    assert early.exit_code == 2
+    assert "its rules are known from 20" in early.stderr
+
+
+STOPPED = """
+import os, signal, sys
+sys.path[:0] = [{tests!r}, {root!r}]
+import backtest
+from backtest.cli import app
+from backtest.report.result import Result
+from test_report import cash
+vars(backtest)["run"] = lambda config, progress=None: Result(cash([110.0]))
+Result._page = lambda self: os.kill(os.getpid(), signal.{name})
+app(["run", "carry.toml"])
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_run_that_is_stopped_while_it_writes_leaves_nothing(folder: Path, name: str) -> None:
+    here = Path(__file__).parent
+    code = STOPPED.format(tests=str(here), root=str(here.parent), name=name)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=folder)
+    assert done.returncode not in (0, 3)
+    assert "Traceback" not in done.stderr
+    assert not list(folder.glob("results/*")) and not list(folder.glob("results/.*"))
 
 
 def test_importing_the_package_or_its_command_loads_nothing_heavy() -> None:
@@ -114,6 +169,39 @@ def test_a_table_is_imported_under_the_symbol_it_is_said_to_be(folder: Path) -> 
     done = CliRunner().invoke(app, [*words, "--symbol", "BTC/USDT", "--json"])
     assert done.exit_code == 0, done.output
     assert [row["symbol"] for row in json.loads(done.stdout)["imported"]] == ["BTC/USDT"]
+
+
+def test_a_tables_own_columns_and_zone_are_said_on_the_command_line(folder: Path) -> None:
+    (folder / "bars.csv").write_text("Date,Open,High,Low,Last,Vol\n2024-01-01 09:00,10,12,9,11,5\n")
+    words = ["data", "import", "bars.csv", "--store", "s", "--format", "tidy", "--series", "bars-1h"]
+    words += ["--symbol", "BTC/USDT", "--tz", "Asia/Tokyo", "--json"]
+    pairs = ["Date=time", "Open=open", "High=high", "Low=low", "Vol=volume"]
+    words += [word for pair in pairs for word in ("--column", pair)]
+    missing = CliRunner().invoke(app, words)
+    assert missing.exit_code == 2
+    assert "say which it is: --column THEIRS=close" in " ".join(missing.stderr.split())
+    done = CliRunner().invoke(app, [*words, "--column", "Last=close"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["imported"][0]["first_us"] == 1_704_067_200_000_000  # 00:00 UTC
+    for pair in ("Last", "=close", "Last="):
+        assert "such as --column Open=open" in CliRunner().invoke(app, [*words, "--column", pair]).stderr
+
+
+def test_an_option_that_a_format_would_not_heed_is_refused(folder: Path) -> None:
+    for form, option in (("vision", "--symbol"), ("layout", "--venue"), ("layout", "--tz"), ("vision", "--column")):
+        done = CliRunner().invoke(app, ["data", "import", ".", "--format", form, option, "x=y"])
+        assert done.exit_code == 2
+        assert f"{option} says nothing to --format {form}" in done.stderr
+
+
+def test_a_shorter_import_says_in_its_row_what_it_replaced(folder: Path) -> None:
+    head, row = "time,open,high,low,close,volume\n", "2024-01-0{},10,12,9,11,5\n"
+    words = ["data", "import", "bars.csv", "--store", "s", "--format", "tidy", "--series", "bars-1d"]
+    words += ["--symbol", "BTC/USDT"]
+    (folder / "bars.csv").write_text(head + row.format(1) + row.format(2))
+    assert "REPLACED" not in CliRunner().invoke(app, words).stdout
+    (folder / "bars.csv").write_text(head + row.format(2))
+    assert "REPLACED 2 rows" in CliRunner().invoke(app, words).stdout
 
 
 def test_an_unknown_format_is_answered_with_the_nearest(folder: Path) -> None:

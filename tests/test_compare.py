@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import backtest
+from backtest.errors import InputError
 from backtest.research.compare import Comparison, compare
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -58,3 +59,35 @@ def test_a_comparison_is_saved_whole_and_each_run_can_be_loaded_again(comparison
     again = backtest.load(folder / "portfolio")
     assert again.stats["End Equity"] == pytest.approx(comparison.runs["portfolio"].stats["End Equity"])
     assert not list(tmp_path.glob(".*partial*"))
+
+
+def test_a_comparison_replaces_its_own_folder_and_no_other(comparison: Comparison, tmp_path: Path) -> None:
+    folder = comparison.save(comparison.save(tmp_path / "result"))
+    (folder / "portfolio" / "mine.csv").write_text("1")
+    with pytest.raises(InputError, match=r"holds what no comparison wrote: portfolio/mine\.csv"):
+        comparison.save(folder)
+    with pytest.raises(InputError, match="is no comparison folder of ours"):
+        comparison.save(folder / "portfolio")
+    assert [each.name for each in tmp_path.iterdir()] == ["result"]
+
+
+class Quarterly(backtest.Strategy):
+    """Sells a future whose brackets are known from 2023-01-13 on."""
+
+    def symbols(self, instruments: object) -> list[str]:
+        return ["BTC/USDT:USDT-230331"]
+
+
+def test_rules_of_other_dates_are_labelled_wherever_the_mode_is_named(tmp_path: Path) -> None:
+    config = {
+        "name": "early",
+        "data": {"store": str(ROOT / "data" / "sample"), "start": "2023-01-02", "end": "2023-01-04"},
+        "account": [{"margin": "cross", "deposit": {"USDT": 10_000}}],
+        "strategy": {"class": Quarterly},
+        "rules": {"outside": "nearest"},
+    }
+    result = backtest.run(config)
+    assert result.stats["Margin Mode"] == "cross (counterfactual)"
+    assert result.manifest["accounts"][0]["mode"] == "cross (counterfactual)"
+    assert "cross (counterfactual)" in (result.save(tmp_path / "run") / "report.html").read_text()
+    assert "cross (counterfactual)" in result.plot().layout.title.text

@@ -171,6 +171,96 @@ def test_mark_closes_are_not_merged_with_mark_candles(store: Path) -> None:
         import_tidy(only_closes, store, "binance", PERP, "mark-1h", {"time": "Date", "close": "Close"}, merge=True)
 
 
+@pytest.mark.parametrize(
+    ("times", "words"),
+    [
+        (
+            ["01/02/2024", "02/02/2024", "03/02/2024"],
+            "row 1 of column 'Date' is '01/02/2024', and nobody can tell its day",
+        ),
+        (["2024-01-01", "02.01.2024", "2024-01-03"], "row 2 of column 'Date' is '02.01.2024'"),
+        ([20240101, 20240102, 20240103], "the time of row 1 is 1970-08-23.* before 2009; .* dates as 2024-01-31"),
+        ([45292.0, 45293.0, 45294.0], "the time of row 1 is 1970-01-01.* before 2009"),
+        ([2024010100, 2024010101, 2024010102], "the time of row 1 is 2034-.* in the future"),
+        ([-1, 0, 1], "the time of row 1 is 1969-12-31"),
+        ([START + k * HOUR // 12 for k in range(3)], "row 2 .*00:05.* whole 1h; rows are 5m apart: .* bars-5m"),
+        (
+            [START + HOUR // 2 + k * HOUR for k in range(3)],
+            "row 1 .* whole 1h; bars are labelled by their open, in UTC",
+        ),
+    ],
+)
+def test_times_that_are_not_what_they_seem_are_refused_with_the_cure(store: Path, times: list[Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        import_tidy(table(Date=times), store, "binance", PERP, "bars-1h", MAP)
+    assert not store.exists()
+
+
+def test_days_are_not_taken_for_hours(store: Path) -> None:
+    days = pd.DataFrame({"time": [START + k * DAY for k in range(12)], "close": 1.0})
+    with pytest.raises(InputError, match="no two rows are 1h apart; rows are 1d apart: import them as index-1d"):
+        import_tidy(days, store, "binance", "BTC/USD", "index-1h")
+
+
+def test_a_year_that_comes_first_is_read_whatever_divides_it(store: Path) -> None:
+    slashed = ["2024/01/01 00:00", "2024/01/01 01:00", "2024/01/01 02:00"]
+    assert import_tidy(table(Date=slashed), store, "binance", PERP, "bars-1h", MAP).first_us == START
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "words"),
+    [
+        ("Close", [1.1, 0.0, 3.1], "row 2 is 0.0: close must be above zero"),
+        ("Low", [0.5, 1.5, -2.5], "row 3 is -2.5: low must be above zero"),
+        ("Open", [float("inf"), 2.0, 3.0], "row 1 is inf: open must be a finite number"),
+        ("Vol", [10, -1, 10], "row 2 is -1.0: volume cannot be below zero"),
+        ("Close", [1.1, None, 3.1], "row 2 is nan: close is missing; leave out rows without it"),
+        ("High", [1.5, 1.0, 3.5], "row 2 is 1.0: the high is below the low"),
+    ],
+)
+def test_prices_that_cannot_be_are_refused_by_row(store: Path, column: str, values: list[float], words: str) -> None:
+    with pytest.raises(InputError, match=f"a frame: {words}"):
+        import_tidy(table(**{column: values}), store, "binance", PERP, "bars-1h", MAP)
+    assert not store.exists()
+
+
+@pytest.mark.parametrize(
+    ("venue", "symbol", "series", "words"),
+    [
+        ("../evil", PERP, "bars-1h", "venue '../evil' cannot name a folder"),
+        ("", PERP, "bars-1h", "venue '' cannot name a folder"),
+        ("binance", "../../evil", "index-1h", "'../../evil' is not a symbol"),
+        ("binance", PERP, "index-1h", "an index is of a pair: write 'BTC/USDT'"),
+        ("binance", "../USDT", "borrow", "'../USDT' is no asset"),
+        ("binance", "BTC/USDT", "funding", "a spot pair, which has no funding; did you mean 'BTC/USDT:USDT'"),
+        ("binance", "BTCUSDT", "bars-1h", "'BTCUSDT' is not a symbol; did you mean"),
+    ],
+)
+def test_names_that_lead_out_of_the_store_or_do_not_fit_are_refused(
+    store: Path, venue: str, symbol: str, series: str, words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        import_tidy(table(), store, venue, symbol, series, MAP)
+    assert not store.exists()
+
+
+def test_assumed_terms_are_assumed_anew_when_prices_arrive(store: Path) -> None:
+    rates = pd.DataFrame({"time": [START], "funding_rate": [0.0001]})
+    import_tidy(rates, store, "binance", "ABC/USDT:USDT", "funding")
+    assert Store(store).instruments("binance")["ABC/USDT:USDT"].tick == 1.0
+    import_tidy(table(), store, "binance", "ABC/USDT:USDT", "bars-1h", MAP)
+    # Closes 1.1, 2.1, 3.1; marks with more decimals do not make the tick finer.
+    import_tidy(table(Close=[1.1234] * 3), store, "binance", "ABC/USDT:USDT", "mark-1h", MAP)
+    assert Store(store).instruments("binance")["ABC/USDT:USDT"].tick == 0.1
+
+
+def test_a_longer_series_replaced_by_a_shorter_one_is_said(store: Path) -> None:
+    import_tidy(table(), store, "binance", PERP, "bars-1h", MAP)
+    shorter = import_tidy(table().iloc[:1], store, "binance", PERP, "bars-1h", MAP)
+    assert shorter.note == "REPLACED 3 rows, 2024-01-01T00:00 to 2024-01-01T02:00; --merge would have joined them"
+    assert import_tidy(table(), store, "binance", PERP, "bars-1h", MAP).note == ""
+
+
 def test_an_index_pair_and_a_borrow_rate_get_no_contract_terms(store: Path) -> None:
     import_tidy(table(), store, "binance", "BTC/USD", "index-1h", MAP)
     assert Store(store).instruments("binance") == {}
@@ -438,7 +528,9 @@ def test_lines_that_are_no_numbers_are_named(tmp_path: Path, store: Path, lines:
 
 def test_archive_files_that_cannot_be_placed_are_refused(tmp_path: Path, store: Path) -> None:
     bare = archive(tmp_path, "bare", "BTCUSDT-1h-2024-01.csv", [line(MS)])
-    with pytest.raises(InputError, match="does not say the market; give market= one of spot, um, cm"):
+    with pytest.raises(
+        InputError, match=r"does not say the market; keep .* in Python give market= one of spot, um, cm"
+    ):
         import_vision(bare, store)
     assert import_vision(bare, store, market="um", kind="klines")[0].symbol == PERP
     with pytest.raises(InputError, match="not the name of an archive file"):
@@ -463,6 +555,54 @@ def test_a_damaged_zip_is_named(tmp_path: Path, store: Path) -> None:
     path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(InputError, match=r"2024-01\.zip is damaged"):
         import_vision(path, store)
+
+
+def test_no_byte_of_a_zip_can_be_damaged_without_a_word(tmp_path: Path, store: Path) -> None:
+    lines = [line(MS + k * 3_600_000, f"{100 + k % 7 / 10}") for k in range(24)]
+    path = tmp_path / UM / "BTCUSDT-1h-2024-01.zip"
+    archive(tmp_path, UM, "BTCUSDT-1h-2024-01.zip", lines)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target:
+        target.writestr("BTCUSDT-1h-2024-01.csv", "\n".join(lines))
+    whole = path.read_bytes()
+    for k in range(0, len(whole), 3):
+        path.write_bytes(whole[:k] + bytes([whole[k] ^ 0x55]) + whole[k + 1 :])
+        try:
+            import_vision(path, store)  # bytes of no meaning, such as the hour of packing, may change
+        except InputError as error:
+            assert str(path) in str(error)
+    path.write_bytes(whole)
+    path.with_name(f"{path.name}.CHECKSUM").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="CHECKSUM says"):
+        import_vision(path, store)
+
+
+def test_a_zip_under_another_contracts_name_is_refused(tmp_path: Path, store: Path) -> None:
+    path = archive(tmp_path, UM, "BTCUSDT-1h-2024-01.zip", [line(MS)])
+    other = path.rename(path.with_name("ETHUSDT-1h-2024-01.zip"))
+    with pytest.raises(InputError, match=r"ETHUSDT-1h-2024-01\.zip holds BTCUSDT-1h-2024-01\.csv"):
+        import_vision(other, store)
+
+
+def test_one_bad_file_of_many_leaves_the_store_as_it_was(tmp_path: Path, store: Path) -> None:
+    archive(tmp_path, UM, "BTCUSDT-1h-2024-01.csv", [line(MS)])
+    archive(tmp_path, UM.replace("BTC", "ETH"), "ETHUSDT-1h-2024-01.csv", [line(MS, "-1")])
+    with pytest.raises(InputError, match=r"ETHUSDT-1h-2024-01\.csv: row 1 is -1\.0: close must be above zero"):
+        import_vision(tmp_path, store)
+    assert not store.exists()
+    root = tmp_path / "layout"
+    layout_file(root, "binance/um/BTCUSDT-1h", time=[START], **five(1))
+    layout_file(root, "binance/um/ETHUSDT-1h", time=[START + 1_000_000], **five(1))
+    with pytest.raises(InputError, match=r"ETHUSDT-1h\.parquet: row 1 .* does not open on a whole 1h"):
+        import_layout(root, store)
+    assert not store.exists()
+
+
+def test_a_code_that_makes_no_symbol_is_refused_before_anything_is_written(tmp_path: Path, store: Path) -> None:
+    archive(tmp_path, UM, "BTCUSDT-1h-2024-01.csv", [line(MS)])
+    archive(tmp_path, UM, "btcUSDT-1h-2024-01.csv", [line(MS)])
+    with pytest.raises(InputError, match="'btc/USDT:USDT' is not a symbol"):
+        import_vision(tmp_path, store)
+    assert not store.exists()
 
 
 def test_the_real_archive_comes_in_milliseconds_and_microseconds(market_data: Path, store: Path) -> None:

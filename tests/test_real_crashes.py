@@ -179,6 +179,9 @@ def test_rules_that_were_not_the_venue_s_on_those_dates_are_labelled_in_every_mo
     """In May 2021 there was no portfolio margin, and no bracket table of ETH from before February 2022 is known."""
     labelled = {note.split(":")[0] for note in compared(name).notes if "COUNTERFACTUAL" in note}
     assert labelled == ({f"account {mode}" for mode in VENUE_MODES} if CRASHES[name].counterfactual else set())
+    suffix = " (counterfactual)" if CRASHES[name].counterfactual else ""
+    for table in compared(name).tables().values():
+        assert table.loc["Margin Mode", VENUE_MODES].tolist() == [mode + suffix for mode in VENUE_MODES]
 
 
 def test_the_account_that_lost_its_hedge_in_the_rally_bears_the_whole_crash_of_october_2025(

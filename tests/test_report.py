@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ from backtest.market.history import History
 from backtest.market.schema import Instrument
 from backtest.market.store import write_instruments, write_series
 from backtest.report.explain import explain
+from backtest.report.folder import check_target
 from backtest.report.manifest import manifest
 from backtest.report.record import FRAMES, RunRecord, empty
 from backtest.report.result import Result, load
 from backtest.report.statistics import Performance, drawdown, least_capital, statistics, survival
+from backtest.strategy.strategy import Strategy
 
 DAY_US = 86_400_000_000
 START = pd.Timestamp("2024-01-01", tz="UTC")
@@ -362,14 +365,123 @@ def test_the_manifest_tells_what_was_assumed(tmp_path: Path) -> None:
 
 def test_saving_over_a_folder_of_other_things_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(InputError, match="exists and is no result folder"):
+    with pytest.raises(InputError, match="exists and is no run folder of ours"):
         Result(cash([110.0])).save(tmp_path)
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_somebody_elses_manifest_does_not_make_a_folder_ours(tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "manifest.json").write_text('{"name": "a web page", "icons": []}')
+    with pytest.raises(InputError, match="exists and is no run folder of ours"):
+        Result(cash([110.0])).save(tmp_path / "site")
+    assert (tmp_path / "site" / "manifest.json").read_text().startswith('{"name": "a web page"')
+
+
+def test_a_file_put_into_a_result_folder_is_not_thrown_away_with_it(tmp_path: Path) -> None:
+    folder = Result(cash([110.0])).save(tmp_path / "run")
+    (folder / "my notes.txt").write_text("buy the dip")
+    with pytest.raises(InputError, match=r"holds what no run wrote: my notes\.txt; move it away"):
+        Result(cash([99.0])).save(folder)
+    (folder / "my notes.txt").unlink()
+    assert load(Result(cash([99.0])).save(folder)).stats["End Equity"] == 99.0
+    assert [each.name for each in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_link_to_a_result_folder_stays_a_link(tmp_path: Path) -> None:
+    Result(cash([110.0])).save(tmp_path / "disk" / "run")
+    (tmp_path / "link").symlink_to(tmp_path / "disk" / "run")
+    Result(cash([99.0])).save(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert load(tmp_path / "disk" / "run").stats["End Equity"] == 99.0
+
+
+def test_places_no_folder_can_be_written_to_are_refused_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    places = {"../file": "is a file", "../file/run": "is a file", ".": "you are in", "..": "you are in"}
+    places |= {"n" * 300: "longer than 255 bytes", "a/" + "n" * 300: "longer than 255 bytes"}
+    for place, words in places.items():
+        with pytest.raises(InputError, match=words):
+            check_target(place)
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)
+    with pytest.raises(InputError, match="may not be written to"):
+        check_target(tmp_path / "locked" / "run")
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["file", "here"]
+
+
+def test_a_save_that_breaks_leaves_the_old_folder_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Result(cash([110.0])).save(tmp_path / "run")
+
+    def stopped(self: Result) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Result, "_page", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        Result(cash([99.0])).save(tmp_path / "run")
+    assert [each.name for each in tmp_path.iterdir()] == ["run"]
+    assert load(tmp_path / "run").stats["End Equity"] == 110.0
+
+
+def test_a_report_page_is_not_written_over_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"is a folder; name the page to write, such as .*report\.html"):
+        Result(cash([110.0])).report(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_loading_what_is_no_result_says_so(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no saved run there"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "words"),
+    [
+        ("manifest.json", b"{}", "is no manifest of a run"),
+        ("manifest.json", b"\xff\xfe\x00", "cannot be read"),
+        ("manifest.json", b"[1, 2]", "is a list, not a table"),
+        ("stats.json", b"{}", "holds no figures by account"),
+        ("stats.json", b'{"figures": {"main": 5}, "explain": {}}', "holds no figures by account"),
+        ("stats.json", b"", "cannot be read"),
+        ("account.parquet", b"garbage", "cannot be read as Parquet"),
+        ("returns.parquet", b"PAR1", "cannot be read as Parquet"),
+    ],
+)
+def test_a_saved_file_that_is_damaged_is_named(tmp_path: Path, file: str, content: bytes, words: str) -> None:
+    folder = Result(cash([110.0])).save(tmp_path / "run")
+    (folder / file).write_bytes(content)
+    with pytest.raises(InputError, match=f"{file}: {words}"):
+        load(folder)
+
+
+def test_a_saved_frame_or_manifest_that_lacks_a_part_is_named(tmp_path: Path) -> None:
+    folder = Result(cash([110.0])).save(tmp_path / "run")
+    whole = (folder / "manifest.json").read_text()
+    (folder / "manifest.json").write_text(json.dumps(json.loads(whole) | {"accounts": [{"name": "main"}]}))
+    with pytest.raises(InputError, match=r"manifest\.json: cannot be understood \('mode'\)"):
+        load(folder)
+    (folder / "manifest.json").write_text(whole)
+    pd.DataFrame({"time": [day(0)]}).to_parquet(folder / "fills.parquet")
+    with pytest.raises(InputError, match=r"fills\.parquet: has no column 'bar'"):
+        load(folder)
+
+
+def test_a_run_of_a_class_within_a_function_can_be_loaded(tmp_path: Path) -> None:
+    class Local(Strategy):
+        """Known to this test alone."""
+
+    record = cash([110.0])
+    record.config = record.config.model_copy(
+        update={"strategy": record.config.strategy.model_copy(update={"class_": Local})}
+    )
+    again = load(Result(record).save(tmp_path / "run"))
+    assert again.record.config.strategy.name.endswith("<locals>.Local")
+    assert again.save(tmp_path / "copy").is_dir()
 
 
 def test_the_picture_draws_the_venues_levels_and_marks_liquidations() -> None:

@@ -293,3 +293,39 @@ def test_an_instruments_file_without_its_terms_is_refused(path: Path) -> None:
     file.write_bytes(b"PAR1")
     with pytest.raises(InputError, match=r"instruments\.parquet cannot be read"):
         Store(path).instruments("binance")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("lot", None, r"lot is None; it must be above zero"),
+        ("tick", float("nan"), r"tick is nan; it must be above zero"),
+        ("min_notional", -5.0, r"min_notional is -5\.0; it must be zero or more"),
+        ("base", "ETH", r"base is 'ETH', but the symbol says 'BTC'"),
+        ("kind", "linear", r"kind is 'linear', but the symbol says 'inverse'"),
+        ("source", None, r"source is None; it must be text"),
+        ("symbol", "BTC/USDT:USDT", r"but the symbol says|is there twice"),
+    ],
+)
+def test_terms_of_a_stored_instrument_that_cannot_be_are_refused_by_row(
+    path: Path, column: str, value: Any, words: str
+) -> None:
+    file = path / "binance/instruments.parquet"
+    table = pq.read_table(file)
+    values = [value, *table.column(column).to_pylist()[1:]]  # the first row is the inverse future
+    place = table.column_names.index(column)
+    pq.write_table(table.set_column(place, column, pa.array(values, table.schema.field(column).type)), file)
+    with pytest.raises(InputError, match=rf"instruments\.parquet: row 1: .*({words})"):
+        Store(path).instruments("binance")
+
+
+def test_an_instrument_or_a_column_that_is_there_twice_is_refused(path: Path) -> None:
+    file = path / "binance/instruments.parquet"
+    table = pq.read_table(file)
+    pq.write_table(pa.concat_tables([table, table]), file)
+    with pytest.raises(InputError, match=r"row 3: 'BTC/USD:BTC-241227' is there twice; keep one"):
+        Store(path).instruments("binance")
+    good = closes()
+    put(path, good.append_column("close", good.column("close")))
+    with pytest.raises(InputError, match=r"mark-1h\.parquet: two columns are called 'close'; keep one"):
+        Store(path).read("binance", PERP.symbol, "mark-1h")

@@ -13,7 +13,7 @@ import pytest
 
 from backtest.errors import InputError
 from backtest.market.align import History, align
-from backtest.market.store import Store
+from backtest.market.store import Store, write_series
 from backtest.market.synthetic import make_sample
 from backtest.market.synthetic_story import stamp
 
@@ -46,6 +46,27 @@ def digests(path: Path) -> dict[str, str]:
 def test_the_sample_is_made_of_the_same_bytes_each_time(made: Path, tmp_path: Path) -> None:
     make_sample(tmp_path)
     assert digests(tmp_path) == digests(made)
+
+
+def test_a_sample_is_written_over_a_sample_and_over_nothing_else(tmp_path: Path) -> None:
+    make_sample(tmp_path / "sample")
+    make_sample(tmp_path / "sample")
+    series = tmp_path / "real" / "binance" / "BTC-USDT" / "bars-1h.parquet"
+    series.parent.mkdir(parents=True)
+    hour = np.array([stamp("2024-01-01")])
+    columns = {"time": hour} | dict.fromkeys(("open", "high", "low", "close", "volume"), np.ones(1))
+    write_series(tmp_path / "real", "binance", "BTC/USDT", "bars-1h", columns, {"source": "an exchange"})
+    before = series.read_bytes()
+    with pytest.raises(InputError, match=r"binance/BTC-USDT/bars-1h\.parquet in .*real is not synthetic"):
+        make_sample(tmp_path / "real")
+    assert series.read_bytes() == before
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "README.md").write_text("my own")
+    with pytest.raises(InputError, match=r"mine holds README\.md; name an empty folder"):
+        make_sample(tmp_path / "mine")
+    with pytest.raises(InputError, match="is a file, not a folder"):
+        make_sample(tmp_path / "mine" / "README.md")
+    assert (tmp_path / "mine" / "README.md").read_text() == "my own"
 
 
 def test_the_committed_sample_is_what_the_rule_makes(made: Path, sample_store: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backtest.errors import InputError
+from backtest.errors import InputError, nearest
 from backtest.market.grid import Life, when
 from backtest.market.importers import Gap, find_gaps
 from backtest.market.schema import INTERVALS, OHLC, Instrument, missing_columns, split_series
@@ -62,10 +62,14 @@ def check(store: Store, venue: str | None = None, symbol: str | None = None, div
     """Everything wrong with a store, or with one venue or symbol of it; errors first.
 
     Kinds: unreadable, columns, instrument, unordered, duplicate, off the grid, gap, impossible, funding, outside,
-    divergence (closes of a perpetual and its spot further apart than this fraction).
+    divergence (closes of a perpetual and its spot further apart than this fraction), absent (bars of an instrument, or
+    funding of a perpetual). InputError for a venue or symbol that is not there.
     """
     found: list[Finding] = []
-    for each in store.venues() if venue is None else [venue]:
+    venues = store.venues() if venue is None else [venue]
+    if symbol is not None:
+        _need_symbol(store, venues, symbol)
+    for each in venues:
         try:
             instruments = store.instruments(each)
         except InputError as error:
@@ -77,7 +81,35 @@ def check(store: Store, venue: str | None = None, symbol: str | None = None, div
             if symbol is None or subject.symbol == symbol:
                 found += _check_series(store, subject)
                 found += _divergence(store, subject, instruments, divergence)
+        for terms in instruments.values():
+            if symbol is None or terms.symbol == symbol:
+                found += _absent(store, each, terms)
     return sorted(found, key=lambda one: (one.severity != ERROR, one.venue, one.symbol, one.series, one.kind))
+
+
+def _need_symbol(store: Store, venues: list[str], symbol: str) -> None:
+    """InputError, with the nearest, where no venue has terms or series of a symbol."""
+    known: set[str] = set()
+    for venue in venues:
+        known.update(store.symbols(venue))
+        try:
+            known.update(store.instruments(venue))
+        except InputError:
+            if venue not in store.venues():
+                raise
+    if symbol not in known:
+        raise InputError(f"{store.path} has nothing of {symbol!r}; {nearest(symbol, known)}")
+
+
+def _absent(store: Store, venue: str, terms: Instrument) -> Iterator[Finding]:
+    """Contract terms without the series that a run of them reads."""
+    series = store.series(venue, terms.symbol)
+    subject = _Subject(venue, terms.symbol, "bars", terms)
+    if not any(each.startswith("bars-") for each in series):
+        yield subject.finding(WARNING, "absent", None, 0, "contract terms, but no bars: it cannot be traded")
+    if terms.perpetual and "funding" not in series:
+        subject = _Subject(venue, terms.symbol, "funding", terms)
+        yield subject.finding(WARNING, "absent", None, 0, "a perpetual without funding: a run of it pays and gets none")
 
 
 def _subjects(store: Store, venue: str, instruments: dict[str, Instrument]) -> Iterator[_Subject]:
@@ -105,6 +137,9 @@ def _check_series(store: Store, subject: _Subject) -> list[Finding]:
     if kind == "funding":
         missing = missing_stamps(time, int(time[0]), int(time[-1]))
         found += subject.finds(ERROR, "funding", missing, "settlements missing (a pause longer than those around it)")
+        if subject.instrument is not None and subject.instrument.kind == "spot":
+            words = "funding of a spot pair, which has none: is it the perpetual's?"
+            found.append(subject.finding(ERROR, "funding", int(time[0]), len(time), words))
     if subject.instrument is None and kind not in ("index", "borrow"):
         found.append(subject.finding(ERROR, "instrument", None, 1, "no contract terms in instruments.parquet"))
     return found

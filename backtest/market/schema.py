@@ -11,6 +11,7 @@ import math
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from numbers import Real
 
 from backtest.errors import InputError, nearest
 
@@ -59,10 +60,11 @@ class Instrument:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise InputError(f"{self.symbol}: no kind {self.kind!r}; {nearest(self.kind, KINDS)}")
-        for name in ("contract_size", "tick", "lot"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
-                raise InputError(f"{self.symbol}: {name} is {value!r}; it must be above zero")
+        for name in ("contract_size", "tick", "lot", "min_notional"):
+            value, least = getattr(self, name), "zero or more" if name == "min_notional" else "above zero"
+            known = isinstance(value, Real) and math.isfinite(value)
+            if not known or value < 0 or (value == 0 and name != "min_notional"):
+                raise InputError(f"{self.symbol}: {name} is {value!r}; it must be {least}")
 
     @property
     def dated(self) -> bool:

@@ -21,7 +21,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from backtest.errors import InputError, nearest
-from backtest.market.schema import Instrument, folder_of, missing_columns, split_series, symbol_of
+from backtest.market.schema import (
+    Instrument,
+    folder_of,
+    kind_of,
+    missing_columns,
+    parse_symbol,
+    split_series,
+    symbol_of,
+)
 
 Columns = dict[str, npt.NDArray[Any]]
 
@@ -152,11 +160,16 @@ def series_paths(store: str | Path, venue: str, symbol: str, series: str) -> lis
 
 
 def open_file(path: Path) -> Any:
-    """A Parquet file, opened. InputError naming it where it is cut short or not Parquet."""
+    """A Parquet file, opened. InputError naming it where it is cut short, not Parquet, or has a column twice."""
     try:
-        return pq.ParquetFile(path)
+        file = pq.ParquetFile(path)
+        names = file.schema_arrow.names
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path} cannot be read as Parquet ({_first_line(error)}); import it again") from None
+    twice = next((name for k, name in enumerate(names) if name in names[:k]), None)
+    if twice is not None:
+        raise InputError(f"{path}: two columns are called {twice!r}; keep one")
+    return file
 
 
 def read_file(
@@ -354,4 +367,26 @@ def read_instruments(path: Path) -> dict[str, Instrument]:
             column = column.cast(TIME, safe=False).cast(pa.int64())
         columns[field.name] = column.to_pylist()
     rows = (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
-    return {row["symbol"]: Instrument(**row) for row in rows}
+    found: dict[str, Instrument] = {}
+    for number, row in enumerate(rows, start=1):
+        try:
+            terms = _terms_of(row)
+        except InputError as error:
+            raise InputError(f"{path}: row {number}: {error}") from None
+        if terms.symbol in found:
+            raise InputError(f"{path}: row {number}: {terms.symbol!r} is there twice; keep one")
+        found[terms.symbol] = terms
+    return found
+
+
+def _terms_of(row: dict[str, Any]) -> Instrument:
+    """Contract terms that their own symbol does not contradict."""
+    for name in ("symbol", "kind", "base", "quote", "settle", "source"):
+        if not isinstance(row[name], str):
+            raise InputError(f"{row['symbol']}: {name} is {row[name]!r}; it must be text")
+    base, quote, settle, _ = parse_symbol(row["symbol"])
+    said = {"base": base, "quote": quote, "settle": settle or quote, "kind": kind_of(row["symbol"])}
+    for name, value in said.items():
+        if row[name] != value:
+            raise InputError(f"{row['symbol']}: {name} is {row[name]!r}, but the symbol says {value!r}")
+    return Instrument(**row)

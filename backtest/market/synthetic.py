@@ -15,9 +15,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from backtest.errors import InputError
 from backtest.market.grid import HOUR_US, Floats, Ints
 from backtest.market.schema import Instrument, folder_of
-from backtest.market.store import TIME, write_instruments
+from backtest.market.store import INSTRUMENTS, TIME, open_file, write_instruments
 from backtest.market.synthetic_story import BASIS, FUNDING, STORY, VOLATILITY, along, dice, dollars, edges_us, stamp
 
 VENUE = "binance"
@@ -45,8 +46,9 @@ class _Coin:
 
 
 def make_sample(path: str | Path) -> None:
-    """Write the sample store into a folder (made if absent; files of the same name are replaced)."""
+    """Write the sample store into a folder: a new or empty one, or a sample store again. InputError for any other."""
     root = Path(path)
+    _check_place(root)
     worth = dollars()
     usdt = worth["USDT"]
     instruments: list[Instrument] = []
@@ -63,6 +65,35 @@ def make_sample(path: str | Path) -> None:
     aside = root / ".README.md.part"
     aside.write_text(story_text(), encoding="utf-8")
     os.replace(aside, root / "README.md")
+
+
+def _check_place(root: Path) -> None:
+    """Synthetic prices under real symbols must not get among real ones: only a sample is written over."""
+    if not root.is_dir():
+        above = next(each for each in (root, *root.parents) if each.exists())
+        if not above.is_dir():
+            raise InputError(f"{above} is a file, not a folder; name another for the sample store")
+        return
+    files = [each for each in sorted(root.rglob("*")) if each.is_file() and not each.name.startswith(".")]
+    series = [each for each in files if each.suffix == ".parquet" and each.name != INSTRUMENTS]
+    other = next((each for each in files if each not in series and not _of_sample(root, each, bool(series))), None)
+    real = next((each for each in series if not _is_synthetic(each)), None)
+    if real is not None:
+        raise InputError(
+            f"{real.relative_to(root)} in {root} is not synthetic; name another folder for the sample store"
+        )
+    if other is not None:
+        raise InputError(f"{root} holds {other.relative_to(root)}; name an empty folder for the sample store")
+
+
+def _of_sample(root: Path, path: Path, has_series: bool) -> bool:
+    """The two kinds of file that a sample has beside its series; alone they are somebody's."""
+    return has_series and (path == root / "README.md" or path == root / VENUE / INSTRUMENTS)
+
+
+def _is_synthetic(path: Path) -> bool:
+    said = open_file(path).schema_arrow.metadata or {}
+    return bool(said.get(b"source") == SOURCE.encode())
 
 
 def _coin(name: str, usd: Floats) -> _Coin:
@@ -210,15 +241,18 @@ def _write(root: Path, symbol: str, series: str, columns: Columns) -> None:
     path = root / VENUE / folder_of(symbol) / f"{series}.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.aside")
-    pq.write_table(
-        table.replace_schema_metadata({"source": SOURCE}),
-        aside,
-        compression="zstd",
-        compression_level=19,
-        use_dictionary=False,
-        column_encoding=packing,
-    )
-    os.replace(aside, path)
+    try:
+        pq.write_table(
+            table.replace_schema_metadata({"source": SOURCE}),
+            aside,
+            compression="zstd",
+            compression_level=19,
+            use_dictionary=False,
+            column_encoding=packing,
+        )
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def story_text() -> str:

@@ -77,6 +77,7 @@ from backtest.units import STEP
 
 if TYPE_CHECKING:
     from backtest.config import RunConfig
+    from backtest.engine.tables import Plan
 
 Ints = npt.NDArray[np.int64]
 
@@ -92,7 +93,7 @@ def record_of(session: Session, config: RunConfig, notes: list[str], seconds: fl
         history=session.history,
         rules=tuple(plan.sets for plan in plans),
         account_names=[plan.name for plan in plans],
-        modes=[plan.preset for plan in plans],
+        modes=[mode_words(plan) for plan in plans],
         account=pd.concat(accounts, ignore_index=True),
         wallets=wallets_frame(session, names),
         ledger=ledger_frame(session, names),
@@ -105,6 +106,13 @@ def record_of(session: Session, config: RunConfig, notes: list[str], seconds: fl
         seconds=seconds,
         levels=tuple(tuple((level.ratio, level.action) for level in plan.sets[-1].levels) for plan in plans),
     )
+
+
+def mode_words(plan: Plan) -> str:
+    """An account's margin mode as every table, page and picture shows it: one not of its dates never passes for one."""
+    rows = (row for rule_set in plan.sets for row in rule_set.rows)
+    unreal = plan.mode.counterfactual or any(row.counterfactual for row in rows)
+    return f"{plan.preset} (counterfactual)" if unreal else plan.preset
 
 
 class _Names:

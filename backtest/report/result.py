@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +12,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from backtest.config import load_config
+from backtest.config import RunConfig, load_config
 from backtest.errors import InputError
 from backtest.report.explain import explain
+from backtest.report.folder import RUN, is_ours, write_page, written
 from backtest.report.html import figures_table, report_page
 from backtest.report.manifest import manifest, plain
 from backtest.report.record import FORCED, FRAMES, RunRecord
@@ -24,6 +24,7 @@ from backtest.report.statistics import Performance, statistics
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+_AGAIN = "the folder is no whole result, run it again"
 _TIMES = ("Start", "End", "Lowest Margin Ratio At")
 
 
@@ -152,12 +153,7 @@ class Result:
 
     def report(self, path: str | Path) -> Path:
         """Write the report page, and say where it is."""
-        target = Path(path)
-        aside = target.with_name(f".{target.name}.partial")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(self._page(), encoding="utf-8")
-        os.replace(aside, target)
-        return target
+        return write_page(path, self._page())
 
     def _page(self) -> str:
         from backtest.report.plots import to_html
@@ -166,19 +162,9 @@ class Result:
 
     def save(self, folder: str | Path) -> Path:
         """Write the run's folder, whole or not at all. InputError where another kind of folder is in the way."""
-        target = Path(folder)
-        if target.exists() and not ((target / "manifest.json").is_file() or _is_empty(target)):
-            raise InputError(f"{target}: exists and is no result folder; choose another with --out, or remove it")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        aside = target.with_name(f".{target.name}.partial-{os.getpid()}")
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir()
-        try:
+        with written(folder, RUN) as aside:
             self._write(aside)
-            _swap(aside, target)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
-        return target
+        return Path(folder)
 
     def _write(self, folder: Path) -> None:
         for name in FRAMES:
@@ -191,21 +177,43 @@ class Result:
 
 
 def load(folder: str | Path) -> Result:
-    """A saved run. InputError where the folder is none, or lacks a file."""
+    """A saved run. InputError where the folder is none, lacks a file, or has one that cannot be read."""
     path = Path(folder)
     if not (path / "manifest.json").is_file():
         raise InputError(f"{path}: no saved run there (it has no manifest.json); name the folder that `run` printed")
     journal, saved = _read_json(path / "manifest.json"), _read_json(path / "stats.json")
-    frames: dict[str, Any] = {name: _read_frame(path / f"{name}.parquet") for name in FRAMES}
-    returns = _read_frame(path / "returns.parquet").set_index("time")
+    if not is_ours(path, RUN):
+        raise InputError(f"{path / 'manifest.json'}: is no manifest of a run; name the folder that `run` printed")
+    if not all(_is_figures(saved.get(part)) for part in ("figures", "explain")):
+        raise InputError(f"{path / 'stats.json'}: holds no figures by account; {_AGAIN}")
+    frames: dict[str, Any] = {name: _read_frame(path / f"{name}.parquet", columns) for name, columns in FRAMES.items()}
+    returns = _read_frame(path / "returns.parquet", ("time",)).set_index("time")
+    try:
+        record = _revived_record(journal, frames)
+    except (InputError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{path / 'manifest.json'}: cannot be understood ({_said(error)}); {_AGAIN}") from error
+    return Result(record, {**saved, "returns": returns, "manifest": journal})
+
+
+def _revived_record(journal: dict[str, Any], frames: dict[str, Any]) -> RunRecord:
     accounts = journal["accounts"]
-    record = RunRecord(
-        config=load_config(journal["config"]), history=None, rules=(),  # type: ignore[arg-type]
+    return RunRecord(
+        config=_revived_config(journal["config"]), history=None, rules=(),  # type: ignore[arg-type]
         account_names=[account["name"] for account in accounts], modes=[account["mode"] for account in accounts],
         levels=[[(ratio, action) for ratio, action in account["levels"]] for account in accounts],
-        notes=journal["notes"], **frames,
+        notes=list(journal["notes"]), **frames,
     )  # fmt: skip
-    return Result(record, {**saved, "returns": returns, "manifest": journal})
+
+
+def _revived_config(said: dict[str, Any]) -> RunConfig:
+    """The config as it was; the class may be one that only its own session could name, so it is not looked at."""
+    named = said["strategy"]["class"]
+    config = load_config({**said, "strategy": {**said["strategy"], "class": "saved:Strategy"}})
+    return config.model_copy(update={"strategy": config.strategy.model_copy(update={"class_": named})})
+
+
+def _is_figures(part: object) -> bool:
+    return isinstance(part, dict) and bool(part) and all(isinstance(column, dict) for column in part.values())
 
 
 def write_frame(frame: pd.DataFrame, path: Path) -> None:
@@ -226,19 +234,31 @@ def _storable(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def _read_frame(path: Path) -> pd.DataFrame:
+def _read_frame(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     if not path.is_file():
-        raise InputError(f"{path}: is missing; the folder is no whole result, run it again")
-    frame: pd.DataFrame = pq.read_table(path).to_pandas()
+        raise InputError(f"{path}: is missing; {_AGAIN}")
+    try:
+        frame: pd.DataFrame = pq.read_table(path).to_pandas()
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as Parquet ({_said(error)}); {_AGAIN}") from error
+    absent = [name for name in columns if name not in frame.columns]
+    if absent:
+        raise InputError(f"{path}: has no column {absent[0]!r}; {_AGAIN}")
     return frame
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        parsed: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); the folder is no whole result, run it again") from error
+        parsed: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({_said(error)}); {_AGAIN}") from error
+    if not isinstance(parsed, dict):
+        raise InputError(f"{path}: is a {type(parsed).__name__}, not a table; {_AGAIN}")
     return parsed
+
+
+def _said(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _write_json(value: dict[str, Any], path: Path) -> None:
@@ -273,16 +293,3 @@ def _revived(column: dict[str, Any]) -> pd.Series:
             value = float(value)
         values[label] = value
     return pd.Series(values, dtype=object)
-
-
-def _is_empty(folder: Path) -> bool:
-    return folder.is_dir() and not any(folder.iterdir())
-
-
-def _swap(aside: Path, target: Path) -> None:
-    """Put the new folder in place of the old one."""
-    old = target.with_name(f".{target.name}.old-{os.getpid()}")
-    if target.exists():
-        os.replace(target, old)
-    os.replace(aside, target)
-    shutil.rmtree(old, ignore_errors=True)

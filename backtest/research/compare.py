@@ -9,8 +9,6 @@ cuts and liquidations, and the first place where two accounts part ways is named
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +21,7 @@ from backtest.config import Account, RunConfig
 from backtest.engine.tables import Plan
 from backtest.errors import InputError
 from backtest.ledger.audit import audit
+from backtest.report.folder import COMPARISON, written
 from backtest.report.frames import record_of
 from backtest.report.html import figures_table, page, section, word_list
 from backtest.report.plots import compare_figures, to_html
@@ -42,6 +41,7 @@ GENERIC = {"generic scenarios": "scenarios", "generic tail": "tail"}
 MODES = ("isolated", "cross", "multi_asset", "portfolio", *GENERIC)
 """What is set side by side: the venue's presets, and two models of no exchange, which never pass for one."""
 ANSWERS = (
+    "Margin Mode",
     "Survived",
     "Total Return [%]",
     "Lowest Margin Ratio",
@@ -100,19 +100,10 @@ class Comparison:
         return compare_figures({mode: (result.record, 0) for mode, result in self.runs.items()})
 
     def save(self, folder: str | Path) -> Path:
-        """Write orders.json, signals.json, report.html and one result folder a mode; all of it, or nothing."""
-        target = Path(folder)
-        aside = target.with_name(f".{target.name}.partial-{os.getpid()}")
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
-        self._write(aside)
-        if target.exists():
-            if not (target / "comparison.json").exists() and any(target.iterdir()):
-                shutil.rmtree(aside)
-                raise InputError(f"{target} exists and is no comparison of ours; name another folder")
-            shutil.rmtree(target)
-        os.replace(aside, target)
-        return target
+        """Write comparison.json, report.html and one result folder a mode; all of it, or nothing."""
+        with written(folder, COMPARISON) as aside:
+            self._write(aside)
+        return Path(folder)
 
     def _write(self, folder: Path) -> None:
         said = {
@@ -122,8 +113,8 @@ class Comparison:
             "orders": as_json_columns(self.orders),
             "signals": as_json_columns(self.signals),
         }
-        (folder / "comparison.json").write_text(json.dumps(said, indent=1, default=str) + "\n")
-        (folder / "report.html").write_text(self._page())
+        (folder / "comparison.json").write_text(json.dumps(said, indent=1, default=str) + "\n", encoding="utf-8")
+        (folder / "report.html").write_text(self._page(), encoding="utf-8")
         for mode, result in self.runs.items():
             result.save(folder / mode)
 

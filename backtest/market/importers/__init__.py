@@ -8,6 +8,8 @@ are refused, for nobody can know which one the market did. What an import found,
 from __future__ import annotations
 
 import math
+import re
+import time as clock
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtest.errors import InputError
-from backtest.market.schema import INTERVALS, MINUTE_US, Instrument, kind_of, parse_symbol, split_series
+from backtest.market.schema import INTERVALS, MINUTE_US, OHLC, Instrument, kind_of, parse_symbol, split_series
 from backtest.market.store import (
     INSTRUMENTS,
     Columns,
@@ -30,6 +32,7 @@ from backtest.market.store import (
 )
 
 SECOND_US = 1_000_000
+FIRST_US = 1_230_768_000_000_000  # 2009-01-01: no coin is older
 _CEILINGS = ((10**11, SECOND_US, 1), (10**14, 1_000, 1), (10**17, 1, 1))  # seconds, ms, us until the year 5138
 
 # Tick, lot, least notional of a contract, as the venue lists them. Earlier years had others: a backtest takes these.
@@ -58,7 +61,14 @@ INVERSE_TICKS: dict[str, float] = {
     "LTC/USD:LTC": 0.01,
     "DOGE/USD:DOGE": 0.00001,
 }
+ASSUMED = "assumed"
 ASSUMED_NOTIONAL = {"spot": 10.0, "linear": 20.0, "inverse": 0.0}
+
+_NEVER_NEGATIVE = ("volume", "hourly_rate", "open_interest")
+_NEEDED = (*OHLC, *_NEVER_NEGATIVE, "funding_rate")  # of those that a series has, every row has them
+_MANY = 10  # bars in a row that each have a hole behind them: then it is another bar length
+_VENUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_ASSET = re.compile(r"[^\W_a-z]+")
 
 
 @dataclass(frozen=True)
@@ -81,6 +91,7 @@ class Imported:
     last_us: int
     gaps: tuple[Gap, ...]
     source: str
+    note: str = ""  # what was lost, if anything was
 
     @property
     def missing(self) -> int:
@@ -154,12 +165,115 @@ def _once(
     apart = np.flatnonzero((least != most) & ~np.isnan(least))
     if len(apart):
         k = int(apart[0])
-        stamp = np.datetime64(int(time[starts[k]]), "us")
-        raise InputError(f"{where}: two rows of {stamp} UTC differ: {name} {least[k]!r} and {most[k]!r}; keep one")
+        pair = f"{name} {float(least[k])!r} and {float(most[k])!r}"
+        raise InputError(f"{where}: two rows of {_stamp(time[starts[k]])} UTC differ: {pair}; keep one")
     return least
 
 
-def save(
+def check_subject(venue: str, symbol: str, series: str) -> None:
+    """InputError for a venue or symbol that cannot name a folder, or is not what such a series is of."""
+    if _VENUE.fullmatch(venue) is None:
+        raise InputError(f"venue {venue!r} cannot name a folder; write letters, digits, - and _, such as 'binance'")
+    kind, _ = split_series(series)
+    if kind == "borrow":
+        if _ASSET.fullmatch(symbol) is None:
+            raise InputError(f"{symbol!r} is no asset; borrow rates are of one, such as 'USDT'")
+        return
+    base, quote, settle, _ = parse_symbol(symbol)
+    if kind == "index" and settle is not None:
+        raise InputError(f"{symbol!r} is a contract; an index is of a pair: write '{base}/{quote}'")
+    if kind in ("funding", "premium") and settle is None:
+        raise InputError(f"{symbol!r} is a spot pair, which has no {kind}; did you mean '{symbol}:{quote}'?")
+
+
+def check_rows(columns: Columns, series: str, where: str) -> None:
+    """What no market can have printed, told by row: times, bars off their grid, prices. InputError for the first."""
+    kind, interval = split_series(series)
+    time = columns["time"]
+    _check_span(time, where)
+    if interval is not None:
+        _check_grid(time, interval, kind, where)
+    for name, values in columns.items():
+        if name in _NEVER_NEGATIVE or (name in (*OHLC, "mark_price") and kind != "premium"):
+            zero = name in _NEVER_NEGATIVE
+            words = f"{name} cannot be below zero" if zero else f"{name} must be above zero"
+            _refuse(values < 0 if zero else values <= 0, values, where, words)
+        if name in _NEEDED:
+            _refuse(np.isnan(values), values, where, f"{name} is missing; leave out rows without it")
+        if values.dtype.kind == "f":
+            _refuse(np.isinf(values), values, where, f"{name} must be a finite number")
+    if {"high", "low"} <= columns.keys():
+        high, low = columns["high"], columns["low"]
+        _refuse(high < low, high, where, "the high is below the low; are the columns mixed up?")
+
+
+def _refuse(bad: npt.NDArray[Any], values: npt.NDArray[Any], where: str, words: str) -> None:
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise InputError(f"{where}: row {row + 1} is {values[row]}: {words}")
+
+
+def _check_span(time: npt.NDArray[Any], where: str) -> None:
+    """Days counted from 1900 and dates without dashes read as Unix times of the seventies, or of years to come."""
+    tomorrow = (clock.time_ns() // 1_000) + 24 * 60 * MINUTE_US
+    bad = (time < FIRST_US) | (time > tomorrow)
+    if bad.any():
+        row = int(np.argmax(bad))
+        years = "before 2009" if time[row] < FIRST_US else "in the future"
+        raise InputError(
+            f"{where}: the time of row {row + 1} is {_stamp(time[row])} UTC, {years}; write Unix "
+            "times in s, ms, us or ns, or dates as 2024-01-31"
+        )
+
+
+def _stamp(time_us: int) -> np.datetime64:
+    """A time to be read, to the second unless it is off one."""
+    return np.datetime64(int(time_us), "us") if time_us % SECOND_US else np.datetime64(int(time_us) // SECOND_US, "s")
+
+
+def _check_grid(time: npt.NDArray[Any], interval: str, kind: str, where: str) -> None:
+    steps = np.diff(np.unique(time))
+    least = int(steps.min()) if len(steps) else 0
+    apart = next((text for text, us in INTERVALS.items() if us == least and text != interval), None)
+    off = time % INTERVALS[interval] != 0
+    if off.any():
+        row = int(np.argmax(off))
+        wrong = f"row {row + 1} ({_stamp(time[row])} UTC) does not open on a whole {interval}"
+    elif apart is not None and least > INTERVALS[interval] and len(steps) >= _MANY:
+        wrong = f"no two rows are {interval} apart"
+    else:
+        return
+    cure = "bars are labelled by their open, in UTC" if apart is None else f"import them as {kind}-{apart}"
+    raise InputError(f"{where}: {wrong}; {'' if apart is None else f'rows are {apart} apart: '}{cure}")
+
+
+@dataclass(frozen=True)
+class Ready:
+    """One series read and found sound, not written yet: of many files, all are read before any is written."""
+
+    store: str | Path
+    venue: str
+    symbol: str
+    series: str
+    columns: Columns
+    source: str
+    notes: Mapping[str, str]
+    note: str
+
+    def write(self) -> Imported:
+        """Put it into the store."""
+        metadata = {"source": self.source, **self.notes}
+        write_series(self.store, self.venue, self.symbol, self.series, self.columns, metadata)
+        if not (Path(self.store) / self.venue / INSTRUMENTS).is_file():
+            write_instruments(self.store, self.venue, [])  # an index alone makes a venue too
+        time = self.columns["time"]
+        gaps = find_gaps(time, self.series)
+        return Imported(
+            self.venue, self.symbol, self.series, len(time), int(time[0]), int(time[-1]), gaps, self.source, self.note
+        )  # fmt: skip
+
+
+def ready(
     store: str | Path,
     venue: str,
     symbol: str,
@@ -168,23 +282,32 @@ def save(
     source: str,
     merge: bool = False,
     notes: Mapping[str, str] | None = None,
-) -> Imported:
-    """Write the pieces of a series as one, in place of what the store has, or joined with it (`merge`).
+) -> Ready:
+    """The pieces of a series as one, to go in place of what the store has, or joined with it (`merge`).
 
     InputError where rows contradict each other, there are none, or the stored series has other price columns.
     """
+    check_subject(venue, symbol, series)
     where = f"{symbol} {series} from {source}"
     pieces = [*(_stored(store, venue, symbol, series, parts) if merge else []), *parts]
     if not pieces or not sum(len(piece["time"]) for piece in pieces):
         raise InputError(f"{where}: no rows")
     columns = in_order(join(pieces), where)
-    write_series(store, venue, symbol, series, columns, {"source": source, **(notes or {})})
-    if not (Path(store) / venue / INSTRUMENTS).is_file():
-        write_instruments(store, venue, [])  # an index alone makes a venue too
-    time = columns["time"]
-    return Imported(
-        venue, symbol, series, len(time), int(time[0]), int(time[-1]), find_gaps(time, series), source
-    )  # fmt: skip
+    note = "" if merge else _shortened(store, venue, symbol, series, columns["time"])
+    return Ready(store, venue, symbol, series, columns, source, notes or {}, note)
+
+
+def _shortened(store: str | Path, venue: str, symbol: str, series: str, time: npt.NDArray[Any]) -> str:
+    """What to say when the series that is replaced reached further than the new one."""
+    try:
+        paths = series_paths(store, venue, symbol, series)
+        old = np.concatenate([read_file(path, names=("time",))["time"] for path in paths]) if paths else time
+    except InputError:
+        return ""  # damaged: importing it again is the cure
+    if not len(old) or (len(old) <= len(time) and old.min() >= time[0] and old.max() <= time[-1]):
+        return ""
+    first, last = (np.datetime64(int(stamp), "us").astype("datetime64[m]") for stamp in (old.min(), old.max()))
+    return f"REPLACED {len(old)} rows, {first} to {last}; --merge would have joined them"
 
 
 def _stored(store: str | Path, venue: str, symbol: str, series: str, parts: Sequence[Columns]) -> list[Columns]:
@@ -209,11 +332,27 @@ def add_instruments(store: str | Path, venue: str, instruments: Sequence[Instrum
     write_instruments(store, venue, list(known.values()))
 
 
-def ensure_instrument(store: str | Path, venue: str, symbol: str, prices: npt.NDArray[Any]) -> None:
-    """Give a symbol contract terms if the store has none of it yet."""
+def ensure_instrument(store: str | Path, venue: str, symbol: str) -> None:
+    """Give a symbol contract terms if the store has none, and assume them anew from the prices there are now."""
     path = Path(store) / venue / INSTRUMENTS
-    if not path.is_file() or symbol not in read_instruments(path):
-        add_instruments(store, venue, [terms(venue, symbol, prices)])
+    old = read_instruments(path).get(symbol) if path.is_file() else None
+    if old is not None and old.source != ASSUMED:
+        return
+    new = terms(venue, symbol, _stored_prices(store, venue, symbol), None if old is None else old.listing_us)
+    if old is not None:
+        new = replace(new, expiry_us=old.expiry_us, delisting_us=old.delisting_us)
+    if new != old:
+        add_instruments(store, venue, [new])
+
+
+def _stored_prices(store: str | Path, venue: str, symbol: str) -> npt.NDArray[Any]:
+    """Closes of trades, else of marks, which have more decimals than a tick."""
+    for kind in ("bars", "mark-ohlc", "mark"):
+        names = [f"{kind}-{interval}" for interval in INTERVALS]
+        paths = [path for name in names for path in series_paths(store, venue, symbol, name)]
+        if paths:
+            return np.concatenate([read_file(path, names=("time", "close"))["close"] for path in paths])
+    return np.zeros(0)
 
 
 def terms(venue: str, symbol: str, prices: npt.NDArray[Any], listing_us: int | None = None) -> Instrument:
@@ -230,8 +369,8 @@ def terms(venue: str, symbol: str, prices: npt.NDArray[Any], listing_us: int | N
         tick, lot, least, source = INVERSE_TICKS[undated], 1.0, 0.0, TERMS_SOURCE
     else:
         lot = 1.0 if kind == "inverse" else _assumed_lot(prices)
-        tick, least, source = _assumed_tick(prices), ASSUMED_NOTIONAL[kind], "assumed"
-    if expiry is not None and source != "assumed":
+        tick, least, source = _assumed_tick(prices), ASSUMED_NOTIONAL[kind], ASSUMED
+    if expiry is not None and source != ASSUMED:
         source = f"assumed as the perpetual's: {source}"
     return Instrument(
         symbol, kind, base, quote, settle or quote, size, tick, lot, least, listing_us, expiry, None, source

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtest.errors import InputError, nearest
-from backtest.market.importers import Imported, add_instruments, save, terms, with_settled
+from backtest.market.importers import Imported, Ready, add_instruments, check_rows, ready, terms, with_settled
 from backtest.market.schema import INTERVALS, OHLC, Instrument, missing_columns, parse_symbol, split_series, to_us
 from backtest.market.store import Columns, open_file, read_file
 
@@ -87,11 +87,15 @@ def import_layout(
     known = {**SYMBOLS, **(symbols or {})}
     found = list(_sources(root, known))
     wanted = [each for each in found if only is None or each.symbol in only]
-    done = [_import_one(root, store, group, merge) for group in _grouped(wanted)]
-    _add_terms(store, done, wanted)
+    # All are read before any is written: one bad file of many leaves the store as it was.
+    made = [_ready(root, store, group, merge) for group in _grouped(wanted)]
     cme = root / "cme" / "MBT-1d.parquet"
-    if cme.is_file():
-        done += _import_cme(cme, store, only, merge)
+    futures, instruments = _read_cme(cme, store, only, merge) if cme.is_file() else ([], [])
+    done = [each.write() for each in made]
+    _add_terms(store, done, wanted)
+    done += [each.write() for each in futures]
+    if instruments:
+        add_instruments(store, CME_VENUE, instruments)
     if not done:
         raise InputError(f"nothing to import in {root}; it should hold binance/spot, binance/um, binance/cm or cme")
     return done
@@ -106,7 +110,10 @@ def _sources(root: Path, known: Mapping[str, str]) -> Iterator[_Source]:
             code = f"{market}/{match['code']}"
             if code not in known:
                 near = nearest(code, known)
-                raise InputError(f"{path}: no symbol is known for {code!r} ({near}); name it: {code}=BASE/QUOTE:SETTLE")
+                raise InputError(
+                    f"{path}: no symbol is known for {code!r} ({near}); in Python name it: "
+                    f"symbols={{{code!r}: 'BASE/QUOTE:SETTLE'}}"
+                )
             parse_symbol(known[code])
             series = match["series"]
             yield _Source(path, known[code], f"bars-{series}" if series in INTERVALS else series)
@@ -120,11 +127,11 @@ def _grouped(sources: list[_Source]) -> list[list[_Source]]:
     return list(groups.values())
 
 
-def _import_one(root: Path, store: str | Path, group: list[_Source], merge: bool) -> Imported:
+def _ready(root: Path, store: str | Path, group: list[_Source], merge: bool) -> Ready:
     first = group[0]
     parts = [_read(each) for each in group]
     named = ", ".join(each.path.relative_to(root).as_posix() for each in group)
-    return save(store, "binance", first.symbol, first.series, parts, named, merge, _notes(first.path))
+    return ready(store, "binance", first.symbol, first.series, parts, named, merge, _notes(first.path))
 
 
 def _read(source: _Source) -> Columns:
@@ -134,8 +141,15 @@ def _read(source: _Source) -> Columns:
     if absent:
         raise InputError(f"{source.path}: no column {absent[0]!r}; {nearest(absent[0], columns)}")
     if source.series == "funding":
-        return with_settled({name: columns[name] for name in ("time", "funding_rate")})
-    kept = ("time", *OHLC, "volume") if source.series.startswith("bars-") else ("time", *OHLC)
+        kept = with_settled({name: columns[name] for name in ("time", "funding_rate")})
+    else:
+        kept = _prices(columns, source.series)
+    check_rows(kept, source.series, str(source.path))
+    return kept
+
+
+def _prices(columns: Columns, series: str) -> Columns:
+    kept = ("time", *OHLC, "volume") if series.startswith("bars-") else ("time", *OHLC)
     return {name: columns[name] for name in kept if name in columns}
 
 
@@ -158,22 +172,23 @@ def _add_terms(store: str | Path, done: list[Imported], sources: list[_Source]) 
         add_instruments(store, "binance", list(instruments.values()))
 
 
-def _import_cme(path: Path, store: str | Path, only: Collection[str] | None, merge: bool) -> list[Imported]:
+def _read_cme(
+    path: Path, store: str | Path, only: Collection[str] | None, merge: bool
+) -> tuple[list[Ready], list[Instrument]]:
     """Micro bitcoin futures by day, every expiry a symbol of its own; volume becomes bitcoin."""
     columns = read_file(path, names=("time", *OHLC, "volume")) | _words(path, ("symbol", "expiry_date"))
     columns["volume"] = columns["volume"] * CME_SIZE
-    done, instruments = [], []
+    made, instruments = [], []
     for code in sorted(set(columns["symbol"])):
         rows = {name: values[columns["symbol"] == code] for name, values in columns.items()}
         instrument = _cme_instrument(path, code, rows.pop("expiry_date"), rows["time"])
         if only is None or instrument.symbol in only:
             del rows["symbol"]
             named = f"cme/{path.name} {code}"
-            done.append(save(store, CME_VENUE, instrument.symbol, "bars-1d", [rows], named, merge))
+            check_rows(rows, "bars-1d", f"{path} {code}")
+            made.append(ready(store, CME_VENUE, instrument.symbol, "bars-1d", [rows], named, merge))
             instruments.append(instrument)
-    if instruments:
-        add_instruments(store, CME_VENUE, instruments)
-    return done
+    return made, instruments
 
 
 def _words(path: Path, names: tuple[str, ...]) -> Columns:

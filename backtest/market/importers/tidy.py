@@ -7,6 +7,7 @@ are in `tz`.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,15 @@ import numpy as np
 import numpy.typing as npt
 
 from backtest.errors import InputError, nearest
-from backtest.market.importers import Imported, ensure_instrument, in_order, microseconds, save, with_settled
+from backtest.market.importers import (
+    Imported,
+    check_rows,
+    check_subject,
+    ensure_instrument,
+    microseconds,
+    ready,
+    with_settled,
+)
 from backtest.market.schema import OHLC, missing_columns, split_series
 from backtest.market.store import Columns
 
@@ -23,6 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _OPTIONAL = {"funding": ("mark_price", "interval_hours")}
+_UNCLEAR_DATE = r"\s*\d{1,2}[/.-]\d{1,2}[/.-]\d{2}"
 _ASSETS = ("index", "borrow")  # series of a pair or an asset, which is not an instrument
 
 
@@ -41,17 +51,17 @@ def import_tidy(
     `columns`: our name → the table's; `tz`: the zone of written times that have none. InputError for a file that cannot
     be read, columns that are not there (with the nearest), times and numbers that are none, and contradicting rows.
     """
-    split_series(series)
+    check_subject(venue, symbol, series)
     frame, name = _frame(source)
     mapped = _mapped(frame, series, dict(columns or {}), name)
     values: Columns = {"time": _times(frame, mapped.pop("time"), tz, name)}
     values |= {ours: _numbers(frame, theirs, name) for ours, theirs in mapped.items()}
     if series == "funding":
         values = with_settled(values)
-    values = in_order(values, f"{symbol} {series} from {name}")
-    done = save(store, venue, symbol, series, [values], name, merge)
+    check_rows(values, series, name)
+    done = ready(store, venue, symbol, series, [values], name, merge).write()
     if split_series(series)[0] not in _ASSETS:
-        ensure_instrument(store, venue, symbol, values.get("close", np.zeros(0)))
+        ensure_instrument(store, venue, symbol)
     return done
 
 
@@ -62,6 +72,10 @@ def _frame(source: str | Path | pd.DataFrame) -> tuple[pd.DataFrame, str]:
     if isinstance(source, pd.DataFrame):
         has_index = isinstance(source.index, pd.DatetimeIndex) and "time" not in source.columns
         return (source.rename_axis("time").reset_index() if has_index else source), "a frame"
+    if not isinstance(source, str | Path):
+        raise InputError(
+            f"a {type(source).__name__} is no table; give a pandas frame, or the path of a .parquet or .csv"
+        )
     path = Path(source)
     if path.suffix not in (".csv", ".gz", ".parquet"):
         raise InputError(f"{path}: no importer for {path.suffix or 'files without an ending'}; give .parquet or .csv")
@@ -70,8 +84,8 @@ def _frame(source: str | Path | pd.DataFrame) -> tuple[pd.DataFrame, str]:
         raise InputError(f"no file {path}; {nearest(path.name, beside)}")
     try:
         return (pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)), path.name
-    except (ValueError, OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
+    except Exception as error:  # a damaged file raises what its unpacker raises
+        raise InputError(f"{path} cannot be read: {_short(error)}") from None
 
 
 def _mapped(frame: pd.DataFrame, series: str, given: dict[str, str], name: str) -> dict[str, str]:
@@ -80,14 +94,18 @@ def _mapped(frame: pd.DataFrame, series: str, given: dict[str, str], name: str) 
     known = ["time", *OHLC, "volume", "funding_rate", "hourly_rate", "open_interest", *_OPTIONAL["funding"]]
     for ours, theirs in given.items():
         if ours not in known:
-            raise InputError(f"columns: {series} has no column {ours!r}; {nearest(ours, known)}")
+            raise InputError(f"the column map: {series} has no column {ours!r}; {nearest(ours, known)}")
         if theirs not in there:
             raise InputError(f"{name} has no column {theirs!r}; {nearest(theirs, there)}")
     ours_there = {ours: ours for ours in known if ours in there} | given
+    for theirs in ours_there.values():
+        if there.count(theirs) > 1:
+            raise InputError(f"{name} has {there.count(theirs)} columns called {theirs!r}; keep one")
     absent = missing_columns(series, list(ours_there))
     if absent:
         raise InputError(
-            f"{name}: {series} needs {absent[0]!r}, and the table has {', '.join(there)}; map it: {absent[0]}=THEIRS"
+            f"{name}: {series} needs {absent[0]!r}, and the table has {', '.join(there)}; say which it is: --column "
+            f"THEIRS={absent[0]} (in Python columns={{{absent[0]!r}: THEIRS}})"
         )
     return {ours: theirs for ours, theirs in ours_there.items() if ours in _wanted(series, ours_there)}
 
@@ -113,8 +131,18 @@ def _times(frame: pd.DataFrame, column: str, tz: str, name: str) -> npt.NDArray[
         raise InputError(f"{name}: row {int(np.argmax(values.isna().to_numpy())) + 1} has no time")
     if pd.api.types.is_numeric_dtype(values):
         return microseconds(values.to_numpy())
+    if not pd.api.types.is_datetime64_any_dtype(values):
+        unclear = values.astype(str).str.match(_UNCLEAR_DATE).to_numpy()
+        if unclear.any():
+            row = int(np.argmax(unclear))
+            raise InputError(
+                f"{name}: row {row + 1} of column {column!r} is {values.iloc[row]!r}, and nobody can tell its day from "
+                "its month; write dates as year-month-day, such as 2024-01-31"
+            )
     try:
-        moments = pd.DatetimeIndex(pd.to_datetime(values))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that it had to guess; what it cannot read, it refuses
+            moments = pd.DatetimeIndex(pd.to_datetime(values))
         aware = moments if moments.tz is not None else moments.tz_localize(tz)
     except Exception as error:  # pandas and the zone data raise several kinds
         raise InputError(f"{name}: column {column!r} does not hold times in {tz}: {_short(error)}") from None

@@ -18,7 +18,15 @@ from pathlib import Path
 import numpy as np
 
 from backtest.errors import InputError, nearest
-from backtest.market.importers import Imported, ensure_instrument, microseconds, save, with_settled
+from backtest.market.importers import (
+    Imported,
+    check_rows,
+    check_subject,
+    ensure_instrument,
+    microseconds,
+    ready,
+    with_settled,
+)
 from backtest.market.schema import INTERVALS, parse_symbol
 from backtest.market.store import Columns
 
@@ -75,18 +83,21 @@ def import_vision(
     groups: dict[tuple[str, str], list[_Archive]] = {}
     for each in archives:
         groups.setdefault((_symbol(each, symbols or {}), each.series), []).append(each)
-    done = []
-    for (symbol, series), files in groups.items():
-        parts = [_read(each) for each in files]
-        done.append(save(store, venue, symbol, series, parts, _named(files), merge))
-        if not series.startswith("index-"):
-            closes = [part["close"] for part in parts if "close" in part and series.startswith(("bars-", "mark-"))]
-            ensure_instrument(store, venue, symbol, np.concatenate(closes) if closes else np.zeros(0))
+    for symbol, series in groups:
+        check_subject(venue, symbol, series)
+    # All are read before any is written: one bad file of many leaves the store as it was.
+    made = [
+        ready(store, venue, symbol, series, [_read(each) for each in files], _named(files), merge)
+        for (symbol, series), files in groups.items()
+    ]
+    done = [each.write() for each in made]
+    for symbol in dict.fromkeys(each.symbol for each in done if not each.series.startswith("index-")):
+        ensure_instrument(store, venue, symbol)
     return done
 
 
 def _files(root: Path) -> list[Path]:
-    """The archive's files at or below a path. Bars come first: their prices tell an unknown symbol's tick."""
+    """The archive's files at or below a path, bars first."""
     if root.is_file():
         return [root]
     found = [path for path in root.rglob("*") if path.is_file() and _NAME.fullmatch(path.name)]
@@ -111,7 +122,10 @@ def _archive(path: Path, market: str | None, kind: str | None) -> _Archive:
 
 def _told(path: Path, name: str, value: str | None, valid: Sequence[str]) -> str:
     if value is None:
-        raise InputError(f"{path}: the path does not say the {name}; give {name}= one of {', '.join(valid)}")
+        raise InputError(
+            f"{path}: the path does not say the {name}; keep the archive's folders, such as "
+            f"futures/um/daily/klines/BTCUSDT/1h, or in Python give {name}= one of {', '.join(valid)}"
+        )
     if value not in valid:
         raise InputError(f"{name} = {value!r}; {nearest(value, valid)}")
     return value
@@ -127,7 +141,9 @@ def _symbol(archive: _Archive, symbols: Mapping[str, str]) -> str:
     rule = {"spot": _SPOT_CODE, "um": _LINEAR_CODE, "cm": _INVERSE_CODE}[archive.market]
     match = (_PAIR_CODE if index else rule).fullmatch(archive.code)
     if match is None:
-        raise InputError(f"{archive.path}: no rule says what {key!r} is; name it: {key}=BASE/QUOTE:SETTLE")
+        raise InputError(
+            f"{archive.path}: no rule says what {key!r} is; in Python name it: symbols={{{key!r}: 'BASE/QUOTE:SETTLE'}}"
+        )
     pair = f"{match['base']}/{match['quote']}"
     if index or archive.market == "spot":
         return pair
@@ -146,9 +162,10 @@ def _read(archive: _Archive) -> Columns:
     names = _FUNDING if archive.kind == "fundingRate" else _KLINE
     columns = _parse(archive.path, _text(archive.path), names)
     if archive.kind == "fundingRate":
-        return with_settled(columns)
-    if archive.kind != "klines":
+        columns = with_settled(columns)
+    elif archive.kind != "klines":
         del columns["volume"]
+    check_rows(columns, archive.series, str(archive.path))
     return columns
 
 
@@ -166,8 +183,12 @@ def _text(path: Path) -> bytes:
             members = [name for name in archive.namelist() if name.endswith(".csv")]
             if len(members) != 1:
                 raise InputError(f"{path} holds {len(members)} CSV files; an archive file holds one")
+            if Path(members[0]).stem != path.stem:
+                raise InputError(f"{path} holds {members[0]}; give the archive its own name again")
             return archive.read(members[0])
-    except zipfile.BadZipFile as error:
+    except InputError:
+        raise
+    except Exception as error:  # a damaged zip raises whatever the damaged place means to its unpacker
         raise InputError(f"{path} is damaged ({error}); fetch it again") from None
 
 
@@ -175,7 +196,7 @@ def _verify(path: Path, content: bytes) -> None:
     beside = path.with_name(f"{path.name}.CHECKSUM")
     if not beside.is_file():
         return
-    words = beside.read_text().split()
+    words = beside.read_bytes().decode(errors="replace").split()
     said, found = words[0].lower() if words else "nothing", hashlib.sha256(content).hexdigest()
     if said != found:
         raise InputError(f"{path} has SHA-256 {found[:12]}…, {beside.name} says {said[:12]}…; fetch it again")
