@@ -390,13 +390,13 @@ def test_pairs_ordered_together_leave_a_delta_of_fees_and_basis_and_no_naked_leg
 @pytest.mark.usefixtures("in_project")
 def test_no_order_passes_in_an_outage_and_a_deleveraging_shrinks_the_short() -> None:
     config = load_config("configs/hedged_long.toml").resolved()
-    config["data"] |= {"start": "2023-06-01", "end": "2023-07-01"}
+    config["data"] |= {"start": "2023-08-01", "end": "2023-09-01"}
     config["events"] = [
-        {"kind": "outage", "time": "2023-06-01T08:00:00Z", "until": "2023-06-01T20:00:00Z"},
-        {"kind": "deleverage", "time": "2023-06-20T00:00:00Z", "symbol": "ETH/USDT:USDT", "share": 0.5},
+        {"kind": "outage", "time": "2023-08-01T08:00:00Z", "until": "2023-08-01T20:00:00Z"},
+        {"kind": "deleverage", "time": "2023-08-16T00:00:00Z", "symbol": "ETH/USDT:USDT", "share": 0.5},
     ]
     fills = backtest.run(config).fills
-    assert fills["time"].iloc[0] == pd.Timestamp("2023-06-02", tz="UTC")  # the first close after it, on the schedule
+    assert fills["time"].iloc[0] == pd.Timestamp("2023-08-02", tz="UTC")  # the first close after it, on the schedule
     taken = fills[fills["cause"] == "deleveraging"]
     assert fills["price"].iloc[0] > taken["mark"].iloc[0]
     assert taken["contracts"].iloc[0] == pytest.approx(-fills["contracts"].iloc[0] / 2, rel=0.1)
