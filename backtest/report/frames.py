@@ -326,7 +326,8 @@ def crossings(session: Session, account: pd.DataFrame, k: int) -> pd.DataFrame:
     worst, found = account["worst_ratio"].to_numpy(), []
     told = {**CROSSED, "liquidate": "breach"} if session.plans[k].unbound else CROSSED
     for action, rung in told.items():
-        below = worst <= level_of(session, k, action)
+        level = level_of(session, k, action)
+        below = (level > 0.0) & (worst <= level)
         rows = account[below & ~np.concatenate([[False], below[:-1]])]
         found.append(
             _frame(
