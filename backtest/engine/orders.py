@@ -407,7 +407,8 @@ def close_group(book, rules, account, bar, group, reason, met):
             filled, kind = book.order[order, O_FILLED], book.order[order, O_KIND]
             book.taken[rules.instrument[book.order[order, O_POSITION]]] += abs(filled - book.order[order, O_BEFORE])
             book.order[order, O_BEFORE] = filled
-            if wanted(book, rules, account, order) == 0 and filled != 0:
+            whole = wanted(book, rules, account, order) == 0 or (kind != LIMIT and reason == NO_REASON)
+            if whole and filled != 0:
                 end_order(book, order, FILLED, NO_REASON, bar)
             elif kind != LIMIT and kind != MARKET and reason == NO_VOLUME:
                 book.order[order, O_FLAGS] |= TRIGGERED
