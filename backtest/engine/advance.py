@@ -13,7 +13,7 @@ from backtest.engine.exchange import exchange_overdrafts
 from backtest.engine.liquidation import note
 from backtest.engine.orders import any_due, cancel_dead, fill_orders, next_fill
 from backtest.engine.refill import refill
-from backtest.engine.path import note_opening, visit
+from backtest.engine.path import STEPS, note_opening, visit
 from backtest.engine.stretch import hold
 from backtest.engine.transfers import move_transfers, next_transfer
 from backtest.kernel import entry, kernel
@@ -22,9 +22,11 @@ from backtest.margin.leaves import clear
 from backtest.margin.moment import set_moment
 from backtest.margin.wallets import list_held
 from backtest.state import (
-    ASKING, BACKS_NOTHING, BLOCK, EXCHANGED, LIVE_ORDERS, LIVED, LOOK_INSIDE, NOTHING, OPEN, ORDER_ROWS, REFILL_TRIGGER,
-    SHORT_OF_ROWS, TRANSFER_ROWS, UNBOUND,
+    ASKING, BACKS_NOTHING, BLOCK, EXCHANGED, LIVE_ORDERS, LIVED, LOOK_INSIDE, NOTHING, OPEN, ORDER_ROWS, POSITIONS,
+    REFILL_TRIGGER, SHORT_OF_ROWS, TRANSFER_ROWS, UNBOUND,
 )  # fmt: skip
+
+LEGS = 4  # of a bar's path
 
 
 @entry
@@ -35,7 +37,7 @@ def advance(book, rules, tape, last):
     for account in range(book.contracts.shape[1]):
         while book.cursor[account] < last:
             bar = book.cursor[account]
-            if not room_for_bar(book, tape, bar):
+            if not room_for_bar(book, tape, account, bar):
                 return SHORT_OF_ROWS
             open_bar(book, rules, tape, account, bar)
             book.cursor[account] = hold(
@@ -48,21 +50,31 @@ def advance(book, rules, tape, last):
 
 
 @kernel
-def room_for_bar(book, tape, bar):
+def room_for_bar(book, tape, account, bar):
     """Whether the rows of one bar and of the cash events of the stretch after it will fit, at their most."""
     wallets, assets, positions = book.balance.shape[0], book.balance.shape[1], book.contracts.shape[0]
     end = min(bar + BLOCK, len(tape.time))
     events = tape.event_at[end] - tape.event_at[bar]
     per_event = 2 * positions + wallets * assets
-    trades = book.count[LIVE_ORDERS] + 8 * positions + 8
+    waiting = book.count[LIVE_ORDERS]
+    trades = 2 * waiting + forced_at_most(book, account, waiting) + positions + 8
     rows = 12 * trades + 4 * wallets * assets + events * per_event
     orders = book.count[ORDER_ROWS] + positions + 8 <= book.order.shape[0]
     orders = orders and book.count[TRANSFER_ROWS] + wallets <= book.transfer.shape[0]
     return (
         orders
         and book.count[LIVE_ORDERS] + positions + 8 <= book.live.shape[0]
-        and has_room(book, rows, trades, trades + 64)
+        and has_room(book, rows, trades, 2 * trades + 64)
     )
+
+
+@kernel
+def forced_at_most(book, account, waiting):
+    """Forced sales that one bar could see: each leg of its path walked in steps, everything held cut at each."""
+    held = waiting
+    for wallet in range(book.balance.shape[0]):
+        held += book.held[account, wallet, POSITIONS, 0]
+    return min(held, book.contracts.shape[0]) * LEGS * (STEPS + 4 * book.balance.shape[0])
 
 
 @kernel
