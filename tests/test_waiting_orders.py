@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from test_arithmetic import Desk, asset, future, spot
 
@@ -235,3 +236,43 @@ def test_a_purchase_of_coins_may_rest_on_dollars_that_lie_in_the_futures_wallet(
     desk.live()
     assert desk.state(order) == ("filled", "", 5.0)
     assert (desk.balance("usdm", "USDT"), desk.balance("spot", "ETH")) == (550.0, 5.0)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_waiting_orders_fill_alike_wherever_the_history_is_cut(seed: int) -> None:
+    """Forty bars, thirty orders of every kind at prices around the market; lived through at once, and bar by bar."""
+    draw, bars = np.random.default_rng(seed), 40
+    close = 100 * np.exp(np.cumsum(draw.normal(0, 0.02, bars)))
+    opened = np.concatenate([[100.0], close[:-1]])
+    low = np.minimum(opened, close) * (1 - draw.uniform(0, 0.02, bars))
+    high = np.maximum(opened, close) * (1 + draw.uniform(0, 0.02, bars))
+    shape = candles(*(row.tolist() for row in (opened, low, high, close)))
+    wishes = [
+        (float(draw.integers(-20, 21)), int(draw.integers(4)), int(draw.integers(bars - 2)), draw.uniform(0.94, 1.06))
+        for _ in range(30)
+    ]
+    books = []
+    for cuts in ((bars,), range(1, bars + 1)):
+        desk = market(800.0, shape, volume_share=0.1)
+        desk.tape.series[desk.tape.volume_row[0, 0], :] = 120.0
+        for contracts, kind, bar, away in sorted(wishes, key=lambda wish: wish[2]):
+            desk.wait(
+                BTC, contracts, kind, bar=bar, price=round(close[bar] * away, 2), flags=int(REDUCE_ONLY) * (kind == 2)
+            )
+        for last in cuts:
+            desk.live(last)
+        books.append(desk.book)
+    one, other = books
+    for name in (
+        "balance",
+        "contracts",
+        "cost",
+        "ledger",
+        "fill",
+        "fill_price",
+        "order",
+        "incident",
+        "path",
+        "headroom",
+    ):
+        assert np.array_equal(getattr(one, name), getattr(other, name)), name
