@@ -163,9 +163,12 @@ class Account(Section):
 
 
 def _with_preset(given: dict[str, object], axes: tuple[str, ...]) -> dict[str, object]:
-    """Add the preset of the axes given; InputError when there is none, or another one is named beside them."""
-    usual = zip(axes, ("cross", "settlement", "tiers"), strict=True)
-    scope, collateral, requirement = (str(given.get(axis) or default) for axis, default in usual)
+    """Add the preset of the axes given, the others being those of the preset named, if one is.
+
+    InputError when there is no such preset, or another one is named beside the axes.
+    """
+    usual = next((row for row, name in _AXES.items() if name == given.get("margin")), ("cross", "settlement", "tiers"))
+    scope, collateral, requirement = (str(given.get(a) or usually) for a, usually in zip(axes, usual, strict=True))
     preset = _AXES.get((scope, collateral, requirement))
     if preset is None:
         known = "; ".join(" + ".join(row) + f" = {name}" for row, name in _AXES.items())

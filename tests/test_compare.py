@@ -56,8 +56,10 @@ def test_models_of_no_exchange_keep_their_own_columns(comparison: Comparison) ->
 def test_a_comparison_is_saved_whole_and_each_run_can_be_loaded_again(comparison: Comparison, tmp_path: Path) -> None:
     folder = comparison.save(tmp_path / "result")
     assert (folder / "report.html").exists()
+    assert (folder / "picture.png").read_bytes()[:4] == b"\x89PNG"
     again = backtest.load(folder / "portfolio")
     assert again.stats["End Equity"] == pytest.approx(comparison.runs["portfolio"].stats["End Equity"])
+    assert backtest.load(folder / "generic tail").record.modes == ["portfolio"]
     assert not list(tmp_path.glob(".*partial*"))
 
 

@@ -82,6 +82,11 @@ def test_axes_that_make_a_preset_name_it() -> None:
     assert load_config(changed("account", [account])).account[0].margin == "portfolio"
 
 
+def test_axes_left_out_are_those_of_the_preset() -> None:
+    account = {"deposit": {"USDT": 1}, "margin": "portfolio", "requirement": "tail"}
+    assert load_config(changed("account", [account])).account[0].requirement == "tail"
+
+
 def test_a_time_in_another_zone_is_the_same_moment_in_utc() -> None:
     assert load_config(changed("data/start", "2024-01-01T08:00:00+08:00")).data.start_us == 1_704_067_200_000_000
 

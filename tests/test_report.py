@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,6 +21,8 @@ from backtest.market.store import write_instruments, write_series
 from backtest.report.explain import explain
 from backtest.report.folder import check_target
 from backtest.report.manifest import manifest
+from backtest.report.panels import panels
+from backtest.report.picture import write_picture
 from backtest.report.record import FRAMES, RunRecord, empty
 from backtest.report.result import Result, load
 from backtest.report.statistics import Performance, drawdown, least_capital, statistics, survival
@@ -351,7 +354,9 @@ def test_the_same_run_saved_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     assert [
         name for name in files if (tmp_path / "one" / name).read_bytes() != (tmp_path / "two" / name).read_bytes()
     ] == []
-    assert {"account.parquet", "ledger.parquet", "stats.json", "manifest.json", "report.html"} <= set(files)
+    assert {"account.parquet", "ledger.parquet", "stats.json", "manifest.json", "report.html", "picture.png"} <= set(
+        files
+    )
 
 
 def test_the_manifest_tells_what_was_assumed(tmp_path: Path) -> None:
@@ -493,6 +498,32 @@ def test_the_picture_draws_the_venues_levels_and_marks_liquidations() -> None:
     assert [shape.y0 for shape in picture.layout.shapes] == [1.2, 1.0]
     crosses = [trace for trace in picture.data if trace.name == "Liquidation"]
     assert [list(trace.y) for trace in crosses] == [[40.0]]
+
+
+def test_words_of_levels_that_lie_close_stand_apart_in_their_order() -> None:
+    record = cash([100.0, 90.0], worst_ratio=[100.0, 5.0])
+    record.levels = [[(1.0, "liquidate"), (1.02, "reduce_only")]]
+    drawn = panels(record)
+    # axis from 0.8 x 1 to 1.25 x 100; a tenth of it apart means a ratio of (125 / 0.8) ** 0.1
+    assert [level.words for level in drawn.levels] == ["reduce only 1.02", "liquidate 1"]
+    assert drawn.label_heights(0.1) == pytest.approx([(125 / 0.8) ** 0.1, 1.0])
+
+
+def test_ratios_without_requirement_are_gaps_and_those_far_off_are_drawn_at_the_edge() -> None:
+    ratios = panels(cash([1.0] * 4, worst_ratio=[np.inf, 5e6, 7.0, -3.0])).ratios[0].values
+    np.testing.assert_array_equal(ratios, [np.nan, 1000.0, 7.0, 0.1])
+
+
+def test_a_run_that_required_nothing_is_drawn_too(tmp_path: Path) -> None:
+    assert (Result(cash([100.0, 90.0])).save(tmp_path / "run") / "picture.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_the_picture_does_not_hang_on_the_readers_drawing_style(tmp_path: Path) -> None:
+    record = cash([110.0, 99.0], worst_ratio=[3.0, 1.4])
+    write_picture(panels(record), tmp_path / "one.png")
+    with matplotlib.rc_context({"font.size": 30, "savefig.dpi": 7, "axes.facecolor": "black", "text.color": "white"}):
+        write_picture(panels(record), tmp_path / "two.png")
+    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
 
 
 def test_the_report_needs_no_network(tmp_path: Path) -> None:

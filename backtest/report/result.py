@@ -147,9 +147,9 @@ class Result:
 
     def plot(self) -> go.Figure:
         """Equity and margin ratio; with several accounts, over one another."""
-        from backtest.report.plots import compare_figure, figure
+        from backtest.report.plots import figure
 
-        return figure(self.record) if len(self.record.account_names) == 1 else compare_figure(self.record)
+        return figure(self.record)
 
     def report(self, path: str | Path) -> Path:
         """Write the report page, and say where it is."""
@@ -167,6 +167,9 @@ class Result:
         return Path(folder)
 
     def _write(self, folder: Path) -> None:
+        from backtest.report.panels import panels
+        from backtest.report.picture import write_picture
+
         for name in FRAMES:
             write_frame(getattr(self.record, name), folder / f"{name}.parquet")
         write_frame(self._returns.reset_index(), folder / "returns.parquet")
@@ -174,6 +177,7 @@ class Result:
         _write_json(figures, folder / "stats.json")
         _write_json(self.manifest, folder / "manifest.json")
         (folder / "report.html").write_text(self._page(), encoding="utf-8")
+        write_picture(panels(self.record), folder / "picture.png")
 
 
 def load(folder: str | Path) -> Result:

@@ -24,7 +24,8 @@ from backtest.ledger.audit import audit
 from backtest.report.folder import COMPARISON, written
 from backtest.report.frames import record_of
 from backtest.report.html import figures_table, page, section, word_list
-from backtest.report.plots import compare_figures, to_html
+from backtest.report.panels import Panels, mode_panels
+from backtest.report.plots import drawn, to_html
 from backtest.report.record import RunRecord
 from backtest.report.result import Result, as_json_columns
 from backtest.report.statistics import statistics
@@ -97,15 +98,21 @@ class Comparison:
 
     def plot(self) -> go.Figure:
         """Equity and margin ratio of every mode's own run."""
-        return compare_figures({mode: (result.record, 0) for mode, result in self.runs.items()})
+        return drawn(self._panels())
+
+    def _panels(self) -> Panels:
+        own = {mode: (result.record, 0) for mode, result in self.runs.items()}
+        return mode_panels(own, f"{self.name}: margin modes side by side")
 
     def save(self, folder: str | Path) -> Path:
-        """Write comparison.json, report.html and one result folder a mode; all of it, or nothing."""
+        """Write comparison.json, report.html, picture.png and one result folder a mode; all of it, or nothing."""
         with written(folder, COMPARISON) as aside:
             self._write(aside)
         return Path(folder)
 
     def _write(self, folder: Path) -> None:
+        from backtest.report.picture import write_picture
+
         said = {
             "name": self.name,
             "verdict": self.verdict,
@@ -115,6 +122,7 @@ class Comparison:
         }
         (folder / "comparison.json").write_text(json.dumps(said, indent=1, default=str) + "\n", encoding="utf-8")
         (folder / "report.html").write_text(self._page(), encoding="utf-8")
+        write_picture(self._panels(), folder / "picture.png")
         for mode, result in self.runs.items():
             result.save(folder / mode)
 

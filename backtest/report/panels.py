@@ -1,0 +1,167 @@
+"""What a picture of a run shows, before anyone draws it: equity above; below, how near the venue's levels it came.
+
+`plots` draws these panels as a page that answers the pointer, `picture` as a still PNG.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from backtest.report.record import RunRecord
+from backtest.report.statistics import forced_moments
+
+INK = {"equity": "#1f4e79", "collateral": "#e08e2b", "ratio": "#2f7d4f", "level": "#b3261e", "other": "#8a8a8a"}
+GRID = "#e7e7e7"
+MODE_INK = ("#1f4e79", "#e08e2b", "#2f7d4f", "#8a3b8f", "#b3261e", "#5b6770")
+POINTS = 4000  # a picture has no more columns than this; extremes of what is left out are kept
+FLOOR, CEILING = 0.1, 1000.0  # ratios beyond are drawn here: that far from the level it is safe, or lost, however far
+TICKS = {FLOOR: "≤ 0.1", **{tick: f"{tick:g}" for tick in (0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)}}
+TICKS[CEILING] = "≥ 1000"
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a panel, over naive UTC times; NaN is a gap."""
+
+    label: str
+    ink: str
+    times: Any
+    values: Floats
+    width: float = 1.3
+
+
+@dataclass(frozen=True)
+class Level:
+    """A margin ratio at which the venue acts, and what it does there."""
+
+    ratio: float
+    action: str
+
+    @property
+    def words(self) -> str:
+        """Action and ratio."""
+        return f"{self.action.replace('_', ' ')} {self.ratio:g}"
+
+    @property
+    def liquidates(self) -> bool:
+        """Whether this is the one that matters most."""
+        return self.action == "liquidate"
+
+    @property
+    def ink(self) -> str:
+        """Red where it liquidates."""
+        return INK["level"] if self.liquidates else INK["other"]
+
+
+@dataclass(frozen=True)
+class Crosses:
+    """The bars in which the venue took something, on an equity line; `label` names the line among several."""
+
+    label: str
+    ink: str
+    times: Any
+    values: Floats
+    rungs: list[str]
+
+
+@dataclass(frozen=True)
+class Panels:
+    """Everything that is drawn: equity lines and crosses above, ratio lines and levels below."""
+
+    title: str
+    money: Sequence[Line]
+    ratios: Sequence[Line]
+    levels: Sequence[Level]
+    crosses: Sequence[Crosses]
+
+    @property
+    def ratio_range(self) -> tuple[float, float]:
+        """Bounds of the ratio axis: all lines and levels, with some air."""
+        drawn = np.concatenate([*(line.values for line in self.ratios), [level.ratio for level in self.levels]])
+        return 0.8 * float(np.nanmin(drawn)), 1.25 * float(np.nanmax(drawn))
+
+    def label_heights(self, apart: float) -> list[float]:
+        """A ratio a level at which its words stand, none nearer to the next than this share of the (log) axis."""
+        low, high = np.log10(self.ratio_range)
+        heights: dict[Level, float] = {}
+        for level in sorted(self.levels, key=lambda level: level.ratio):
+            lowest = max(heights.values(), default=-np.inf) + apart * (high - low)
+            heights[level] = max(float(np.log10(level.ratio)), lowest)
+        return [10 ** heights[level] for level in self.levels]
+
+
+def panels(record: RunRecord) -> Panels:
+    """A run of one account, or the accounts of a run over one another."""
+    if len(record.account_names) == 1:
+        return account_panels(record, 0)
+    return mode_panels({name: (record, k) for k, name in enumerate(record.account_names)}, record.config.name)
+
+
+def account_panels(record: RunRecord, account: int) -> Panels:
+    """Equity and collateral equity; the lowest margin ratio of each bar, with all of the venue's levels."""
+    rows = thinned(record.of("account", account))
+    times = naive(rows["time"])
+    name, mode = record.account_names[account], record.modes[account]
+    return Panels(
+        title=f"{record.config.name}: {name}" + ("" if name == mode else f" ({mode})"),
+        money=[
+            Line("Equity", INK["equity"], times, rows["equity"].to_numpy()),
+            Line("Collateral equity", INK["collateral"], times, rows["collateral_equity"].to_numpy()),
+        ],
+        ratios=[Line("Margin ratio (lowest of the bar)", INK["ratio"], times, within(rows["worst_ratio"]))],
+        levels=[Level(*level) for level in record.levels_of(account)],
+        crosses=crosses(record, account, INK["level"]),
+    )
+
+
+def mode_panels(runs: Mapping[str, tuple[RunRecord, int]], title: str) -> Panels:
+    """Accounts of any runs, by label; of the levels those that liquidate. Lines that coincide show by their width."""
+    money, ratios, marks, levels = [], [], [], list[Level]()
+    widths = np.linspace(2.6, 1.1, len(runs))
+    for number, (label, (record, account)) in enumerate(runs.items()):
+        rows, ink, width = thinned(record.of("account", account)), MODE_INK[number % len(MODE_INK)], widths[number]
+        times = naive(rows["time"])
+        money.append(Line(label, ink, times, rows["equity"].to_numpy(), width))
+        ratios.append(Line(label, ink, times, within(rows["worst_ratio"]), width))
+        marks += crosses(record, account, ink, label)
+        levels += [level for level in (Level(*each) for each in record.levels_of(account)) if level.liquidates]
+    return Panels(title, money, ratios, list(dict.fromkeys(levels)), marks)
+
+
+def crosses(record: RunRecord, account: int, ink: str, label: str = "") -> list[Crosses]:
+    """One cross a bar and wallet in which the venue took something; none where it never did."""
+    forced, rows = forced_moments(record, account), record.of("account", account)
+    if forced.empty:
+        return []
+    at = np.maximum(pd.DatetimeIndex(rows["time"]).searchsorted(forced["time"], side="right") - 1, 0)
+    return [Crosses(label, ink, naive(forced["time"]), rows["equity"].to_numpy()[at], list(forced["rung"]))]
+
+
+def thinned(rows: pd.DataFrame, points: int = POINTS) -> pd.DataFrame:
+    """At most about `points` rows; from each stretch its last row, and the row with the lowest ratio."""
+    if len(rows) <= points:
+        return rows
+    stretch = np.arange(len(rows)) * (points // 2) // len(rows)
+    lowest = rows["worst_ratio"].reset_index(drop=True).groupby(stretch).idxmin().to_numpy()
+    last = np.flatnonzero(np.diff(stretch, append=stretch[-1] + 1))
+    kept: pd.DataFrame = rows.iloc[np.union1d(lowest, last)]
+    return kept
+
+
+def within(ratios: pd.Series) -> Floats:
+    """Ratios inside the drawing: no requirement (infinite) is a gap, far off is the ceiling or the floor."""
+    values = ratios.to_numpy(dtype=np.float64)
+    return np.where(np.isfinite(values), np.clip(values, FLOOR, CEILING), np.nan)
+
+
+def naive(times: Any) -> Any:
+    """Times without their zone, which is UTC, as drawing libraries take them."""
+    return np.asarray(pd.DatetimeIndex(times).tz_localize(None))
