@@ -30,6 +30,7 @@ from backtest.research.accounts import borrow_rates, flows_of, interest_events, 
 from backtest.research.drive import drive, target_rows
 from backtest.research.tails import tail_of
 from backtest.state import L_ACCOUNT, L_AMOUNT, L_ASSET, L_WALLET, LEDGER_ROWS
+from backtest.strategy.hooks import asking
 from backtest.strategy.strategy import Strategy, load_strategy
 
 if TYPE_CHECKING:
@@ -123,7 +124,11 @@ def venue_of_data(store: Store, accounts: Sequence[Account]) -> str:
 
 def symbols_of(strategy: Strategy, instruments: Mapping[str, Instrument]) -> list[str]:
     """The symbols the strategy asks for, spot first. InputError for one the store has not."""
-    wished = list(dict.fromkeys(strategy.symbols(dict(instruments))))
+    with asking(strategy, "symbols"):
+        named: object = strategy.symbols(dict(instruments))
+        if not isinstance(named, list | tuple) or not all(isinstance(each, str) for each in named):
+            raise InputError(f"it gave {named!r}; give a list of symbols, such as {list(instruments)[:1]}")
+    wished: list[str] = list(dict.fromkeys(named))
     for symbol in wished:
         if symbol not in instruments:
             raise InputError(

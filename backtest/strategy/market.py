@@ -44,8 +44,12 @@ class Market:
     def as_of(self, now_us: int) -> Market:
         """The market without prices, that answers questions about times up to one and refuses later ones."""
         known = copy.copy(self.without_prices)
-        known._now_us = now_us
+        known.move_to(now_us)
         return known
+
+    def move_to(self, now_us: int) -> None:
+        """Let a market that a strategy keeps know what has become known."""
+        self._now_us = now_us
 
     @cached_property
     def time(self) -> pd.DatetimeIndex:
@@ -134,11 +138,10 @@ class Market:
             if (i.kind == "spot") == (kind == "spot") and base in (None, i.base) and (at_us is None or _alive(i, at_us))
         ]
 
-
     def _asked(self, at: object) -> int:
         """A time asked about, microseconds UTC. InputError where it is none, or nobody could know it yet."""
         try:
-            time = pd.Timestamp(at)  # type: ignore[arg-type]
+            time = pd.Timestamp(at)
             at_us = int((time.tz_localize("UTC") if time.tzinfo is None else time).value // 1000)
         except (TypeError, ValueError):
             raise InputError(f"at = {at!r} is no time; give a timestamp, such as bar.time") from None

@@ -17,6 +17,7 @@ import pandas as pd
 
 from backtest.errors import InputError
 from backtest.market.history import History
+from backtest.strategy.hooks import asking, overrides
 from backtest.strategy.market import Market
 from backtest.strategy.strategy import Strategy
 from backtest.strategy.targets import Targets
@@ -33,17 +34,28 @@ def checked_targets(strategy: Strategy, history: History) -> Targets | None:
     """The strategy's targets, or None if it is a callback. InputError names bar, symbol and both values if it looked
     ahead.
     """
-    targets = strategy.targets(Market(history))
-    if targets is None:
+    if not overrides(type(strategy), "targets"):
         return None
-    if not isinstance(targets, Targets):
-        raise InputError(f"{type(strategy).__name__}.targets gave a {type(targets).__name__}; give Targets(frame)")
+    targets = _asked(strategy, history)
+    if targets is None:
+        raise InputError(
+            f"{type(strategy).__name__}.targets gave nothing; give Targets(frame), or write on_bar instead"
+        )
     frame = aligned(targets.frame, history)
     for cut in cuts_of(frame, history):
         shorter = known_before(history, cut)
-        again = type(strategy)(**strategy.params.model_dump()).targets(Market(shorter))
+        again = _asked(type(strategy)(**strategy.params.model_dump()), shorter)
         compare_past(strategy, frame, aligned(again.frame, shorter) if again else None, cut)
     return Targets(frame, targets.together)
+
+
+def _asked(strategy: Strategy, history: History) -> Targets | None:
+    """The strategy's answer on a history. InputError where it is something else than a table."""
+    with asking(strategy, "targets", int(history.time[-1]) + history.interval_us, "on history up to"):
+        targets: object = strategy.targets(Market(history))
+        if targets is not None and not isinstance(targets, Targets):
+            raise InputError(f"it gave a {type(targets).__name__}; give Targets(frame)")
+        return targets
 
 
 def cuts_of(frame: pd.DataFrame, history: History) -> list[int]:
@@ -69,8 +81,9 @@ def largest_moves(frame: pd.DataFrame, history: History) -> npt.NDArray[np.int64
     """The bars over which a traded symbol's close moved furthest, of any of them: cut there, the bar is not known."""
     traded = [k for k, each in enumerate(history.instruments) if each.symbol in frame.columns]
     moves = np.abs(np.diff(np.log(history.close[traded]), axis=1)).max(axis=0, initial=0.0)
-    largest = np.argsort(-moves, kind="stable")[:LARGEST]
-    return largest[moves[largest] > 0.0] + 1
+    largest: npt.NDArray[np.int64] = np.argsort(-moves, kind="stable")[:LARGEST]
+    chosen: npt.NDArray[np.int64] = largest[moves[largest] > 0.0] + 1
+    return chosen
 
 
 def largest_changes(values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
@@ -79,8 +92,9 @@ def largest_changes(values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     scale = np.abs(said).max(axis=0, initial=0.0)
     shares = said / np.where(scale > 0.0, scale, 1.0)
     changes = np.abs(np.diff(shares, axis=0, prepend=0.0)).sum(axis=1)
-    largest = np.argsort(-changes, kind="stable")[:LARGEST]
-    return largest[changes[largest] > 0.0]
+    largest: npt.NDArray[np.int64] = np.argsort(-changes, kind="stable")[:LARGEST]
+    chosen: npt.NDArray[np.int64] = largest[changes[largest] > 0.0]
+    return chosen
 
 
 def known_before(history: History, cut: int) -> History:
