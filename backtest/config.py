@@ -17,7 +17,7 @@ from pydantic import Field, PrivateAttr, ValidationError, field_serializer, fiel
 
 from backtest.config_account import PRESETS, Account, Flow, Preset, Refill, TopUp, Transfer
 from backtest.config_events import Happening
-from backtest.config_types import Moment, NotNegative, Positive, Ratio, Section, duration_us, in_words, microseconds
+from backtest.config_types import Moment, Positive, Ratio, Section, duration_us, in_words, microseconds
 from backtest.config_words import sentence
 from backtest.errors import InputError, nearest
 from backtest.market.schema import INTERVALS
@@ -108,7 +108,7 @@ class StrategyConfig(Section):
 class Execution(Section):
     """How orders fill: slippage, the path of a bar, the share of its volume one order may take."""
 
-    slippage_bps: NotNegative = 2.0
+    slippage_bps: Annotated[float, Field(ge=0, le=1_000)] = 2.0
     path: Literal["close", "low_then_high", "each_worst"] = "low_then_high"
     volume_share: Ratio = 0.1
     limit_touch: bool = False
@@ -119,7 +119,7 @@ class Guards(Section):
     """The account's own limits, tighter than the venue's; they never stop an order that lowers the requirement."""
 
     min_margin_ratio: Positive | None = None
-    max_utilization: Positive | None = None
+    max_utilization: Ratio | None = None
 
 
 class Prices(Section):
@@ -128,6 +128,16 @@ class Prices(Section):
     routes: dict[str, str | float] = {}
     wicks: bool = False
     gaps: Literal["error", "hold"] = "error"
+
+    @field_validator("routes")
+    @classmethod
+    def _worth_something(cls, value: dict[str, str | float]) -> dict[str, str | float]:
+        for asset, route in value.items():
+            if asset == "USD":
+                raise InputError("USD is what everything is counted in; leave it out")
+            if not isinstance(route, str) and not 0.0 < route < float("inf"):
+                raise InputError(f"{asset} = {route!r} is no price; write dollars a unit, above 0")
+        return value
 
 
 class Funding(Section):
@@ -153,7 +163,16 @@ class Report(Section):
 class Compare(Section):
     """Margin modes set side by side; by default all presets, and the generic venue's scenario and tail models."""
 
-    modes: list[Preset | Literal["generic scenarios", "generic tail"]] | None = None
+    modes: (
+        list[Literal["isolated", "cross", "multi_asset", "portfolio", "generic scenarios", "generic tail"]] | None
+    ) = None
+
+    @field_validator("modes", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        if isinstance(value, str):
+            raise InputError(f"{value!r} is one mode; write a list, such as [{value!r}, 'portfolio']")
+        return value
 
 
 class RunConfig(Section):
@@ -177,6 +196,13 @@ class RunConfig(Section):
     def _a_folder_name(cls, value: str) -> str:
         if not re.fullmatch(r"[\w][\w. -]*", value):
             raise InputError(f"{value!r} names the result folder; use letters, digits, '-', '_' and '.'")
+        return value
+
+    @field_validator("account", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        if isinstance(value, Mapping):
+            raise InputError("it is one table, and a run has a list of them; write [[account]] with two brackets")
         return value
 
     @field_validator("account")
@@ -208,6 +234,8 @@ def load_config(config: str | Path | Mapping[str, Any] | RunConfig) -> RunConfig
     """A run from a TOML or JSON file, or a dict. InputError: a line a mistake, with file, key, value and cure."""
     if isinstance(config, RunConfig):
         return config
+    if not isinstance(config, str | Path | Mapping):
+        raise InputError(f"{config!r} is no run; give a .toml or .json file, a dict of settings, or a RunConfig")
     if isinstance(config, Mapping):
         return _validated(dict(config), "config")
     path = Path(config)
@@ -224,13 +252,25 @@ def _parsed(path: Path) -> dict[str, Any]:
         beside = [item.name for item in path.parent.glob("*.*") if item.suffix in (".toml", ".json")]
         raise InputError(f"{path}: no such file; {nearest(path.name, beside)}")
     try:
-        text = path.read_text(encoding="utf-8")
-        parsed = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+        text = path.read_text(encoding="utf-8-sig")  # an editor's byte order mark says nothing
+        parsed = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text, object_pairs_hook=_each_once)
     except (tomllib.TOMLDecodeError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not valid {path.suffix[1:].upper()}: {error}; mend the text there") from error
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
     if not isinstance(parsed, dict):
         raise InputError(f"{path}: a run is a table of settings, found {type(parsed).__name__}")
     return parsed
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON table. InputError for a key that stands there twice: the reader would take the last in silence."""
+    table: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in table:
+            raise InputError(f"key {key!r} stands twice in one table ({table[key]!r}, {value!r}); keep one")
+        table[key] = value
+    return table
 
 
 def _validated(given: dict[str, Any], source: str) -> RunConfig:

@@ -7,9 +7,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from backtest.config_types import Duration, Moment, NotNegative, Positive, Section, Symbol, duration_us, microseconds
+from backtest.config_types import Duration, Moment, Positive, Section, Symbol, duration_us, microseconds
 from backtest.errors import InputError, nearest
 from backtest.market.schema import parse_symbol
+from backtest.units import HEADROOM, STEP
 
 Preset = Literal["isolated", "cross", "multi_asset", "portfolio"]
 PRESETS: tuple[Preset, ...] = ("isolated", "cross", "multi_asset", "portfolio")
@@ -43,7 +44,7 @@ class Refill(Section):
     target: Positive
     sell: bool = False
     delay: Duration = "0s"
-    cost_bps: NotNegative = 0.0
+    cost_bps: Annotated[float, Field(ge=0, lt=10_000)] = 0.0
 
     @model_validator(mode="after")
     def _upwards(self) -> Self:
@@ -74,6 +75,18 @@ class Flow(Section):
     def _moves(cls, value: float) -> float:
         if value == 0:
             raise InputError("moves nothing; write a positive amount to deposit, a negative one to withdraw")
+        _check_size(f"{value!r}", abs(value))
+        return value
+
+    @field_validator("wallet")
+    @classmethod
+    def _open(cls, value: str | None) -> str | None:
+        if value is not None and value not in WALLET_NAMES:
+            try:
+                parse_symbol(value)
+            except InputError:
+                valid = nearest(value, WALLET_NAMES)
+                raise InputError(f"no wallet {value!r}; {valid} (or the symbol of an isolated position)") from None
         return value
 
     @property
@@ -86,7 +99,7 @@ class Transfer(Section):
     """What moving money between wallets takes: a delay, and a cost in units of the asset."""
 
     delay: Duration = "0s"
-    cost: NotNegative = 0.0
+    cost: Annotated[float, Field(ge=0, le=1_000_000)] = 0.0
 
     @property
     def delay_us(self) -> int:
@@ -126,6 +139,8 @@ class Account(Section):
     @field_validator("leverage", mode="before")
     @classmethod
     def _one_for_all(cls, value: object) -> object:
+        if isinstance(value, str):
+            raise InputError(f"{value!r} is text; write a number without quotes, such as 5, or {{ default = 5 }}")
         return {"default": value} if isinstance(value, int | float) and not isinstance(value, bool) else value
 
     @field_validator("leverage")
@@ -184,9 +199,21 @@ def _check_deposit(key: str, amount: object) -> None:
     if isinstance(amount, Mapping):
         if key not in WALLET_NAMES:
             raise InputError(f"no wallet {key!r}; {nearest(key, WALLET_NAMES)}")
+        if not amount:
+            raise InputError(f"{key} = {{}} deposits nothing; write {{ USDT = 10_000 }}, or leave the wallet out")
         for asset, units in amount.items():
             _check_deposit(f"{key}.{asset}", units)
     elif isinstance(amount, bool) or not isinstance(amount, int | float):
         raise InputError(f"{key} = {amount!r} is not an amount; write a number, such as 10_000")
     elif not 0 < amount < float("inf"):
         raise InputError(f"{key} = {amount!r} must be positive; leave the asset out where nothing is deposited")
+    else:
+        _check_size(f"{key} = {amount!r}", amount)
+
+
+def _check_size(what: str, amount: float) -> None:
+    """InputError for an amount that the ledger, which counts whole steps, cannot hold."""
+    if amount < STEP:
+        raise InputError(f"{what} is less than one step of the ledger ({STEP:g}); write more")
+    if amount > HEADROOM:
+        raise InputError(f"{what} does not fit the ledger; at most {HEADROOM:,} units")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, cast
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -11,6 +11,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from backtest.errors import InputError
 from backtest.market.schema import parse_symbol
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LONGEST_DAYS = 365
 _DURATION_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -19,7 +21,10 @@ def duration_us(text: str) -> int:
     match = re.fullmatch(r"(\d+)([smhd])", text)
     if match is None:
         raise InputError(f"{text!r} is not a duration; write a whole number and s, m, h or d, such as '30m'")
-    return int(match[1]) * _DURATION_UNITS[match[2]] * 1_000_000
+    seconds = int(match[1]) * _DURATION_UNITS[match[2]]
+    if seconds > LONGEST_DAYS * _DURATION_UNITS["d"]:
+        raise InputError(f"{text!r} is too long; at most '{LONGEST_DAYS}d'")
+    return seconds * 1_000_000
 
 
 def _moment(value: object) -> object:
@@ -66,7 +71,7 @@ Ratio = Annotated[float, Field(gt=0, le=1)]
 
 def microseconds(moment: datetime) -> int:
     """A time as int64 microseconds UTC."""
-    return round(moment.timestamp()) * 1_000_000 + moment.microsecond
+    return (moment - EPOCH) // timedelta(microseconds=1)
 
 
 class Section(BaseModel):

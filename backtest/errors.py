@@ -1,7 +1,7 @@
 """How the product says no to bad input: one exception, worded for the person who has to mend the file.
 
 A rule's refusal is a value (see `engine.orders`), a bug is an assertion, and only what a user wrote wrong is raised
-here.
+here: in a file, or in the code of a strategy.
 """
 
 from __future__ import annotations
@@ -12,6 +12,10 @@ from collections.abc import Iterable
 
 class InputError(ValueError):
     """Something the user gave is wrong: the message says what, where, the value, and the nearest valid choice."""
+
+
+class StrategyError(RuntimeError):
+    """A strategy's own code failed: the message says in which hook and at which bar, the cause is chained."""
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:

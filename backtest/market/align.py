@@ -6,7 +6,7 @@ This is where thin data is either mended by a declared rule and noted, or refuse
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from backtest.market.grid import (
     Reader,
     Rows,
     check_gaps,
+    check_values,
     lay,
     make_grid,
     note_origin,
@@ -55,6 +56,7 @@ class _Aligned:
     funding: FundingEvents
     volatility: Floats
     volume: Floats
+    begins_us: int
 
 
 def align(
@@ -126,6 +128,7 @@ def _one(
             f"{instrument.symbol}: the store has no bars of {grid.interval} or finer at {venue}; import them first"
         )
     last = lay(rows, grid)
+    check_span(instrument, rows, grid)
     life = _life(instrument, rows, grid, notes)
     note_origin(instrument.symbol, rows, grid, notes)
     check_gaps(instrument.symbol, rows, _expected(life, grid) & ~last.present, grid, prices, notes)
@@ -140,7 +143,7 @@ def _one(
         notes.append(
             f"{instrument.symbol}: {defaults} bars have no two past whole days; impact there assumes 5 % a day"
         )
-    return _Aligned(last, own, tradable, paid, volatility, volume)
+    return _Aligned(last, own, tradable, paid, volatility, volume, int(rows.time[0]))
 
 
 def _life(instrument: Instrument, rows: Rows, grid: Grid, notes: list[str]) -> Life:
@@ -158,6 +161,26 @@ def _life(instrument: Instrument, rows: Rows, grid: Grid, notes: list[str]) -> L
     return life
 
 
+def check_span(instrument: Instrument, rows: Rows, grid: Grid) -> None:
+    """Refuse a span that reaches beyond the stored bars of an instrument that lives there: a hole between two bars may
+    be held, what lies outside them all would be a price that nobody ever quoted.
+
+    Where the store names no listing, the first bar is taken as it.
+    """
+    life, step = Life.of(instrument), grid.interval_us
+    first, last = int(rows.time[0]), int(rows.time[-1])
+    begin = grid.start_us if life.listing_us is None else max(grid.start_us, life.listing_us)
+    end = grid.end_us if life.end_us is None else min(grid.end_us, life.end_us)
+    if end <= begin:
+        return
+    early = life.listing_us is not None and first > begin + step
+    if early or first >= end or last + 2 * step < end:
+        raise InputError(
+            f"{instrument.symbol} {rows.name}: stored from {when(first)} to {when(last + step)}, but the run needs "
+            f"{when(begin)} to {when(end)}; choose a span inside the stored one, or import the rest"
+        )
+
+
 def _expected(life: Life, grid: Grid) -> Bools:
     """Bars whose absence is a gap: wholly after the listing, opened before the end."""
     since = -(2**62) if life.listing_us is None else life.listing_us
@@ -171,9 +194,11 @@ def _borrow(store: Reader, venue: str, assets: Sequence[str], grid: Grid, notes:
         columns = store.read(venue, asset, "borrow", None, grid.end_us)
         if columns is None or not len(columns["time"]):
             continue
-        time = columns["time"].astype(np.int64)
+        time, stored = columns["time"].astype(np.int64), columns["hourly_rate"].astype(np.float64)
+        good = np.isfinite(stored) & (stored >= 0)
+        check_values(f"{asset} borrow", "hourly_rate", time, stored, good, "a rate of 0 or more")
         source = np.searchsorted(time, grid.time, side="right") - 1
-        rates[k], known[k] = columns["hourly_rate"].astype(np.float64)[np.maximum(source, 0)], True
+        rates[k], known[k] = stored[np.maximum(source, 0)], True
         if time[0] > grid.start_us:
             notes.append(f"{asset} borrow: begins {when(int(time[0]))}; its first rate is taken before that")
     return rates, known
@@ -204,7 +229,7 @@ def _history(
     def index(name: str) -> Floats:
         return _stack([getattr(item, name) for item in indexes], grid)
 
-    return History(
+    history = History(
         time=grid.time, interval_us=grid.interval_us, instruments=instruments, assets=assets,
         open=last("open"), high=last("high"), low=last("low"), close=last("close"), volume=last("volume") / size,
         mark_open=mark("open"), mark_low=mark("low"), mark_high=mark("high"), mark_close=mark("close"),
@@ -223,7 +248,13 @@ def _history(
         daily_volume=_stack([item.volume for item in aligned], grid) / size,
         borrow_rate=borrow, has_borrow=has_borrow,
         notes=tuple(dict.fromkeys([*notes, *(item.source for item in delivered)])),
+        price_begins=tuple(item.begins_us for item in aligned), index_begins=tuple(item.begins_us for item in indexes),
     )  # fmt: skip
+    for field in fields(history):  # the engine reckons with all of it: what got this far without a number is a bug
+        values = getattr(history, field.name)
+        if isinstance(values, np.ndarray) and values.dtype == np.float64:
+            assert np.isfinite(values).all(), f"{field.name} is not finite"
+    return history
 
 
 def _stack(rows: Sequence[Floats | Bools], grid: Grid) -> Floats:

@@ -146,7 +146,7 @@ def read_rows(
         columns = _columns(store, venue, symbol, name, grid, lead_us)
         if columns is None:
             continue
-        rows = _as_rows(name, columns)
+        rows = _as_rows(name, symbol, columns)
         return rows if finer == grid.interval else resample(rows, grid, interval_us(finer), life or Life(None, None))
     return None
 
@@ -172,20 +172,52 @@ def _columns(
     return columns if columns is not None and len(columns["time"]) else None
 
 
-def _as_rows(name: str, columns: dict[str, npt.NDArray[np.generic]]) -> Rows:
-    """Columns as floats; a row without a positive close is no row."""
-    stored = {key: values.astype(np.float64) for key, values in columns.items() if key in _PRICES}
-    keep = np.isfinite(stored["close"]) & (stored["close"] > 0)
-    kept: dict[str, Floats] = {key: values[keep] for key, values in stored.items()}
-    close, time = kept["close"], columns["time"][keep].astype(np.int64)
-    volume = np.nan_to_num(kept.get("volume", np.zeros(len(close))))
-    if {"open", "high", "low"} <= kept.keys():
-        return Rows(name, time, kept["open"], kept["high"], kept["low"], close, volume, True, None)
+def _as_rows(name: str, symbol: str, columns: dict[str, npt.NDArray[np.generic]]) -> Rows:
+    """Columns as floats. InputError for a row that is no candle: a bar that is not known is left out of a store."""
+    stored: dict[str, Floats] = {
+        key: values.astype(np.float64) for key, values in columns.items() if key in (*_PRICES, "volume")
+    }
+    time = columns["time"].astype(np.int64)
+    _check_candles(f"{symbol} {name}", time, stored)
+    close = stored["close"]
+    volume = stored.get("volume", np.zeros(len(close)))
+    if {"open", "high", "low"} <= stored.keys():
+        return Rows(name, time, stored["open"], stored["high"], stored["low"], close, volume, True, None)
     opened = np.concatenate([close[:1], close[:-1]])
     return Rows(name, time, opened, np.maximum(opened, close), np.minimum(opened, close), close, volume, False, None)
 
 
-_PRICES = {"open", "high", "low", "close", "volume"}
+def _check_candles(where: str, time: Ints, stored: Mapping[str, Floats]) -> None:
+    """Refuse a price that is not above 0, a volume below 0, and a low or high that does not hold its open and close."""
+    for name in _PRICES:
+        if name in stored:
+            check_values(where, name, time, stored[name], np.isfinite(stored[name]) & (stored[name] > 0), "above 0")
+    if "volume" in stored:
+        volume = stored["volume"]
+        check_values(where, "volume", time, volume, np.isfinite(volume) & (volume >= 0), "0 or more")
+    for name, holds, word in (("low", np.less_equal, "above"), ("high", np.greater_equal, "below")):
+        for other in ("open", "close"):
+            if name in stored and other in stored and not (good := holds(stored[name], stored[other])).all():
+                k = int(np.argmin(good))
+                raise InputError(
+                    f"{where}: {name} {stored[name][k]:g} is {word} {other} {stored[other][k]:g} in the row of "
+                    f"{when(int(time[k]))}; mend the row or take it out of the store"
+                )
+
+
+def check_values(where: str, name: str, time: Ints, values: Floats, good: Bools, must: str) -> None:
+    """InputError at the first value that is not good, with its series, time and column."""
+    if good.all():
+        return
+    k = int(np.argmin(good))
+    value = "NaN" if np.isnan(values[k]) else f"{values[k]:g}"
+    raise InputError(
+        f"{where}: {name} is {value} in the row of {when(int(time[k]))}, must be {must}; "
+        "mend the row or take it out of the store"
+    )
+
+
+_PRICES = ("open", "high", "low", "close")
 
 
 @dataclass(frozen=True)

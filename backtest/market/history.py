@@ -68,6 +68,8 @@ class History:
     borrow_rate: Floats  # [asset, bar] hourly
     has_borrow: Bools  # [asset]
     notes: tuple[str, ...]
+    price_begins: tuple[int, ...] = ()  # per instrument: first stored bar; what is held before it nobody knew then
+    index_begins: tuple[int, ...] = ()  # per asset
 
     def between(self, start_us: int, end_us: int) -> History:
         """The bars that open in [start_us, end_us), with their events. InputError when there are none."""

@@ -40,6 +40,7 @@ class Route:
     high: Floats
     close: Floats
     source: str
+    begins_us: int = -(2**62)  # before this its first price is held, which nobody knew then
 
 
 class Routes:
@@ -109,11 +110,19 @@ class Routes:
             life = Life.of(instrument) if instrument is not None else Life(None, None)
             rows = read_rows(self.store, self.venue, symbol, kind, self.grid, DAY_US, life)
             if rows is not None and len(rows.time):
-                leg = _leg(self._laid(symbol, rows, life), kind == "index" or self.prices.wicks, f"{word}:{symbol}")
+                laid, wicks = self._laid(symbol, rows, life), kind == "index" or self.prices.wicks
+                leg = _leg(laid, wicks, f"{word}:{symbol}", int(rows.time[0]))
                 return leg if quote == "USD" else _times(leg, self.of(quote, through), quote)
         return None
 
     def _laid(self, symbol: str, rows: Rows, life: Life) -> Laid:
+        first, after = int(rows.time[0]), int(rows.time[-1]) + self.grid.interval_us
+        if first >= self.grid.end_us or after < self.grid.start_us:
+            raise InputError(
+                f"{symbol} {rows.name}: stored from {when(first)} to {when(after)}, wholly outside the run "
+                f"({when(self.grid.start_us)} to {when(self.grid.end_us)}); import it, or declare another in "
+                "[prices.routes]"
+            )
         laid = lay(rows, self.grid)
         if self.strict and not laid.present.all():
             raise InputError(f"{symbol} {rows.name}: not every bar from {when(self.grid.start_us)} is stored")
@@ -134,10 +143,11 @@ class Routes:
         return [symbol for symbol, instrument in self.instruments.items() if instrument.kind == "spot"]
 
 
-def _leg(laid: Laid, wicks: bool, source: str) -> Route:
-    if wicks:
-        return Route(laid.open, laid.low, laid.high, laid.close, source)
-    return Route(laid.open, np.minimum(laid.open, laid.close), np.maximum(laid.open, laid.close), laid.close, source)
+def _leg(laid: Laid, wicks: bool, source: str, begins_us: int) -> Route:
+    low, high = laid.low, laid.high
+    if not wicks:
+        low, high = np.minimum(laid.open, laid.close), np.maximum(laid.open, laid.close)
+    return Route(laid.open, low, high, laid.close, source, begins_us)
 
 
 def _times(leg: Route, quote: Route, name: str) -> Route:
@@ -148,4 +158,5 @@ def _times(leg: Route, quote: Route, name: str) -> Route:
         leg.high * quote.high,
         leg.close * quote.close,
         f"{leg.source}×{name}",
+        max(leg.begins_us, quote.begins_us),
     )

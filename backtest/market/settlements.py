@@ -25,6 +25,7 @@ from backtest.market.grid import (
     Ints,
     Life,
     Reader,
+    check_values,
     make_grid,
     when,
 )
@@ -99,6 +100,10 @@ def funding_events(
             "import its funding rates; a carry without them would be an invention"
         )
     time = columns["time"].astype(np.int64)
+    stored = columns["funding_rate"].astype(np.float64)
+    check_values(
+        f"{instrument.symbol} funding", "funding_rate", time, stored, np.abs(stored) < 1.0, "a rate between -1 and 1"
+    )
     _check_missing(instrument, life, time, grid, rules, notes)
     bar, inside = _bars_of(instrument, time, grid, rules, notes)
     keep = (time >= grid.start_us) & (time < grid.end_us) & (bar < grid.bars)
@@ -109,7 +114,7 @@ def funding_events(
     if count := int((flag == PREVIOUS_MARK_CLOSE).sum()):
         notes.append(f"{instrument.symbol} funding: {count} events priced at the mark close before the stamp")
     who = np.full(len(price), number, dtype=np.int64)
-    return FundingEvents(bar[keep], who, columns["funding_rate"].astype(np.float64)[keep], price, time[keep], flag)
+    return FundingEvents(bar[keep], who, stored[keep], price, time[keep], flag)
 
 
 def _bars_of(

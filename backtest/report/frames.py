@@ -221,7 +221,8 @@ def wallets_frame(session: Session, names: _Names) -> pd.DataFrame:
                         },
                     )
                 )
-    return pd.concat(parts, ignore_index=True)
+    # spot alone backs nothing: no wallet at all, but still the columns
+    return pd.concat(parts, ignore_index=True) if parts else _frame("wallets", {key: [] for key in FRAMES["wallets"]})
 
 
 def ledger_frame(session: Session, names: _Names) -> pd.DataFrame:

@@ -265,11 +265,11 @@ def least_capital(record: RunRecord, account: int) -> float:
 
     Σ wallets [start equity - min over bars (collateral - max(initial, level x maintenance))], the minimum along the
     bar's path; later flows count against the wallet they came to. Nothing below 0: an account that needed nothing needs
-    no capital.
+    no capital. Spot alone, which no margin rule watches, needs what was paid in.
     """
     rows, first = record.of("wallets", account), record.first_deposits(account)
     if rows.empty:
-        return float("nan")
+        return float(record.flows_usd(first, "open").sum())
     wallet_start = pd.Series(record.flows_usd(first, "open")).groupby(first["wallet"].to_numpy()).sum()
     spare = (rows["headroom"] - _came_in(record, account, rows)).groupby(rows["wallet"]).min()
     wallets = spare.index.union(wallet_start.index)

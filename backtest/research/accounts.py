@@ -16,6 +16,7 @@ from backtest.engine.shape import Shape, shape_of
 from backtest.engine.tables import Plan
 from backtest.engine.tape import DAY_US, HOUR_US, Event
 from backtest.errors import InputError, nearest
+from backtest.market.grid import when
 from backtest.market.history import History
 from backtest.state import FLOW, INTEREST
 from backtest.units import to_steps
@@ -27,7 +28,58 @@ NO_CAP = 1e12
 
 
 def plan_of(config: RunConfig, account: Account, history: History, unbound: bool = False) -> Plan:
-    """The plan of one account. InputError where the venue did not offer the mode, or a symbol is unknown to the run."""
+    """The plan of one account. InputError where the venue did not offer the mode, a symbol is unknown to the run, a
+    leverage is above the venue's, or a setting would do nothing under the mode.
+    """
+    plan = _plan(config, account, history, unbound)
+    for setting, why in idle_settings(plan, account, history):
+        raise InputError(f"account {account.name!r}: {setting} would do nothing: {why}; leave it out")
+    check_leverage(plan, account, history)
+    return plan
+
+
+def idle_settings(plan: Plan, account: Account, history: History) -> list[tuple[str, str]]:
+    """What the account asks for and its mode has no place for, with the reason: `top_up`, `refill`, `borrow`."""
+    shape, found = plan.shape, []
+    shared = {w for w in shape.position_wallet if w >= 0 and shape.settle[w] >= 0 and shape.isolates[w] < 0}
+    if account.top_up is not None and not any(position >= 0 for position in shape.isolates):
+        found.append(("top_up", f"no position of this run is isolated under {account.margin!r}"))
+    if account.refill is not None and not shared:
+        found.append(("refill", f"no futures wallet lies apart from the spot wallet under {account.margin!r}"))
+    if account.borrow and all(rate is None for rate in borrow_rates(plan, history)):
+        lent = any(np.isfinite(each) for rule_set in plan.sets for each in rule_set.borrow_initial)
+        why = "no borrow rate of this run's assets is known (import a borrow series)" if lent else "nothing is lent"
+        found.append(("borrow", f"{why} at {account.venue} under {account.margin!r}"))
+    return found
+
+
+def without_idle(
+    config: RunConfig, account: Account, history: History, unbound: bool = False
+) -> tuple[Account, list[str]]:
+    """The account less what would do nothing under its mode, and a note for each: one account, compared under modes."""
+    if account.top_up is None and account.refill is None and not account.borrow:
+        return account, []
+    idle = idle_settings(_plan(config, account, history, unbound), account, history)
+    off = {"top_up": None, "refill": None, "borrow": False}
+    changed = account.model_copy(update={setting: off[setting] for setting, _ in idle})
+    return changed, [f"{account.name}: {setting} left out: {why}" for setting, why in idle]
+
+
+def check_leverage(plan: Plan, account: Account, history: History) -> None:
+    """InputError for a leverage above what the venue allowed the instrument's smallest position at the start."""
+    if plan.mode.requirement != "tiers":
+        return
+    for instrument, tiers in zip(history.instruments, plan.sets[0].tiers, strict=True):
+        if tiers and account.leverage_of(instrument.symbol) > tiers[0].max_leverage:
+            raise InputError(
+                f"account {account.name!r}: leverage {account.leverage_of(instrument.symbol):g} of {instrument.symbol} "
+                f"is above the {tiers[0].max_leverage:g} that {account.venue} allowed on "
+                f'{when(int(history.time[0]))[:10]}; write leverage = {{ "{instrument.symbol}" = '
+                f"{tiers[0].max_leverage:g} }} or less"
+            )
+
+
+def _plan(config: RunConfig, account: Account, history: History, unbound: bool) -> Plan:
     venue = load(account.venue)
     start_us, end_us = int(history.time[0]), int(history.time[-1]) + 1
     try:
@@ -120,7 +172,8 @@ def flows_of(account: Account, plan: Plan, history: History, k: int) -> list[Eve
         bar = int(np.searchsorted(history.time, flow.time_us))
         if bar >= len(history.time):
             raise InputError(
-                f"account {account.name!r}: a flow of {flow.amount:g} {flow.asset} at {flow.time} lies after the run"
+                f"account {account.name!r}: a flow of {flow.amount:g} {flow.asset} at {flow.time:%Y-%m-%d %H:%M} comes "
+                f"with the next bar, and the run's last bar opens {when(int(history.time[-1]))}; choose that or before"
             )
         steps = to_steps(flow.amount, f"flow of {flow.asset}")
         wallet = wallet_of_deposit(plan.shape, history, flow.asset, flow.wallet)

@@ -19,7 +19,7 @@ import pandas as pd
 
 from backtest.config import Account, RunConfig
 from backtest.engine.tables import Plan
-from backtest.errors import InputError
+from backtest.errors import InputError, nearest
 from backtest.ledger.audit import audit
 from backtest.report.folder import COMPARISON, written
 from backtest.report.frames import record_of
@@ -29,7 +29,7 @@ from backtest.report.plots import drawn, to_html
 from backtest.report.record import RunRecord
 from backtest.report.result import Result, as_json_columns
 from backtest.report.statistics import statistics
-from backtest.research.accounts import plan_of
+from backtest.research.accounts import plan_of, without_idle
 from backtest.research.drive import drive, target_rows
 from backtest.research.run import Prepared, live, notes_of, open_session, prepare
 from backtest.state import F_BAR, F_CONTRACTS, F_ORDER, F_POSITION, FILL_ROWS, LIMIT, O_KIND, Book
@@ -149,6 +149,11 @@ def compare(
     The first account of the config is the one compared. A mode that the venue did not offer is left out with a note,
     unless it was asked for by name. InputError as for `run`.
     """
+    if isinstance(modes, str):
+        raise InputError(f"modes = {modes!r} is one mode; give a list, such as [{modes!r}, 'portfolio']")
+    for k, mode in enumerate(modes or ()):
+        if mode not in MODES:
+            raise InputError(f"modes[{k}] = {mode!r}: {nearest(str(mode), MODES)} (valid: {', '.join(MODES)})")
     prepared = prepare(config)
     asked = list(modes or prepared.config.compare.modes or [])
     plans, notes = plans_of(prepared, asked or list(MODES), strict=bool(asked))
@@ -197,9 +202,15 @@ def plans_of(
     """An account and an unconstrained plan a mode; modes the venue did not offer are notes unless asked for."""
     plans: dict[str, tuple[Account, Plan]] = {}
     notes: list[str] = []
+    first, *others = prepared.config.account
+    if others:
+        left = ", ".join(repr(account.name) for account in others)
+        notes.append(f"only the first account, {first.name!r}, is compared; left out: {left}")
     for mode in modes:
-        account = account_under(prepared.config.account[0], mode)
+        account = account_under(first, mode)
         try:
+            account, dropped = without_idle(prepared.config, account, prepared.history, unbound=True)
+            notes += dropped
             plans[mode] = account, plan_of(prepared.config, account, prepared.history, unbound=True)
         except InputError as error:
             if strict:

@@ -37,6 +37,7 @@ from backtest.state import (
 )  # fmt: skip
 from backtest.strategy.bar import Bar
 from backtest.strategy.desk import Desk, Desks
+from backtest.strategy.hooks import asking, overrides
 from backtest.strategy.market import Market
 from backtest.strategy.prefix import checked_targets
 from backtest.strategy.schedule import wake_bars
@@ -70,25 +71,31 @@ def drive(strategy: Strategy, session: Session, progress: Progress | None = None
     """Live through the whole history, asking the strategy where its schedule says."""
     history = session.history
     bars = len(history.time)
-    if type(strategy).targets is not Strategy.targets:
+    if overrides(type(strategy), "targets"):
         for last in [*range(CHUNK, bars, CHUNK), bars]:
             session.advance(last)
             _tell(progress, last, bars)
         return
     wakes, kinds = wake_bars(strategy.schedule, history)
-    strategy.start(Market(history, prices=False))
-    wants_events = bool(kinds) or type(strategy).on_event is not Strategy.on_event
-    news, market = _News(session), Market(history)
+    market, opens = Market(history), int(history.time[0])
+    known = market.as_of(opens)  # a strategy may keep it, so it moves along
+    with asking(strategy, "start", opens, "before the bar of"):
+        strategy.start(known)
+    wants_events = bool(kinds) or overrides(type(strategy), "on_event")
+    news = _News(session)
     stops = range(bars) if wants_events else [int(bar) for bar in np.flatnonzero(wakes)]
     for bar in stops:
         session.advance(bar + 1)
         closed = Bar(market, bar)
+        known.move_to(closed.closes_us)
         desks = desks_at(session, closed)
         for event in news.since_last() if wants_events else ():
             if not kinds or event.kind in kinds:
-                strategy.on_event(event, desks)  # type: ignore[arg-type]
+                with asking(strategy, "on_event", int(history.time[bar])):
+                    strategy.on_event(event, desks)  # type: ignore[arg-type]
         if wakes[bar]:
-            strategy.on_bar(closed, desks)  # type: ignore[arg-type]
+            with asking(strategy, "on_bar", int(history.time[bar])):
+                strategy.on_bar(closed, desks)  # type: ignore[arg-type]
         if bar % 512 == 0:
             _tell(progress, bar + 1, bars)
     session.advance(bars)

@@ -22,7 +22,8 @@ from backtest.market.finer import FinerBars
 from backtest.market.grid import Reader, when
 from backtest.market.history import History
 from backtest.market.joined import Joined
-from backtest.market.schema import INTERVALS
+from backtest.market.routes import STABLE
+from backtest.market.schema import INTERVALS, parse_symbol
 from backtest.market.store import Store
 from backtest.report.frames import record_of
 from backtest.report.result import Result
@@ -30,7 +31,8 @@ from backtest.research.accounts import borrow_rates, flows_of, interest_events, 
 from backtest.research.drive import drive, target_rows
 from backtest.research.happenings import deleveragings, with_outages
 from backtest.research.tails import tail_of
-from backtest.state import L_ACCOUNT, L_AMOUNT, L_ASSET, L_WALLET, LEDGER_ROWS
+from backtest.state import L_ACCOUNT, L_AMOUNT, L_ASSET, L_WALLET, LEDGER_ROWS, O_ACCOUNT, ORDER_ROWS
+from backtest.strategy.hooks import asking, overrides
 from backtest.strategy.strategy import Strategy, load_strategy
 
 if TYPE_CHECKING:
@@ -69,12 +71,16 @@ def prepare(config: str | Path | Mapping[str, Any] | RunConfig, data: History | 
     """Load the config and align the history its strategy asks for."""
     config = config if isinstance(config, RunConfig) else load_config(config)
     if data is not None:
+        numeraire = config.report.numeraire
+        if numeraire != "USD" and numeraire not in data.assets:
+            raise InputError(f"[report] numeraire = {numeraire!r}: {nearest(numeraire, ['USD', *data.assets])}")
         return Prepared(config, data, config.account[0].venue)
     store, venue = reader_of(Store(config.data.folder), config)
     instruments = alive(store.instruments(venue), config)
     strategy = load_strategy(config.strategy.class_, config.strategy.params)
     symbols = symbols_of(strategy, instruments)
     assets = assets_of(symbols, instruments, config)
+    check_routes(config, assets)
     history = align(
         store,
         venue,
@@ -125,7 +131,11 @@ def venue_of_data(store: Store, accounts: Sequence[Account]) -> str:
 
 def symbols_of(strategy: Strategy, instruments: Mapping[str, Instrument]) -> list[str]:
     """The symbols the strategy asks for, spot first. InputError for one the store has not."""
-    wished = list(dict.fromkeys(strategy.symbols(dict(instruments))))
+    with asking(strategy, "symbols"):
+        named: object = strategy.symbols(dict(instruments))
+        if not isinstance(named, list | tuple) or not all(isinstance(each, str) for each in named):
+            raise InputError(f"it gave {named!r}; give a list of symbols, such as {list(instruments)[:1]}")
+    wished: list[str] = list(dict.fromkeys(named))
     for symbol in wished:
         if symbol not in instruments:
             raise InputError(
@@ -138,15 +148,32 @@ def symbols_of(strategy: Strategy, instruments: Mapping[str, Instrument]) -> lis
 
 
 def assets_of(symbols: Sequence[str], instruments: Mapping[str, Instrument], config: RunConfig) -> list[str]:
-    """Every asset whose value matters: bases, settlements, spot quotes, and what is deposited; dollars first."""
+    """Every asset whose value matters: bases, settlements, spot quotes, what is deposited, and what results are
+    counted in; dollars first.
+    """
     names: list[str] = []
     for symbol in symbols:
         terms = instruments[symbol]
         names += [terms.settle, terms.base] + ([terms.quote] if terms.kind != "inverse" else [])
     for account in config.account:
         names += [asset for _, asset, _ in account.deposits()] + [flow.asset for flow in account.flows]
+    known = {asset for terms in instruments.values() for asset in (terms.base, terms.quote, terms.settle)}
+    names += [config.report.numeraire] if config.report.numeraire != "USD" else []
+    for name in names:
+        if name not in known and name.upper() in {*known, "USD"}:
+            raise InputError(f"{name!r} is no asset of this run; did you mean {name.upper()!r}?")
     found = list(dict.fromkeys(names))
     return sorted(found, key=lambda asset: (not asset.startswith("USD"), found.index(asset)))
+
+
+def check_routes(config: RunConfig, assets: Sequence[str]) -> None:
+    """InputError for a route of an asset that this run never values: it would do nothing."""
+    routes = config.prices.routes
+    between = [parse_symbol(route)[1] for route in routes.values() if isinstance(route, str)]
+    known = {*assets, *between, *STABLE}
+    for asset in routes:
+        if asset not in known:
+            raise InputError(f"[prices.routes] {asset}: no asset of this run; {nearest(asset, known)}")
 
 
 def live(prepared: Prepared, progress: Progress | None = None) -> Result:
@@ -159,7 +186,8 @@ def live(prepared: Prepared, progress: Progress | None = None) -> Result:
     session = open_session(config, history, plans, events, targets, prepared.finer)
     drive(strategy, session, progress)
     audit(session.book)
-    return Result(record_of(session, config, notes_of(session), time.perf_counter() - started))
+    notes = [*accounts_left_alone(strategy, session), *notes_of(session)]
+    return Result(record_of(session, config, notes, time.perf_counter() - started))
 
 
 def open_session(
@@ -201,6 +229,18 @@ def notes_of(session: Session) -> list[str]:
         if plan.mode.counterfactual or any(row.counterfactual for row in rows):
             notes.append(f"account {plan.name}: COUNTERFACTUAL rules, not what the venue had on those dates")
     return notes
+
+
+def accounts_left_alone(strategy: Strategy, session: Session) -> list[str]:
+    """A callback that never names a desk trades the first account, whatever the others hold."""
+    if overrides(type(strategy), "targets") or len(session.plans) < 2:
+        return []
+    orders = session.book.order[: session.book.count[ORDER_ROWS]]
+    idle = [plan.name for k, plan in enumerate(session.plans) if k > 0 and not (orders[:, O_ACCOUNT] == k).any()]
+    if not idle:
+        return []
+    names = ", ".join(repr(name) for name in idle)
+    return [f"no order was placed in account {names}: `desk` is the first account's, `desk[name]` another's"]
 
 
 def bars_looked_into(session: Session, k: int) -> list[str]:

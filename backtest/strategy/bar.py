@@ -27,17 +27,27 @@ class Lookup:
 
 
 class Bar:
-    """One closed bar. `close`, `mark` and `volume` by symbol, `index` by asset."""
+    """One closed bar. `close`, `mark` and `volume` by symbol, `index` by asset; NaN before their first stored bar."""
 
     def __init__(self, market: Market, number: int) -> None:
-        self.market, self.number, self._history = market.without_prices, number, market._history
-        self._whole = market  # its settlements are read up to this close and no further
-        h = self._history
-        self.close = Lookup(lambda s: float(h.close[market.number(s), number]))
-        self.open = Lookup(lambda s: float(h.open[market.number(s), number]))
-        self.mark = Lookup(lambda s: float(h.mark_close[market.number(s), number]))
+        h = self._history = market._history
+        self.number, self._whole = number, market  # its settlements are read up to this close and no further
+        self.market = market.as_of(int(h.time[number]) + h.interval_us)
+        self.close = Lookup(lambda s: self._price(h.close, s))
+        self.open = Lookup(lambda s: self._price(h.open, s))
+        self.mark = Lookup(lambda s: self._price(h.mark_close, s))
         self.volume = Lookup(lambda s: float(h.volume[market.number(s), number]))
-        self.index = Lookup(lambda a: float(h.index_close[self._asset(a), number]))
+        self.index = Lookup(self._worth)
+
+    def _price(self, table: Floats, symbol: str) -> float:
+        """NaN before the symbol's first stored bar: what the history holds there is the price it will open at."""
+        row = self._whole.number(symbol)
+        return float(table[row, self.number]) if self.number >= self._whole._born[row] else float("nan")
+
+    def _worth(self, asset: str) -> float:
+        row = self._asset(asset)
+        known = self.number >= self._whole._indexed[row]
+        return float(self._history.index_close[row, self.number]) if known else float("nan")
 
     def _asset(self, asset: str) -> int:
         if asset not in self.market._asset:
@@ -67,8 +77,12 @@ class Bar:
         _must_count(n, f"past of {name}")
         field = {"mark": "mark_close", "index": "index_close"}.get(series, series)
         row = self._asset(name) if series == "index" else self.market.number(name)
-        values: Floats = getattr(self._history, field)[row, max(0, self.number + 1 - n) : self.number + 1]
-        return values.copy()
+        first = max(0, self.number + 1 - n)
+        values: Floats = getattr(self._history, field)[row, first : self.number + 1].copy()
+        if series != "volume":
+            begins = (self._whole._indexed if series == "index" else self._whole._born)[row]
+            values[: max(0, begins - first)] = np.nan
+        return values
 
     def funding(self, symbol: str, n: int = 1) -> Floats:
         """The last n settled funding rates whose stamp has passed, oldest first; fewer near the start."""
@@ -109,5 +123,7 @@ class Bar:
 
 
 def _must_count(n: int, what: str) -> None:
+    if isinstance(n, bool) or not isinstance(n, int | np.integer):
+        raise InputError(f"{what}: {n!r} values cannot be counted; ask for a whole number, 1 or more")
     if n < 1:
         raise InputError(f"{what}: the last {n} values are none; ask for 1 or more")

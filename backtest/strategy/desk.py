@@ -6,12 +6,18 @@ Orders written here are traded at the next bar's open.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 from typing import Any, Protocol
+
+import numpy as np
 
 from backtest.errors import InputError
 from backtest.strategy.bar import Bar
 from backtest.strategy.market import Market
-from backtest.strategy.orders import OpenOrder, Order
+from backtest.strategy.orders import OpenOrder, Order, is_number
+
+OPEN_WALLETS = ("spot", "usdm", "coinm", "unified", "an isolated symbol")
+INNER_WALLETS = ("transit", "loans")  # coins under way and debts: the account's own bookkeeping
 
 
 class Port(Protocol):
@@ -89,6 +95,7 @@ class Desk:
         instrument, bar = self._market.instrument(symbol), self._bar
         if (base is None) == (usd is None):
             raise InputError(f"{symbol}: say either base or usd")
+        _must_be_number(symbol, base if base is not None else usd)
         coins = base if base is not None else (usd or 0.0) / bar.index[instrument.base]
         if instrument.kind == "inverse":
             return coins * bar.mark[symbol] / instrument.contract_size
@@ -119,10 +126,15 @@ class Desk:
 
     def together(self, orders: Sequence[Order]) -> list[int]:
         """Place orders judged as one, on the state after all of them: no leg stays naked by a refusal."""
+        for order in orders:
+            if not isinstance(order, Order):
+                raise InputError(f"together: {order!r} is no order; give Order(symbol, target=...) or desk.as_target")
         return self._port.submit(self._account, list(orders), together=True)
 
     def cancel(self, order_id: int) -> None:
         """Take a waiting order back."""
+        if isinstance(order_id, bool) or not isinstance(order_id, int | np.integer):
+            raise InputError(f"cancel: {order_id!r} is no order's id; give the number that placing it returned")
         self._port.cancel(self._account, order_id)
 
     def open_orders(self) -> list[OpenOrder]:
@@ -131,14 +143,30 @@ class Desk:
 
     def transfer(self, asset: str, amount: float, source: str, target: str) -> None:
         """Move money between wallets: spot, usdm, coinm, unified, or an isolated symbol."""
+        what = f"transfer of {asset} from {source!r} to {target!r}"
+        if not is_number(amount) or not 0.0 < amount < inf:
+            raise InputError(f"{what}: the amount must be above 0, found {amount!r}; swap the wallets to move it back")
+        if source == target:
+            raise InputError(f"{what}: it would stay where it is; name two wallets")
+        for name in (source, target):
+            if name in INNER_WALLETS:
+                raise InputError(
+                    f"{what}: {name!r} is no wallet to move money by hand; valid: {', '.join(OPEN_WALLETS)}"
+                )
         self._port.transfer(self._account, asset, amount, source, target)
 
 
 def _size(symbol: str, contracts: float) -> float:
     """A size without sign. InputError for a negative one: a sign that is wrong somewhere must not become a trade."""
+    _must_be_number(symbol, contracts)
     if contracts < 0.0:
         raise InputError(f"{symbol}: the size of a buy or a sale has no sign, found {contracts!r}; use the other verb")
     return contracts
+
+
+def _must_be_number(symbol: str, size: object) -> None:
+    if not is_number(size):
+        raise InputError(f"{symbol}: {size!r} is not a size; give a number")
 
 
 class Desks:

@@ -6,6 +6,7 @@ prices at once; the prefix check then makes sure that it did not use them before
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from functools import cached_property
 
@@ -14,12 +15,16 @@ import numpy.typing as npt
 import pandas as pd
 
 from backtest.errors import InputError, nearest
+from backtest.market.grid import when
 from backtest.market.history import History
 from backtest.market.schema import Instrument
 
 
 class Market:
-    """Instruments, and with `prices` their series. Times are bar opens, UTC."""
+    """Instruments, and with `prices` their series. Times are bar opens, UTC.
+
+    Before the first stored bar of an instrument or an index its price is NaN: nobody knew what it would open at.
+    """
 
     def __init__(self, history: History, prices: bool = True) -> None:
         self._history, self._prices = history, prices
@@ -27,11 +32,24 @@ class Market:
         self._asset = {asset: k for k, asset in enumerate(history.assets)}
         self._terms = tuple(replace(instrument, delisting_us=None) for instrument in history.instruments)
         self._settled: dict[str, tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]] = {}
+        self._born = _first_bars(history, history.price_begins, len(history.instruments))
+        self._indexed = _first_bars(history, history.index_begins, len(history.assets))
+        self._now_us = int(history.time[-1]) + history.interval_us
 
     @cached_property
     def without_prices(self) -> Market:
         """The same market as a callback may know it: instruments and dates, no series."""
         return Market(self._history, prices=False) if self._prices else self
+
+    def as_of(self, now_us: int) -> Market:
+        """The market without prices, that answers questions about times up to one and refuses later ones."""
+        known = copy.copy(self.without_prices)
+        known.move_to(now_us)
+        return known
+
+    def move_to(self, now_us: int) -> None:
+        """Let a market that a strategy keeps know what has become known."""
+        self._now_us = now_us
 
     @cached_property
     def time(self) -> pd.DatetimeIndex:
@@ -53,24 +71,33 @@ class Market:
             raise InputError(f"{symbol!r} is not in this run; {nearest(symbol, self._number)}")
         return self._number[symbol]
 
-    def _series(self, table: np.ndarray, row: int, name: str) -> pd.Series:
+    def _series(self, table: np.ndarray, row: int, name: str, begins: int = 0) -> pd.Series:
         if not self._prices:
             raise InputError("prices are not known before their bar has closed; read them off the bar in on_bar")
-        return pd.Series(table[row], index=self.time, name=name)
+        values = table[row]
+        if begins:
+            values = values.copy()
+            values[:begins] = np.nan
+        return pd.Series(values, index=self.time, name=name)
+
+    def _price(self, table: np.ndarray, symbol: str) -> pd.Series:
+        row = self.number(symbol)
+        return self._series(table, row, symbol, self._born[row])
 
     def close(self, symbol: str) -> pd.Series:
         """Last traded price at each close."""
-        return self._series(self._history.close, self.number(symbol), symbol)
+        return self._price(self._history.close, symbol)
 
     def mark(self, symbol: str) -> pd.Series:
         """Mark price at each close."""
-        return self._series(self._history.mark_close, self.number(symbol), symbol)
+        return self._price(self._history.mark_close, symbol)
 
     def index(self, asset: str) -> pd.Series:
         """USD per unit of an asset at each close."""
         if asset not in self._asset:
             raise InputError(f"asset {asset!r} is not in this run; {nearest(asset, self._asset)}")
-        return self._series(self._history.index_close, self._asset[asset], asset)
+        row = self._asset[asset]
+        return self._series(self._history.index_close, row, asset, self._indexed[row])
 
     def tradable(self, symbol: str) -> pd.Series:
         """Whether the symbol traded in each bar."""
@@ -104,12 +131,30 @@ class Market:
         return sorted(found, key=lambda s: self.instrument(s).expiry_us or 0)
 
     def _chosen(self, kind: str, base: str | None, at: object) -> list[str]:
-        at_us = None if at is None else int(pd.Timestamp(at).value // 1000)
+        at_us = None if at is None else self._asked(at)
         return [
             i.symbol
             for i in self._history.instruments
             if (i.kind == "spot") == (kind == "spot") and base in (None, i.base) and (at_us is None or _alive(i, at_us))
         ]
+
+    def _asked(self, at: object) -> int:
+        """A time asked about, microseconds UTC. InputError where it is none, or nobody could know it yet."""
+        try:
+            time = pd.Timestamp(at)
+            at_us = int((time.tz_localize("UTC") if time.tzinfo is None else time).value // 1000)
+        except (TypeError, ValueError):
+            raise InputError(f"at = {at!r} is no time; give a timestamp, such as bar.time") from None
+        if at_us > self._now_us:
+            raise InputError(
+                f"what is listed at {when(at_us)} is not known at {when(self._now_us)}; ask for that time or before"
+            )
+        return at_us
+
+
+def _first_bars(history: History, begins: tuple[int, ...], many: int) -> list[int]:
+    """Number of the first stored bar of each series; 0 where the history does not say."""
+    return [int(np.searchsorted(history.time, each)) for each in begins] if begins else [0] * many
 
 
 def _alive(instrument: Instrument, at_us: int) -> bool:

@@ -6,11 +6,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf
+from numbers import Real
+
+import numpy as np
 
 from backtest.errors import InputError, nearest
 
 KINDS = ("market", "limit", "stop", "take_profit")
 TRIGGERS = ("mark", "last")
+
+
+def is_number(value: object) -> bool:
+    """Whether it can be a size or a price: true, text and nothing are none."""
+    return isinstance(value, Real) and not isinstance(value, bool | np.bool_)
 
 
 @dataclass(frozen=True)
@@ -36,10 +44,13 @@ class Order:
             said = "neither" if self.contracts is None else "both"
             raise InputError(f"order in {self.symbol}: say either contracts or target, not {said}")
         amount = self.contracts if self.contracts is not None else self.target
+        if not is_number(amount):
+            raise InputError(f"order in {self.symbol}: {amount!r} is not a number of contracts")
         if amount is None or amount != amount or abs(amount) == float("inf"):
             raise InputError(f"order in {self.symbol}: {amount!r} is not a number of contracts")
         if self.kind not in KINDS:
             raise InputError(f"order in {self.symbol}: no kind {self.kind!r}; {nearest(self.kind, KINDS)}")
+        self._must_mean_its_terms()
         if self.trigger_by not in TRIGGERS:
             raise InputError(f"order in {self.symbol}: trigger_by is 'mark' or 'last', not {self.trigger_by!r}")
         if self.kind == "limit":
@@ -49,8 +60,22 @@ class Order:
         if self.target is not None and self.kind != "market":
             raise InputError(f"{self.kind} order in {self.symbol}: only a market order can aim at a target")
 
+    def _must_mean_its_terms(self) -> None:
+        """Refuse a term that its kind of order has not: it would do nothing, and look as if it did."""
+        where = f"order in {self.symbol}"
+        if self.kind != "limit" and self.price is not None:
+            cure = 'say kind="limit"' if self.kind == "market" else "it fills at the market once triggered"
+            raise InputError(f"{where}: a {self.kind} order has no price; {cure} (price = {self.price!r})")
+        if self.kind in ("market", "limit") and self.trigger is not None:
+            raise InputError(
+                f'{where}: a {self.kind} order has no trigger; say kind="stop" or "take_profit" '
+                f"(trigger = {self.trigger!r})"
+            )
+        if self.post_only and self.kind != "limit":
+            raise InputError(f'{where}: a {self.kind} order cannot be post_only; say kind="limit"')
+
     def _must_be_a_price(self, name: str, value: float | None) -> None:
-        if value is None or not 0.0 < value < inf:
+        if value is None or not is_number(value) or not 0.0 < value < inf:
             raise InputError(f"{self.kind} order in {self.symbol} needs a {name} above 0, not {value!r}")
 
 

@@ -1,6 +1,10 @@
 """The prefix check: a table of targets, made again from truncated history, must not change in the part both know.
 
 A strategy whose past moves when the future is taken away has looked ahead, and its backtest is worth nothing.
+
+What it cannot find: a peek whose effect shows only at bars where history is not cut (at most 24 cuts: spread over it,
+before the largest moves of price, after the rows that change most), and knowledge that does not come from the market
+it is given - a table kept from an earlier call, a file, a parameter fitted on the same years.
 """
 
 from __future__ import annotations
@@ -8,47 +12,89 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from backtest.errors import InputError
 from backtest.market.history import History
+from backtest.strategy.hooks import asking, overrides
 from backtest.strategy.market import Market
 from backtest.strategy.strategy import Strategy
 from backtest.strategy.targets import Targets
+from backtest.units import HEADROOM
 
 CUTS = (0.13, 0.31, 0.5, 0.68, 0.87)
 CHANGES = 8  # cuts right after rows that say something new: a peek one bar ahead shows only in a table's last row
+LARGEST = 5  # cuts right after the rows whose values change most, and right before the largest moves of price
 LEAST_BARS = 3
+MOST_CUTS = 24
 
 
 def checked_targets(strategy: Strategy, history: History) -> Targets | None:
     """The strategy's targets, or None if it is a callback. InputError names bar, symbol and both values if it looked
     ahead.
     """
-    targets = strategy.targets(Market(history))
-    if targets is None:
+    if not overrides(type(strategy), "targets"):
         return None
-    if not isinstance(targets, Targets):
-        raise InputError(f"{type(strategy).__name__}.targets gave a {type(targets).__name__}; give Targets(frame)")
+    targets = _asked(strategy, history)
+    if targets is None:
+        raise InputError(
+            f"{type(strategy).__name__}.targets gave nothing; give Targets(frame), or write on_bar instead"
+        )
     frame = aligned(targets.frame, history)
-    for cut in cuts_of(frame):
+    for cut in cuts_of(frame, history):
         shorter = known_before(history, cut)
-        again = type(strategy)(**strategy.params.model_dump()).targets(Market(shorter))
+        again = _asked(type(strategy)(**strategy.params.model_dump()), shorter)
         compare_past(strategy, frame, aligned(again.frame, shorter) if again else None, cut)
     return Targets(frame, targets.together)
 
 
-def cuts_of(frame: pd.DataFrame) -> list[int]:
-    """Numbers of bars after which the table is made again: spread over history, and after rows that differ from the
-    one before.
+def _asked(strategy: Strategy, history: History) -> Targets | None:
+    """The strategy's answer on a history. InputError where it is something else than a table."""
+    with asking(strategy, "targets", int(history.time[-1]) + history.interval_us, "on history up to"):
+        targets: object = strategy.targets(Market(history))
+        if targets is not None and not isinstance(targets, Targets):
+            raise InputError(f"it gave a {type(targets).__name__}; give Targets(frame)")
+        return targets
+
+
+def cuts_of(frame: pd.DataFrame, history: History) -> list[int]:
+    """Numbers of bars after which the table is made again: spread over history, after rows that differ from the one
+    before, after those that differ most, and right before the largest moves of a traded price.
     """
     bars, values = len(frame), frame.to_numpy()
     news = np.ones(bars, bool)
     news[1:] = ~np.isclose(values[1:], values[:-1], rtol=0.0, atol=0.0, equal_nan=True).all(axis=1)
     rows = np.flatnonzero(news)
     chosen = rows[np.linspace(0, len(rows) - 1, min(CHANGES, len(rows))).astype(int)] + 1
-    wished = {*(int(bars * share) for share in CUTS), *(int(cut) for cut in chosen)}
-    return sorted(cut for cut in {max(cut, LEAST_BARS) for cut in wished} if cut < bars)
+    wished = [
+        *(int(bars * share) for share in CUTS),
+        *(int(cut) for cut in largest_moves(frame, history)),
+        *(int(row) + 1 for row in largest_changes(values)),
+        *(int(cut) for cut in chosen),
+    ]
+    kept = dict.fromkeys(max(cut, LEAST_BARS) for cut in wished)
+    return sorted([cut for cut in kept if cut < bars][:MOST_CUTS])
+
+
+def largest_moves(frame: pd.DataFrame, history: History) -> npt.NDArray[np.int64]:
+    """The bars over which a traded symbol's close moved furthest, of any of them: cut there, the bar is not known."""
+    traded = [k for k, each in enumerate(history.instruments) if each.symbol in frame.columns]
+    moves = np.abs(np.diff(np.log(history.close[traded]), axis=1)).max(axis=0, initial=0.0)
+    largest: npt.NDArray[np.int64] = np.argsort(-moves, kind="stable")[:LARGEST]
+    chosen: npt.NDArray[np.int64] = largest[moves[largest] > 0.0] + 1
+    return chosen
+
+
+def largest_changes(values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """The rows whose values differ most from the row before, each column by its own largest value."""
+    said = np.nan_to_num(values)
+    scale = np.abs(said).max(axis=0, initial=0.0)
+    shares = said / np.where(scale > 0.0, scale, 1.0)
+    changes = np.abs(np.diff(shares, axis=0, prepend=0.0)).sum(axis=1)
+    largest: npt.NDArray[np.int64] = np.argsort(-changes, kind="stable")[:LARGEST]
+    chosen: npt.NDArray[np.int64] = largest[changes[largest] > 0.0]
+    return chosen
 
 
 def known_before(history: History, cut: int) -> History:
@@ -106,4 +152,11 @@ def aligned(frame: pd.DataFrame, history: History) -> pd.DataFrame:
         raise InputError(f"targets: every value must be a number of contracts or NaN ({error})") from error
     if np.isinf(values.to_numpy()).any():
         raise InputError("targets: an infinite size; write NaN to leave a position alone")
+    too_large = np.argwhere(np.abs(values.to_numpy()) > HEADROOM)
+    if len(too_large):
+        bar, column = too_large[0]
+        raise InputError(
+            f"targets: {values.iat[bar, column]:g} contracts of {values.columns[column]} at "
+            f"{times[bar]:%Y-%m-%d %H:%M} do not fit the ledger (largest amount {HEADROOM:,} units)"
+        )
     return values

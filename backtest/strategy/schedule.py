@@ -19,12 +19,14 @@ def wake_bars(schedule: str | tuple[str, ...], history: History) -> tuple[npt.ND
     InputError for a schedule that means nothing, or an interval shorter than the bars.
     """
     bars = len(history.time)
+    if not isinstance(schedule, str | tuple):
+        raise InputError(f"schedule: {schedule!r} is a {type(schedule).__name__}; write text, or a tuple of events")
     if isinstance(schedule, tuple):
         if not schedule:
             raise InputError(f"schedule: an empty tuple would never ask; valid events: {', '.join(EVENT_KINDS)}")
         for kind in schedule:
             if kind not in EVENT_KINDS:
-                raise InputError(f"schedule: no event {kind!r}; {nearest(kind, EVENT_KINDS)}")
+                raise InputError(f"schedule: no event {kind!r}; {nearest(str(kind), EVENT_KINDS)}")
         return np.zeros(bars, bool), schedule
     closes = history.time + history.interval_us
     if schedule == "every bar":

@@ -7,6 +7,7 @@ the bar that has just closed and writes orders for the next one, or as a table o
 from __future__ import annotations
 
 import importlib
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -93,28 +94,46 @@ def validated(kind: type[Strategy], params: Mapping[str, Any]) -> BaseModel:
 
 
 def load_strategy(named: Any, params: Mapping[str, Any]) -> Strategy:
-    """A strategy from `module:Class` (or the class itself) and its parameters. InputError says what was not found."""
-    if isinstance(named, type):
-        found: Any = named
-    else:
-        module_name, _, class_name = str(named).partition(":")
-        try:
-            module = importlib.import_module(module_name)
-        except ModuleNotFoundError as error:
-            raise InputError(
-                f"[strategy] class = {named!r}: no module {error.name!r}; is the command run from the project's folder?"
-            ) from error
-        except SyntaxError as error:
-            raise InputError(f"[strategy] class = {named!r}: {error.filename}:{error.lineno}: {error.msg}") from error
-        known = [name for name, value in vars(module).items() if _is_strategy(value)]
-        if class_name not in known:
-            missing = f"{module_name} has no strategy {class_name!r}"
-            raise InputError(f"[strategy] class = {named!r}: {missing}; {nearest(class_name, known)}")
-        found = getattr(module, class_name)
+    """A strategy from `module:Class` (or the class itself) and its parameters. InputError says what was not found, or
+    why the file cannot be read.
+    """
+    from backtest.strategy.hooks import asking, check_hooks
+
+    found: Any = named if isinstance(named, type) else _class_of(str(named))
     if not issubclass(found, Strategy):
         raise InputError(f"[strategy] class: {found.__name__} is no Strategy")
-    strategy: Strategy = found(**dict(params))
+    check_hooks(found)
+    try:
+        strategy: Strategy = found(**dict(params))
+    except InputError:
+        raise
+    except Exception:
+        with asking(found.__new__(found), "__init__"):
+            raise
     return strategy
+
+
+def _class_of(named: str) -> type:
+    """The class that `module:Class` names."""
+    module_name, _, class_name = named.partition(":")
+    where = f"[strategy] class = {named!r}"
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise InputError(f"{where}: no module {error.name!r}; is the command run from the project's folder?") from error
+    except SyntaxError as error:
+        raise InputError(f"{where}: {error.filename}:{error.lineno}: {error.msg}") from error
+    except InputError:
+        raise
+    except Exception as error:
+        places = [place for place in traceback.extract_tb(error.__traceback__) if "importlib" not in place.filename]
+        at = f"{places[-1].filename}:{places[-1].lineno}: " if places else ""
+        raise InputError(f"{where}: the file fails when it is read: {at}{type(error).__name__}: {error}") from error
+    known = [name for name, value in vars(module).items() if _is_strategy(value)]
+    if class_name not in known:
+        missing = f"{module_name} has no strategy {class_name!r}"
+        raise InputError(f"{where}: {missing}; {nearest(class_name, known)}")
+    return getattr(module, class_name)  # type: ignore[no-any-return]
 
 
 def _is_strategy(value: object) -> bool:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from backtest.errors import InputError
+
 
 @dataclass(frozen=True)
 class Targets:
@@ -18,3 +20,12 @@ class Targets:
 
     frame: pd.DataFrame
     together: bool = True
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.frame, pd.DataFrame):
+            raise InputError(
+                f"Targets: {type(self.frame).__name__} is no table; give a DataFrame with bar opens as index and a "
+                "column a symbol (of a Series: series.to_frame())"
+            )
+        if not isinstance(self.together, bool):
+            raise InputError(f"Targets: together = {self.together!r}; write True or False")

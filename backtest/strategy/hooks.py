@@ -1,0 +1,58 @@
+"""Calling a strategy's own code: which hooks it has, and where it failed when it did."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from backtest.errors import InputError, StrategyError, nearest
+from backtest.market.grid import when
+from backtest.strategy.strategy import Strategy
+
+HOOKS = ("symbols", "start", "on_bar", "on_event", "targets")
+
+
+@contextmanager
+def asking(strategy: Strategy, hook: str, time_us: int | None = None, words: str = "at the bar of") -> Iterator[None]:
+    """Say where a hook failed: its name and the bar's open. Bad input stays InputError, all else is StrategyError."""
+    try:
+        yield
+    except Exception as error:
+        at = "" if time_us is None else f" {words} {when(time_us)}"
+        where = f"{type(strategy).__name__}.{hook}{at}"
+        if isinstance(error, InputError):
+            raise InputError(f"{error} (in {where})") from error
+        raise StrategyError(f"{where}: {in_words(error)}") from error
+
+
+def in_words(error: BaseException) -> str:
+    """An exception with its kind, and the file and line it came from."""
+    places = traceback.extract_tb(error.__traceback__)
+    own = [each for each in places if not each.filename.startswith(("<frozen", "<string"))]
+    place = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
+    return f"{type(error).__name__}: {error}{place}"
+
+
+def overrides(kind: type[Strategy], hook: str) -> bool:
+    """Whether a class, or one it inherits from, has its own version of a hook."""
+    return getattr(kind, hook) is not getattr(Strategy, hook)
+
+
+def check_hooks(kind: type[Strategy]) -> None:
+    """InputError for a strategy that would never be asked, or asked in two ways of which only one can hold."""
+    acts = [hook for hook in ("on_bar", "on_event") if overrides(kind, hook)]
+    if overrides(kind, "targets") and acts:
+        raise InputError(f"{kind.__name__} has both targets and {acts[0]}: write one, the other would never be asked")
+    if not acts and not overrides(kind, "targets"):
+        own = [
+            name
+            for each in kind.__mro__
+            if issubclass(each, Strategy) and each is not Strategy
+            for name, value in vars(each).items()
+            if callable(value) and not name.startswith("__") and name not in (*HOOKS, "Params")
+        ]
+        hints = [(name, nearest(name, HOOKS[2:])) for name in own]
+        wrong = next((f"; of {name!r}: {hint}" for name, hint in hints if hint.startswith("did you")), "")
+        raise InputError(f"{kind.__name__} never decides: write on_bar, on_event or targets{wrong}")
