@@ -175,8 +175,9 @@ def check_span(instrument: Instrument, rows: Rows, grid: Grid) -> None:
         return
     early = life.listing_us is not None and first > begin + step
     if early or first >= end or last + 2 * step < end:
+        stored = f"from {when(first)} on" if early or first >= end else f"up to {when(last + step)}"
         raise InputError(
-            f"{instrument.symbol} {rows.name}: stored from {when(first)} to {when(last + step)}, but the run needs "
+            f"{instrument.symbol} {rows.name}: stored only {stored}, but the run needs "
             f"{when(begin)} to {when(end)}; choose a span inside the stored one, or import the rest"
         )
 

@@ -77,6 +77,9 @@ def prepare(config: str | Path | Mapping[str, Any] | RunConfig, data: History | 
         return Prepared(config, data, config.account[0].venue)
     store, venue = reader_of(Store(config.data.folder), config)
     instruments = alive(store.instruments(venue), config)
+    if not instruments:
+        start, end = when(config.data.start_us), when(config.data.end_us)
+        raise InputError(f"no instrument of the store was listed between {start} and {end}; choose another span")
     strategy = load_strategy(config.strategy.class_, config.strategy.params)
     symbols = symbols_of(strategy, instruments)
     assets = assets_of(symbols, instruments, config)
