@@ -571,6 +571,7 @@ def desk_over(history: History, taker: float = 0.0, delivery_fee: float = 0.0) -
         owes=False,
         open_loss=False,
         asks_initial=True,
+        rows=(),
     )
     mode: Any = Row(
         preset="cross",
@@ -582,6 +583,7 @@ def desk_over(history: History, taker: float = 0.0, delivery_fee: float = 0.0) -
         levels=levels,
         ladder=("reduce", "takeover"),
         loss_beyond="insurance",
+        counterfactual=False,
     )
     desk.history, desk.shape = history, shape_of(mode, instruments, assets, [], False)
     plan = Plan("desk", "cross", mode, desk.shape, (rules,), {"default": 5.0}, cuts=False)
@@ -619,7 +621,13 @@ def record(story: dict[str, Any]) -> RunRecord:
     history = history_of(story)
     assets = {name: k for k, name in enumerate(history.assets)}
     at = np.repeat(np.arange(len(plans))[:, None], story["bars"], axis=1)  # one rule set an account
-    session: Any = Row(plans=plans, history=history, book=book, assets=assets, tape=Row(rules_at=at))
+    session: Any = Row(
+        plans=plans,
+        history=history,
+        book=book,
+        assets=assets,
+        tape=Row(rules_at=at, event=np.zeros((0, 4), dtype=np.int64)),
+    )
     config: Any = None
     return record_of(session, config, [])
 
