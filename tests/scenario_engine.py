@@ -147,6 +147,7 @@ def rule_set_of(scenario: dict[str, Any]) -> Any:
         borrow_maintenance=none,
         impact_y=0.0,
         levels=(Row(ratio=1.0, action="liquidate"),),
+        rows=(),
         scenario=None,
         owes=False,
         open_loss=False,
@@ -166,6 +167,7 @@ def plan_of(account: dict[str, Any], history: History, rule_set: Any) -> Plan:
         levels=(Row(ratio=float(account["level"]), action="liquidate"),),
         ladder=("reduce", "takeover"),
         loss_beyond="insurance",
+        counterfactual=False,
     )
     isolated = account["isolated"] if mode == "isolated" else []
     shape = shape_of(described, history.instruments, history.assets, isolated, False)

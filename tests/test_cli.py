@@ -129,6 +129,7 @@ import backtest
 from backtest.cli import app
 from backtest.report.result import Result
 from test_report import cash
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background has none
 vars(backtest)["run"] = lambda config, progress=None: Result(cash([110.0]))
 Result._page = lambda self: os.kill(os.getpid(), signal.{name})
 app(["run", "carry.toml"])

@@ -571,6 +571,7 @@ def desk_over(history: History, taker: float = 0.0, delivery_fee: float = 0.0) -
         owes=False,
         open_loss=False,
         asks_initial=True,
+        rows=(),
     )
     mode: Any = Row(
         preset="cross",
@@ -582,6 +583,7 @@ def desk_over(history: History, taker: float = 0.0, delivery_fee: float = 0.0) -
         levels=levels,
         ladder=("reduce", "takeover"),
         loss_beyond="insurance",
+        counterfactual=False,
     )
     desk.history, desk.shape = history, shape_of(mode, instruments, assets, [], False)
     plan = Plan("desk", "cross", mode, desk.shape, (rules,), {"default": 5.0}, cuts=False)

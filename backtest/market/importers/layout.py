@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from backtest.errors import InputError, nearest
-from backtest.market.importers import Imported, Ready, add_instruments, check_rows, ready, terms, with_settled
+from backtest.market.importers import Imported, Ready, add_instruments, ready, terms, with_settled
+from backtest.market.importers.sound import check_rows
 from backtest.market.schema import INTERVALS, OHLC, Instrument, missing_columns, parse_symbol, split_series, to_us
 from backtest.market.store import Columns, open_file, read_file
 

@@ -16,15 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from backtest.errors import InputError, nearest
-from backtest.market.importers import (
-    Imported,
-    check_rows,
-    check_subject,
-    ensure_instrument,
-    microseconds,
-    ready,
-    with_settled,
-)
+from backtest.market.importers import Imported, ensure_instrument, microseconds, ready, with_settled
+from backtest.market.importers.sound import check_rows, check_subject
 from backtest.market.schema import OHLC, missing_columns, split_series
 from backtest.market.store import Columns
 

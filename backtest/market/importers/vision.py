@@ -18,15 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from backtest.errors import InputError, nearest
-from backtest.market.importers import (
-    Imported,
-    check_rows,
-    check_subject,
-    ensure_instrument,
-    microseconds,
-    ready,
-    with_settled,
-)
+from backtest.market.importers import Imported, ensure_instrument, microseconds, ready, with_settled
+from backtest.market.importers.sound import check_rows, check_subject
 from backtest.market.schema import INTERVALS, parse_symbol
 from backtest.market.store import Columns
 
