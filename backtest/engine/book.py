@@ -10,7 +10,7 @@ from backtest.state import (
     TRANSFER_COLUMNS, Book, Rules, Tape,
 )  # fmt: skip
 
-FIRST_ROWS = 4096
+FIRST_ROWS = 65_536
 GROWING = ("ledger", "fill", "fill_price", "order", "order_price", "live", "transfer", "incident")
 
 
