@@ -85,7 +85,7 @@ class Venue:
         if preset not in modes:
             raise InputError(
                 f"{self.name}: mode {preset!r} was offered from {first} on, not on {day(at_us)}; "
-                f"{nearest(preset, modes)}, start later, or set [rules] counterfactual = true (the result then says so)"
+                f"{_then(modes)}; start later, or set [rules] counterfactual = true (the result then says so)"
             )
         mode = modes[preset]
         if not isolated or mode.isolated_allowed:
@@ -137,6 +137,11 @@ class Venue:
             if following.rows != sets[-1].rows:
                 sets.append(following)
         return tuple(sets)
+
+
+def _then(modes: Mapping[str, Mode]) -> str:
+    """What could be had instead, in words."""
+    return f"offered then: {', '.join(modes)}" if modes else "nothing was offered yet"
 
 
 def mode_of(entry: Entry, counterfactual: bool = False) -> Mode:
