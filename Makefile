@@ -1,4 +1,4 @@
-# make demo    install into .venv, run and compare a hedged long on the sample, and say where the results are
+# make demo    install into .venv, run and compare a hedged long on the sample, and say where results and pictures are
 # make test    the tests          make check    lint, types, tests, notebooks
 
 VENV   ?= .venv
@@ -12,25 +12,31 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(BIN)/.installed: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
-	touch $@
+	@echo "Installing into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	@touch $@
 
 $(BIN)/.checked: $(BIN)/.installed
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	touch $@
+	@echo "Installing tools for tests and notebooks ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
 
 demo: $(BIN)/.installed
-	$(BIN)/backtest run $(RUN) --out results/demo
-	$(BIN)/backtest compare $(RUN) --out results/demo-compare
+	@echo "Running $(RUN) ..."
+	@$(BIN)/backtest run $(RUN) --out results/demo
+	@echo "Comparing margin modes ..."
+	@$(BIN)/backtest compare $(RUN) --out results/demo-compare
 	@echo
-	@echo "Results:  $(CURDIR)/results/demo and $(CURDIR)/results/demo-compare"
-	@echo "Pictures: $(CURDIR)/results/demo/report.html and $(CURDIR)/results/demo-compare/report.html"
+	@echo "Results:  results/demo          what the run did, and results/demo/report.html"
+	@echo "          results/demo-compare  the same under every margin mode"
+	@echo "Pictures: results/demo/picture.png"
+	@echo "          results/demo-compare/picture.png"
 
 test: $(BIN)/.checked
 	$(BIN)/python -m pytest -q
 
 lint: $(BIN)/.checked
-	$(BIN)/ruff check .
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
 types: $(BIN)/.checked
 	$(BIN)/mypy

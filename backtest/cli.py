@@ -20,10 +20,12 @@ from backtest.cli_screen import (
     columns_of,
     print_figures,
     print_json,
+    print_places,
     print_rows,
     print_words,
     progress_bar,
     say,
+    tell_of_compiling,
 )
 from backtest.errors import InputError
 
@@ -57,6 +59,7 @@ def run(config: Config, out: Out = None, as_json: AsJson = False) -> None:
         loaded = backtest.load_config(config)
         folder = out or Path("results") / loaded.name
         check_target(folder, RUN)  # before the run: an hour of it should not end without a place to put it
+        tell_of_compiling()
         with progress_bar(loaded.name, as_json) as progress:
             result = backtest.run(loaded, progress=progress)
         result.save(folder)
@@ -67,7 +70,7 @@ def run(config: Config, out: Out = None, as_json: AsJson = False) -> None:
         print_figures(result.figures, loaded.name)
         print_figures(result.parts, "Where the money came from (USD)")
         print_words("", result.manifest["notes"])
-        typer.echo(f"Result folder: {folder}\nReport page:   {folder / 'report.html'}")
+        print_places(folder)
 
 
 @app.command()
@@ -80,6 +83,7 @@ def compare(config: Config, out: Out = None, as_json: AsJson = False) -> None:
         loaded = backtest.load_config(config)
         folder = out or Path("results") / f"{loaded.name}-compare"
         check_target(folder, COMPARISON)
+        tell_of_compiling()
         with progress_bar(loaded.name, as_json) as progress:
             comparison = backtest.compare(loaded, progress=progress)
         comparison.save(folder)
@@ -90,7 +94,7 @@ def compare(config: Config, out: Out = None, as_json: AsJson = False) -> None:
         for name, table in comparison.tables().items():
             print_figures(table, f"{loaded.name}: {name}")
         print_words(comparison.verdict, comparison.notes)
-        typer.echo(f"Result folder: {folder}\nReport page:   {folder / 'report.html'}")
+        print_places(folder)
 
 
 @app.command()

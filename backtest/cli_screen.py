@@ -76,6 +76,16 @@ def _tell(head: str, message: str) -> None:
     typer.echo(f"{head}\n{lines}", err=True)
 
 
+def tell_of_compiling() -> None:
+    """One line on the error stream where the first answer will take a while: nothing has been compiled yet."""
+    import numba
+
+    from backtest.kernel import CACHE
+
+    if not CACHE.exists() and not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
+        typer.echo("Compiling the core: once after an install, a minute or two.", err=True)
+
+
 @contextmanager
 def progress_bar(words: str, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
     """A bar on a terminal, nothing in a log or under --json. Yields `advance(done, of)`, or None."""
@@ -132,6 +142,13 @@ def print_words(verdict: str, notes: list[str]) -> None:
     for note in notes:
         console.print(Text(f"- {note}"))
     console.print()
+
+
+def print_places(folder: Path) -> None:
+    """Where a result lies, and what in it to open first."""
+    typer.echo(f"Result folder: {folder}")
+    typer.echo(f"Report page:   {folder / 'report.html'}")
+    typer.echo(f"Picture:       {folder / 'picture.png'}")
 
 
 def print_rows(rows: list[dict[str, Any]], title: str) -> None:

@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numba
 import pytest
 from test_report import cash
 from typer.testing import CliRunner
 
 import backtest
+from backtest import kernel
 from backtest.cli import app
 from backtest.report.result import Result
 
@@ -46,8 +48,17 @@ def test_a_run_prints_its_figures_and_leaves_a_folder(folder: Path) -> None:
     done = CliRunner().invoke(app, ["run", "carry.toml"])
     assert done.exit_code == 0, done.output
     assert "Total Return [%]" in done.stdout
-    assert "results/carry" in done.stdout
-    assert (folder / "results" / "carry" / "account.parquet").is_file()
+    for name in ("account.parquet", "report.html", "picture.png"):
+        assert (folder / "results" / "carry" / name).is_file()
+    assert "Report page:   results/carry/report.html\nPicture:       results/carry/picture.png" in done.stdout
+
+
+def test_a_first_run_says_that_it_compiles(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel, "CACHE", folder / "nothing yet")
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", False)
+    assert "Compiling the core" in CliRunner().invoke(app, ["run", "carry.toml"]).stderr
+    (folder / "nothing yet").mkdir()
+    assert "Compiling" not in CliRunner().invoke(app, ["run", "carry.toml"]).stderr
 
 
 def test_json_is_one_object_and_nothing_else(folder: Path) -> None:

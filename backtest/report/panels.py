@@ -18,7 +18,7 @@ from backtest.report.statistics import forced_moments
 
 INK = {"equity": "#1f4e79", "collateral": "#e08e2b", "ratio": "#2f7d4f", "level": "#b3261e", "other": "#8a8a8a"}
 GRID = "#e7e7e7"
-MODE_INK = ("#1f4e79", "#e08e2b", "#2f7d4f", "#8a3b8f", "#b3261e", "#5b6770")
+MODE_INK = ("#1f4e79", "#e08e2b", "#2f7d4f", "#8a3b8f", "#1797a6", "#5b6770")
 POINTS = 4000  # a picture has no more columns than this; extremes of what is left out are kept
 FLOOR, CEILING = 0.1, 1000.0  # ratios beyond are drawn here: that far from the level it is safe, or lost, however far
 TICKS = {FLOOR: "≤ 0.1", **{tick: f"{tick:g}" for tick in (0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)}}
