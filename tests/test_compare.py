@@ -9,6 +9,7 @@ import pytest
 import backtest
 from backtest.errors import InputError
 from backtest.research.compare import Comparison, compare
+from backtest.strategy import Bar, Desk
 
 ROOT = Path(__file__).resolve().parent.parent
 VENUE_MODES = ["isolated", "cross", "multi_asset", "portfolio"]
@@ -78,6 +79,9 @@ class Quarterly(backtest.Strategy):
 
     def symbols(self, instruments: object) -> list[str]:
         return ["BTC/USDT:USDT-230331"]
+
+    def on_bar(self, bar: Bar, desk: Desk) -> None:
+        desk.target("BTC/USDT:USDT-230331", contracts=-0.1)
 
 
 def test_rules_of_other_dates_are_labelled_wherever_the_mode_is_named(tmp_path: Path) -> None:
