@@ -127,3 +127,13 @@ def test_a_basis_trade_buys_as_many_coins_as_it_sells_contracts(store: Path) -> 
     settings["account"][0]["deposit"] = {"USDT": 200_000}
     legs = backtest.run(settings).fills.set_index("symbol")["contracts"]
     assert legs["BTC/USDT"] == pytest.approx(-0.1 * legs["BTC/USD:USD-211029"], abs=0.01)
+
+
+def test_the_basis_trade_runs_on_the_store_that_a_user_imports_whole(market_data: Path, tmp_path: Path) -> None:
+    """Futures that do not trade at the turn of the year have a hole at the run's end, not an end of their own."""
+    import_layout(market_data, tmp_path)
+    settings = load_config(ROOT / "configs" / "history_basis_trade.toml").resolved()
+    settings["data"]["store"] = str(tmp_path)
+    result = backtest.run(settings)
+    assert list(result.fills["cause"]).count("delivery") == 3
+    assert result.positions.groupby("symbol")["contracts"].last().eq(0.0).all()

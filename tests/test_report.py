@@ -219,6 +219,13 @@ def test_survival_is_undecided_where_the_paths_disagree(
     assert survival(record, 0) == verdict
 
 
+def test_a_later_liquidation_that_every_reading_shares_decides() -> None:
+    record = cash([100.0, 80.0], ratio_close=[2.0, 0.9], ratio_low_then_high=[0.9, 0.8], ratio_each_worst=[0.9, 0.8])
+    rows = [{"time": day(bar), "account": "main", "wallet": "unified", "rung": "reduce"} for bar in (0, 1)]
+    record.incidents = pd.DataFrame(rows)
+    assert survival(record, 0) == "no: 2024-01-02 00:00 (on one reading 2024-01-01 00:00)"
+
+
 def test_a_liquidation_is_dated_and_counted_once_a_bar() -> None:
     record = cash([100.0, 40.0], worst_ratio=[2.0, 0.9])
     row = {"time": day(1), "account": "main", "wallet": "unified", "symbol": PERP.symbol}

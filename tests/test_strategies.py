@@ -400,3 +400,21 @@ def test_no_order_passes_in_an_outage_and_a_deleveraging_shrinks_the_short() -> 
     taken = fills[fills["cause"] == "deleveraging"]
     assert fills["price"].iloc[0] > taken["mark"].iloc[0]
     assert taken["contracts"].iloc[0] == pytest.approx(-fills["contracts"].iloc[0] / 2, rel=0.1)
+
+
+@pytest.mark.usefixtures("in_project")
+def test_a_withdrawal_of_more_than_is_free_says_how_much_left() -> None:
+    config = load_config("configs/hedged_long.toml").resolved()
+    config["data"] |= {"start": "2023-06-01", "end": "2023-06-08"}
+    config["account"][0]["flows"] = [{"time": "2023-06-05T00:00:00Z", "asset": "USDT", "amount": -100_000}]
+    notes = backtest.run(config).manifest["notes"]
+    said = [note for note in notes if "withdrawal" in note]
+    assert len(said) == 1 and "of 100,000 USDT asked for at 2023-06-05 00:00" in said[0]
+
+
+@pytest.mark.usefixtures("in_project")
+def test_an_outage_outside_the_run_is_refused() -> None:
+    config = load_config("configs/hedged_long.toml").resolved()
+    config["events"] = [{"kind": "outage", "time": "2026-06-01T00:00:00Z", "until": "2026-06-02T00:00:00Z"}]
+    with pytest.raises(InputError, match="2026-06-01 00:00 lies outside the run"):
+        backtest.run(config)

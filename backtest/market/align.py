@@ -128,7 +128,7 @@ def _one(
             f"{instrument.symbol}: the store has no bars of {grid.interval} or finer at {venue}; import them first"
         )
     last = lay(rows, grid)
-    check_span(instrument, rows, grid)
+    check_span(store, venue, instrument, rows, grid)
     life = _life(instrument, rows, grid, notes)
     note_origin(instrument.symbol, rows, grid, notes)
     check_gaps(instrument.symbol, rows, _expected(life, grid) & ~last.present, grid, prices, notes)
@@ -161,7 +161,7 @@ def _life(instrument: Instrument, rows: Rows, grid: Grid, notes: list[str]) -> L
     return life
 
 
-def check_span(instrument: Instrument, rows: Rows, grid: Grid) -> None:
+def check_span(store: Reader, venue: str, instrument: Instrument, rows: Rows, grid: Grid) -> None:
     """Refuse a span that reaches beyond the stored bars of an instrument that lives there: a hole between two bars may
     be held, what lies outside them all would be a price that nobody ever quoted.
 
@@ -174,12 +174,19 @@ def check_span(instrument: Instrument, rows: Rows, grid: Grid) -> None:
     if end <= begin:
         return
     early = life.listing_us is not None and first > begin + step
-    if early or first >= end or last + 2 * step < end:
+    late = last + 2 * step < end and not goes_on(store, venue, instrument.symbol, rows, end)
+    if early or first >= end or late:
         stored = f"from {when(first)} on" if early or first >= end else f"up to {when(last + step)}"
         raise InputError(
             f"{instrument.symbol} {rows.name}: stored only {stored}, but the run needs "
             f"{when(begin)} to {when(end)}; choose a span inside the stored one, or import the rest"
         )
+
+
+def goes_on(store: Reader, venue: str, symbol: str, rows: Rows, end_us: int) -> bool:
+    """Whether the store has bars beyond the span too, so that what is missing at its end is a hole."""
+    further = store.read(venue, symbol, rows.made_from or rows.name, end_us)
+    return further is not None and len(further["time"]) > 0
 
 
 def _expected(life: Life, grid: Grid) -> Bools:

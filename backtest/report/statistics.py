@@ -207,14 +207,19 @@ def survival(record: RunRecord, account: int) -> str:
     """`yes`, `no` with the time of the first liquidation, or that the path inside a bar decides it.
 
     Up to the first liquidation the three readings of the path are compared. Where none of them shows it, it was a gap
-    at the open, which every reading shares.
+    at the open, which every reading shares. Where they disagree, a later liquidation that all of them share decides.
     """
     forced, rows = forced_moments(record, account), record.of("account", account)
+    unsafe = rows[list(PATHS.values())].le(rows["liquidation_level"], axis=0)
+    shared = rows.loc[unsafe.all(axis=1) & rows["time"].isin(forced["time"] if len(forced) else []), "time"]
     if len(forced):
         rows = rows[rows["time"] <= forced["time"].iloc[0]]
-    unsafe = rows[list(PATHS.values())].le(rows["liquidation_level"], axis=0)
+        unsafe = unsafe.loc[rows.index]
     if unsafe.to_numpy().any() and not unsafe.any().all():
-        return f"undecided inside the bar ({rows.loc[unsafe.any(axis=1), 'time'].iloc[0]:%Y-%m-%d %H:%M})"
+        first = f"{rows.loc[unsafe.any(axis=1), 'time'].iloc[0]:%Y-%m-%d %H:%M}"
+        if len(shared):
+            return f"no: {shared.iloc[0]:%Y-%m-%d %H:%M} (on one reading {first})"
+        return f"undecided inside the bar ({first})"
     return f"no: {forced['time'].iloc[0]:%Y-%m-%d %H:%M}" if len(forced) else "yes"
 
 

@@ -18,10 +18,15 @@ from backtest.state import DELEVERAGE
 def with_outages(config: RunConfig, history: History) -> History:
     """The history with nothing tradable during the outages, each a note."""
     outages = [each for each in config.events if isinstance(each, Outage)]
-    if not outages:
-        return history
     tradable, notes = history.tradable.copy(), list(history.notes)
+    for each in config.events:
+        if isinstance(each, Deleveraging):
+            words = f"up to {each.share:.0%} of {each.symbol}, where it is in profit"
+            notes.append(f"auto-deleveraging at {when(each.time_us)}: {words}; see fills with that cause")
     for each in outages:
+        if each.time_us > history.time[-1] or each.until_us <= history.time[0]:
+            span = f"{when(int(history.time[0]))} to {when(int(history.time[-1]))}"
+            raise InputError(f"events: the outage of {when(each.time_us)} lies outside the run, {span}")
         dark = (history.time >= each.time_us) & (history.time < each.until_us)
         tradable[:, dark] = False
         span = f"{when(each.time_us)} to {when(each.until_us)}"

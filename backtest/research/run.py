@@ -17,6 +17,7 @@ from backtest.engine.tables import Plan
 from backtest.engine.tape import Event
 from backtest.errors import InputError, nearest
 from backtest.ledger.audit import audit
+from backtest.ledger.kinds import WITHDRAWAL
 from backtest.market.align import align
 from backtest.market.finer import FinerBars
 from backtest.market.grid import Reader, when
@@ -31,9 +32,20 @@ from backtest.research.accounts import borrow_rates, flows_of, interest_events, 
 from backtest.research.drive import drive, target_rows
 from backtest.research.happenings import deleveragings, with_outages
 from backtest.research.tails import tail_of
-from backtest.state import L_ACCOUNT, L_AMOUNT, L_ASSET, L_WALLET, LEDGER_ROWS, O_ACCOUNT, ORDER_ROWS
+from backtest.state import (
+    L_ACCOUNT,
+    L_AMOUNT,
+    L_ASSET,
+    L_BAR,
+    L_KIND,
+    L_WALLET,
+    LEDGER_ROWS,
+    O_ACCOUNT,
+    ORDER_ROWS,
+)  # fmt: skip
 from backtest.strategy.hooks import asking, overrides
 from backtest.strategy.strategy import Strategy, load_strategy
+from backtest.units import STEP
 
 if TYPE_CHECKING:
     from backtest.market.schema import Instrument
@@ -189,7 +201,7 @@ def live(prepared: Prepared, progress: Progress | None = None) -> Result:
     session = open_session(config, history, plans, events, targets, prepared.finer)
     drive(strategy, session, progress)
     audit(session.book)
-    notes = [*accounts_left_alone(strategy, session), *notes_of(session)]
+    notes = [*accounts_left_alone(strategy, session), *notes_of(session), *cut_withdrawals(config, session)]
     return Result(record_of(session, config, notes, time.perf_counter() - started))
 
 
@@ -226,6 +238,8 @@ def notes_of(session: Session) -> list[str]:
             notes.append(f"account {plan.name}: owed {asset} at times; no borrow rate is known, so it paid no interest")
         rows = [row for rule_set in plan.sets for row in rule_set.rows]
         notes += bars_looked_into(session, k)
+        if plan.top_up[0] > 0.0:
+            notes.append(f"account {plan.name}: lowest ratios of bars with a top-up are those without it")
         if any(row.assumed for row in rows):
             many = len({(row.table, row.key) for row in rows if row.assumed})
             notes.append(f"account {plan.name}: {many} venue numbers are assumed, see the manifest's rules")
@@ -244,6 +258,20 @@ def accounts_left_alone(strategy: Strategy, session: Session) -> list[str]:
         return []
     names = ", ".join(repr(name) for name in idle)
     return [f"no order was placed in account {names}: `desk` is the first account's, `desk[name]` another's"]
+
+
+def cut_withdrawals(config: RunConfig, session: Session) -> list[str]:
+    """Scheduled withdrawals of which not everything was free to leave."""
+    ledger, notes = session.book.ledger[: session.book.count[LEDGER_ROWS]], []
+    for k, account in enumerate(config.account):
+        for flow in (each for each in account.flows if each.amount < 0.0):
+            bar, asset = int(np.searchsorted(session.history.time, flow.time_us)), session.assets[flow.asset]
+            mine = (ledger[:, L_ACCOUNT] == k) & (ledger[:, L_BAR] == bar) & (ledger[:, L_ASSET] == asset)
+            paid = -float(ledger[mine & (ledger[:, L_KIND] == WITHDRAWAL), L_AMOUNT].sum()) * STEP
+            if paid < -flow.amount - STEP:
+                words = f"of {-flow.amount:,.8g} {flow.asset} asked for at {when(flow.time_us)}, {paid:,.8g} were free"
+                notes.append(f"account {account.name}: withdrawal: {words}")
+    return notes
 
 
 def bars_looked_into(session: Session, k: int) -> list[str]:
