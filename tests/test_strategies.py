@@ -418,3 +418,34 @@ def test_an_outage_outside_the_run_is_refused() -> None:
     config["events"] = [{"kind": "outage", "time": "2026-06-01T00:00:00Z", "until": "2026-06-02T00:00:00Z"}]
     with pytest.raises(InputError, match="2026-06-01 00:00 lies outside the run"):
         backtest.run(config)
+
+
+class Lender(Strategy):
+    """Sends 1,000 dollars from the first account to the second at the second close."""
+
+    def symbols(self, instruments: Any) -> list[str]:
+        return ["BTC/USDT:USDT"]
+
+    def on_bar(self, bar: Any, desk: Any) -> None:
+        if bar.number == 1:
+            desk["rich"].transfer("USDT", 1000.0, "usdm", "unified", to="poor")
+
+
+@pytest.mark.usefixtures("in_project")
+def test_money_sent_to_another_account_is_nobodys_collateral_on_the_way_and_arrives_less_its_cost() -> None:
+    """It leaves at 02:00, costs 2, and is there three hours later, at 05:00."""
+    config = load_config("configs/hedged_long.toml").resolved()
+    config["data"] |= {"start": "2023-06-01", "end": "2023-06-02"}
+    config["strategy"] = {"class": Lender}
+    config["account"] = [
+        {"name": "rich", "margin": "cross", "deposit": {"USDT": 5000.0}, "transfer": {"delay": "3h", "cost": 2.0}},
+        {"name": "poor", "margin": "portfolio", "deposit": {"USDT": 100.0}},
+    ]
+    result = backtest.run(config)
+    usd = result.account.pivot(index="time", columns="account", values="equity")
+    backing = result.wallets.pivot(index="time", columns=["account", "wallet"], values="collateral")
+    one = result.record.index("USDT")
+    assert usd["rich"].iloc[[1, 4, 5]].to_numpy() / one[[1, 4, 5]] == pytest.approx([5000, 4998, 4000])
+    assert usd["poor"].iloc[[4, 5]].to_numpy() / one[[4, 5]] == pytest.approx([100, 1098])
+    assert backing["rich", "usdm:USDT"].iloc[[1, 2, 5]].to_numpy() / one[[1, 2, 5]] == pytest.approx([5000, 4000, 4000])
+    assert result.explain().loc["residual"].abs().max() < 1e-6

@@ -7,6 +7,7 @@ from Python into the engine: a strategy's desk, the comparison of modes and the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,12 +22,12 @@ from backtest.engine.tables import Plan, make_rules
 from backtest.engine.tape import Event, make_tape
 from backtest.engine.transfers import ask_transfer
 from backtest.errors import InputError, nearest
-from backtest.ledger.kinds import DEPOSIT
+from backtest.ledger.kinds import DEPOSIT, WITHDRAWAL
 from backtest.ledger.post import post
 from backtest.state import (
-    ASKING, BY_LAST, FORCED, LIVE_ORDERS, LIVED, LOOK_INSIDE, O_ACCOUNT, O_CONTRACTS, O_FILLED, O_FLAGS, O_KIND,
-    O_POSITION, O_STATE, ORDER_KINDS, ORDER_ROWS, P_CLOSE, P_COLLATERAL, P_EQUITY, P_INITIAL, P_MAINTENANCE, POST_ONLY,
-    REDUCE_ONLY, TO_TARGET, TRANSFER_ROWS, WAITING,
+    ARRIVED, T_ACCOUNT, T_ASSET, T_MOVED, T_STATE, UNDER_WAY, ASKING, BY_LAST, FORCED, LIVE_ORDERS, LIVED, LOOK_INSIDE,
+    O_ACCOUNT, O_CONTRACTS, O_FILLED, O_FLAGS, O_KIND, O_POSITION, O_STATE, ORDER_KINDS, ORDER_ROWS, P_CLOSE,
+    P_COLLATERAL, P_EQUITY, P_INITIAL, P_MAINTENANCE, POST_ONLY, REDUCE_ONLY, TO_TARGET, TRANSFER_ROWS, WAITING,
 )  # fmt: skip
 from backtest.units import STEP, to_steps
 
@@ -35,6 +36,16 @@ if TYPE_CHECKING:
     from backtest.market.history import History
 
 Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """A transfer to another account: its row, whose it will be, in which wallet, at the open of which bar."""
+
+    row: int
+    account: int
+    wallet: int
+    arrives: int
 
 
 class Session:
@@ -52,6 +63,7 @@ class Session:
     ) -> None:
         self.history, self.plans, self.finer = history, list(plans), finer
         self.looked_into: list[Inside] = []
+        self.under_way: list[Crossing] = []
         self.rules, rules_at = make_rules(plans, history)
         self.tape = make_tape(history, rules_at, events, targets, borrow, tail, None if finer is None else finer.flags)
         self.book = make_book(self.rules, self.tape)
@@ -67,6 +79,13 @@ class Session:
         post(self.book, 0, account, wallet, self.assets[asset], int(DEPOSIT), steps, -1, -1)
 
     def advance(self, last: int) -> None:
+        """Live through every bar before `last`, all accounts together where money arrives from one in another."""
+        for crossing in sorted({each.arrives for each in self.under_way if each.arrives < last}):
+            self._live_until(crossing)
+            self._hand_over(crossing)
+        self._live_until(last)
+
+    def _live_until(self, last: int) -> None:
         """Live through every bar before `last`; room for rows is made as it runs short."""
         self._make_room()
         while (reached := advance(self.book, self.rules, self.tape, last)) != LIVED:
@@ -75,6 +94,19 @@ class Session:
             else:
                 self.book = grow(self.book)
         self.bar = last - 1
+
+    def _hand_over(self, bar: int) -> None:
+        """What one account sent another, out of its transit wallet at the open of `bar` and into the other's own."""
+        self.book = with_room(self.book)
+        for each in [each for each in self.under_way if each.arrives == bar]:
+            row = self.book.transfer[each.row]
+            if row[T_STATE] == UNDER_WAY:
+                sender, asset, moved = int(row[T_ACCOUNT]), int(row[T_ASSET]), int(row[T_MOVED])
+                transit = self.plans[sender].shape.transit
+                post(self.book, bar, sender, transit, asset, int(WITHDRAWAL), -moved, -1, -1)
+                post(self.book, bar, each.account, each.wallet, asset, int(DEPOSIT), moved, -1, -1)
+                row[T_STATE] = ARRIVED
+        self.under_way = [each for each in self.under_way if each.arrives != bar]
 
     def _look_inside(self, account: int) -> None:
         """Live the account through the bar it has just opened, on finer bars where the store has them."""
@@ -140,13 +172,32 @@ class Session:
             raise InputError(f"account {self.plans[account].name!r} has no order {order_id}")
         cancel_order(self.book, self.rules, order_id, self.bar)
 
+    def transfer_to(self, account: int, other: str, asset: str, amount: float, source: str, target: str) -> None:
+        """Ask for a transfer to another account: as between wallets, but a bar at least under way. It is a withdrawal
+        here and a deposit there, when it arrives.
+        """
+        self._make_room()
+        names = [plan.name for plan in self.plans]
+        if other not in names:
+            raise InputError(f"no account {other!r} in this run; {nearest(other, names)}")
+        plan, a, k = self.plans[account], self._asset(asset), names.index(other)
+        leaves, arrives = self._leaves_and_arrives(plan)
+        wallet, own = self.plans[k].shape.wallet(target, a), plan.shape.wallet(source, a)
+        steps, never = to_steps(amount, f"transfer of {asset}"), len(self.history.time) + 1
+        row = ask_transfer(self.book, leaves, never, account, a, own, plan.shape.transit, steps)
+        self.under_way.append(Crossing(int(row), k, wallet, max(arrives, leaves + 1)))
+
+    def _leaves_and_arrives(self, plan: Plan) -> tuple[int, int]:
+        """Bars at whose opens a transfer asked for now leaves and, after the account's declared delay, arrives."""
+        leaves = self.bar + 1
+        arrival = int(self.history.time[min(leaves, len(self.history.time) - 1)]) + plan.transfer_delay_us
+        return leaves, max(leaves, int(np.searchsorted(self.history.time, arrival)))
+
     def transfer(self, account: int, asset: str, amount: float, source: str, target: str) -> None:
         """Ask for a transfer between two wallets; it leaves at the next open and takes the account's declared delay."""
         self._make_room()
         plan, a = self.plans[account], self._asset(asset)
-        leaves = self.bar + 1
-        arrival = int(self.history.time[min(leaves, len(self.history.time) - 1)]) + plan.transfer_delay_us
-        arrives = max(leaves, int(np.searchsorted(self.history.time, arrival)))
+        leaves, arrives = self._leaves_and_arrives(plan)
         wallets = plan.shape.wallet(source, a), plan.shape.wallet(target, a)
         ask_transfer(self.book, leaves, arrives, account, a, *wallets, to_steps(amount, f"transfer of {asset}"))
 

@@ -35,6 +35,7 @@ class Port(Protocol):
     def submit(self, account: int, orders: Sequence[Order], together: bool = False) -> list[int]: ...
     def cancel(self, account: int, order_id: int) -> None: ...
     def transfer(self, account: int, asset: str, amount: float, source: str, target: str) -> None: ...
+    def transfer_to(self, account: int, other: str, asset: str, amount: float, source: str, target: str) -> None: ...
     def open_orders(self, account: int) -> list[dict[str, Any]]: ...
     def max_contracts(self, account: int, order: Order) -> float: ...
 
@@ -141,19 +142,22 @@ class Desk:
         """Waiting orders."""
         return [OpenOrder(**row) for row in self._port.open_orders(self._account)]
 
-    def transfer(self, asset: str, amount: float, source: str, target: str) -> None:
-        """Move money between wallets: spot, usdm, coinm, unified, or an isolated symbol."""
+    def transfer(self, asset: str, amount: float, source: str, target: str, to: str | None = None) -> None:
+        """Move money between wallets: spot, usdm, coinm, unified, or an isolated symbol; `to`: another account's."""
         what = f"transfer of {asset} from {source!r} to {target!r}"
         if not is_number(amount) or not 0.0 < amount < inf:
             raise InputError(f"{what}: the amount must be above 0, found {amount!r}; swap the wallets to move it back")
-        if source == target:
+        if source == target and to is None:
             raise InputError(f"{what}: it would stay where it is; name two wallets")
         for name in (source, target):
             if name in INNER_WALLETS:
                 raise InputError(
                     f"{what}: {name!r} is no wallet to move money by hand; valid: {', '.join(OPEN_WALLETS)}"
                 )
-        self._port.transfer(self._account, asset, amount, source, target)
+        if to is None:
+            self._port.transfer(self._account, asset, amount, source, target)
+        else:
+            self._port.transfer_to(self._account, to, asset, amount, source, target)
 
 
 def _size(symbol: str, contracts: float) -> float:
