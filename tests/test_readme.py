@@ -6,6 +6,7 @@ import re
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
@@ -61,6 +62,20 @@ def test_the_figures_of_the_readme_are_those_of_its_command(comparison: Comparis
     said, found = table(experiment), getattr(comparison, experiment)
     modes = said.pop("")
     assert said == {label: [words(found.at[label, mode]) for mode in modes] for label in said}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["isolated", "cross"])
+def test_the_undecided_accounts_of_the_readme_die_within_a_day_of_it_on_the_kindest_path(
+    comparison: Comparison, mode: str
+) -> None:
+    config = backtest.load_config(ROOT / "configs" / "hedged_long.toml")
+    account = config.account[0].model_copy(update={"margin": mode})
+    kind = config.execution.model_copy(update={"path": "close"})
+    result = backtest.run(config.model_copy(update={"account": [account], "execution": kind}))
+    assert str(result.stats["Survived"]).startswith("no: ")
+    later = result.liquidations["time"].iloc[0] - comparison.runs[mode].liquidations["time"].iloc[0]
+    assert pd.Timedelta(0) < later < pd.Timedelta(days=1)
 
 
 @pytest.mark.parametrize("page", PAGES)
