@@ -6,6 +6,7 @@ force between two changes. A `Mode` is what a margin preset means at the venue a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
@@ -45,11 +46,66 @@ class Tier:
 
 @dataclass(frozen=True)
 class CollateralTier:
-    """A value above `floor_usd` counts ratio x value - deduction_usd, so that it is marginal by value."""
+    """A value above `floor_usd` counts ratio x value - deduction_usd, so that it is marginal by value.
+
+    Where the asset's ratios are by quantity, both are in coins and the result is priced afterwards.
+    """
 
     floor_usd: float
     ratio: float
     deduction_usd: float = 0.0
+
+
+@dataclass(frozen=True)
+class PortfolioRules:
+    """A venue's own scenario model: see `margin.portfolio`. Everything by asset, in the run's order of assets.
+
+    `model` names the page (bybit, okx, deribit, paradex, span, tims). `grids`: (price move, volatility shock, share that
+    counts) by scenario. `numbers`: what the page calls by name. `bands`: ladders by name, each (up to, rate) rising.
+    """
+
+    model: str
+    grids: tuple[tuple[tuple[float, float, float], ...], ...]
+    numbers: tuple[Mapping[str, float], ...]
+    bands: tuple[Mapping[str, tuple[tuple[float, float], ...]], ...]
+
+
+@dataclass(frozen=True)
+class Slope:
+    """Requirement of a position of q coins: q x (base + per_coin x q), in the settlement asset (linear: x index)."""
+
+    initial: float
+    maintenance: float
+    per_coin: float
+
+
+@dataclass(frozen=True)
+class Terms:
+    """How a mode of a venue reads its tables, where that differs from rate x notional - deduction at mark.
+
+    tier_flat: a bracket's rate holds for the whole size, not for the part above its floor. tier_by_contracts: brackets
+    are by number of contracts. initial_at_entry, maintenance_at_entry: notional at the entry price. fee_to_close: both
+    margins hold the taker fee of closing at the bankruptcy price. fee_in_maintenance: maintenance holds the taker fee of
+    closing at mark. hedge_offsets: of two opposite positions on one instrument the hedged size bears fees only.
+    debts_are_loans: a negative coin equity bears a loan's margins. debt_fee: share of a debt x (1 + its maintenance rate)
+    that maintenance holds as well. haircut_in_initial: haircuts raise initial margin and do not lower collateral.
+    debt_in_maintenance: debts raise maintenance and do not lower collateral. fixed_usd: maintenance of an account with
+    positions or debts, whatever they are. initial_only_at_opening: a later fall below initial margin blocks nothing.
+    """
+
+    tier_flat: bool = False
+    tier_by_contracts: bool = False
+    initial_at_entry: bool = False
+    maintenance_at_entry: bool = False
+    fee_to_close: bool = False
+    fee_in_maintenance: bool = False
+    hedge_offsets: bool = False
+    debts_are_loans: bool = False
+    debt_fee: float = 0.0
+    haircut_in_initial: bool = False
+    debt_in_maintenance: bool = False
+    fixed_usd: float = 0.0
+    initial_only_at_opening: bool = False
 
 
 @dataclass(frozen=True)
@@ -148,4 +204,10 @@ class RuleSet:
     open_loss: bool = False  # what resting spot orders would open with lowers the collateral
     asks_initial: bool = True  # orders are asked for initial margin
     scenario: ScenarioRules | None = None
+    terms: Terms = Terms()
+    slopes: tuple[Slope | None, ...] = ()  # by instrument, where the requirement rises with size without brackets
+    collateral_by_quantity: tuple[bool, ...] = ()  # by asset: its collateral tiers are in coins
+    portfolio: PortfolioRules | None = None
+    settled: tuple[str, ...] = ()  # by instrument, when profit becomes cash: "" at closing, "funding", "daily"
+    funding_at: tuple[str, ...] = ()  # by instrument, which price funding is paid on: "mark" or "index"
     rows: tuple[Row, ...] = field(default=(), repr=False)
