@@ -144,6 +144,7 @@ PATH_COLUMNS = 8
 MAKER, TAKER, DELIVERY_FEE, LIQUIDATION_FEE, HALF_SPREAD = (I64(k) for k in range(5))
 # Numbers per asset in a rule set.
 DEBT_BUFFER, NEED_BUFFER, CONVERSION, OVERDRAFT, BORROW_INITIAL, BORROW_MAINTENANCE = (I64(k) for k in range(6))
+BY_QUANTITY = I64(6)  # 1 where the rows of its collateral table are in coins, 0 where they are in USD
 # Rows of a tier table and of a collateral table.
 FLOOR, RATE, OFFSET, MAX_LEVERAGE = (I64(k) for k in range(4))
 # Numbers of the scenario and tail model.
@@ -153,8 +154,21 @@ UNIT_OFFSET, BASIS_CHARGE, CONTINGENCY, INITIAL_FACTOR, TAIL_FLOOR, TAIL_LEVEL, 
 # Levels of a mode, as margin ratios.
 LIQUIDATE_AT, REDUCE_ONLY_AT = (I64(k) for k in range(2))
 # Terms of a mode: losses beyond the collateral stay the user's debt; the loss that resting orders would open with
-# lowers the collateral; orders are asked for initial margin.
+# lowers the collateral; orders are asked for initial margin; then how it reads its tables, see `venues.schema.Terms`.
 OWES, OPEN_LOSS_COUNTS, ASKS_INITIAL = (I64(k) for k in range(3))
+TIER_FLAT, TIER_BY_CONTRACTS, INITIAL_AT_ENTRY, MAINTENANCE_AT_ENTRY = (I64(k) for k in range(3, 7))
+FEE_TO_CLOSE, FEE_IN_MAINTENANCE, HEDGE_OFFSETS, DEBTS_ARE_LOANS = (I64(k) for k in range(7, 11))
+HAIRCUT_IN_INITIAL, DEBT_IN_MAINTENANCE, PAGE = (I64(k) for k in range(11, 14))
+TERMS = 14
+# Pages of portfolio margin; 0: the project's own grid.
+OWN_GRID, BYBIT, OKX, DERIBIT, PARADEX, SPAN, TIMS = (I64(k) for k in range(7))
+PAGE_NAMES = ("", "bybit", "okx", "deribit", "paradex", "span", "tims")
+# What a wallet owes whatever it holds: a share of debts beside a loan's margin, and a fixed sum in USD.
+DEBT_FEE, FIXED = (I64(k) for k in range(2))
+# A requirement that rises with size without brackets, by instrument.
+SLOPE_INITIAL, SLOPE_MAINTENANCE, SLOPE_PER_COIN = (I64(k) for k in range(3))
+# Terms of an option, by instrument; strike 0: no option.
+STRIKE, CALL = (I64(k) for k in range(2))
 # Rungs of a liquidation ladder.
 NO_RUNG, CANCEL_ORDERS, REDUCE, SELL_COLLATERAL, TAKE_OVER = (I64(k) for k in range(5))
 TOPPED_UP, REFILLED, EXCHANGED, BREACHED, BANKRUPT = (I64(k) for k in range(5, 10))
@@ -210,6 +224,10 @@ class Book(Bundle):
     principal: np.ndarray  # int64 [asset, account]: what is borrowed, without interest
     spare: np.ndarray  # float64 [3, position + asset]: scratch of judgement, scenarios and tail, one moment at a time
     tail_delta: np.ndarray  # float64 [asset, BLOCK]: USD delta by coin, for the tail model
+    coins: np.ndarray  # float64 [asset, BLOCK]: free coins of each unit, for portfolio pages
+    leg: np.ndarray  # float64 [LEG_ROWS, position + 1]: the legs of one unit, see `margin.portfolio.unit`
+    charge: np.ndarray  # float64 [asset, CHARGES]: what the page in force last charged each unit
+    cell: np.ndarray  # float64 [asset, CELL_ROWS, scenarios + 32]: its scenario table
     worst: np.ndarray  # float64 [longest window + 1]: largest losses of the tail model, largest first
     saved: np.ndarray  # int64 [room]: one account as it was before a trial
     path: np.ndarray  # float64 [PATH_COLUMNS, account, bar]
@@ -233,7 +251,13 @@ class Rules(Bundle):
     loan_wallet: np.ndarray  # int64 [shape]; -1: nothing can be borrowed
     debt_wallet: np.ndarray  # int64 [shape]: what the user still owes after a ruin; -1: the venue forgives it
     level: np.ndarray  # float64 [set, 2]
-    term: np.ndarray  # int64 [set, 3]
+    term: np.ndarray  # int64 [set, TERMS]
+    due: np.ndarray  # float64 [set, 2]: DEBT_FEE, FIXED
+    slope: np.ndarray  # float64 [set, instrument, 3]
+    number: np.ndarray  # float64 [set, asset, NUMBERS]: of the portfolio page in force
+    grid: np.ndarray  # float64 [set, asset, 3, scenarios]: price move, volatility shock, share that counts
+    band: np.ndarray  # float64 [set, asset, ladders, 2, steps]
+    option: np.ndarray  # float64 [instrument, 2]: strike, +1 call or -1 put
     ladder: np.ndarray  # int64 [shape, rungs]
     choice: np.ndarray  # float64 [account, CHOICES]
     switch: np.ndarray  # int64 [account, SWITCHES]
@@ -250,9 +274,9 @@ class Rules(Bundle):
     expiry: np.ndarray  # float64 [instrument] years after the epoch; 0: perpetual or spot
     by_expiry: np.ndarray  # int64 [position], nearest expiry first
     tier: np.ndarray  # float64 [set, instrument, 4, tiers] floor, rate, minus deduction, max leverage
-    ratio: np.ndarray  # float64 [set, asset, 3, tiers] floor in USD, ratio, offset
+    ratio: np.ndarray  # float64 [set, asset, 3, tiers] floor in USD (or coins), ratio, offset
     fee: np.ndarray  # float64 [set, instrument, 5]
-    coin: np.ndarray  # float64 [set, asset, 6]
+    coin: np.ndarray  # float64 [set, asset, 7]
     impact: np.ndarray  # float64 [set]
     move: np.ndarray  # float64 [set, asset, scenarios] relative moves of a base coin
     risk: np.ndarray  # float64 [set, 8]
@@ -272,6 +296,7 @@ class Tape(Bundle):
     mark_row: np.ndarray  # int64 [6, instrument, 2]: mark price
     volume_row: np.ndarray  # int64 [3, instrument]: volume of the bar, daily volume, daily volatility
     borrow_row: np.ndarray  # int64 [account, asset]: hourly rate; -1: none known
+    option_row: np.ndarray  # int64 [instrument, 2]: implied volatility, forward of its expiry; -1: no option
     tradable: np.ndarray  # uint8 [instrument, bar]
     finer: np.ndarray  # uint8 [bar]: finer bars of it may be had
     event: np.ndarray  # int64 [event, 4] bar, kind, subject, account (-1: all)

@@ -41,6 +41,7 @@ from backtest.state import (
     Tape,
 )
 from backtest.units import to_steps
+from backtest.venues.schema import RuleSet
 
 HOUR_US = 3_600_000_000
 
@@ -121,7 +122,7 @@ def rule_set_of(scenario: dict[str, Any]) -> Any:
         return tuple(float(t[name]) for t in terms)
 
     none = (np.inf,) * len(assets)
-    return Row(
+    return RuleSet(
         start_us=0,
         tiers=tuple(
             tuple(
@@ -145,6 +146,7 @@ def rule_set_of(scenario: dict[str, Any]) -> Any:
         overdraft_usd=none,
         borrow_initial=none,
         borrow_maintenance=none,
+        borrow_hourly=(0.0,) * len(assets),
         impact_y=0.0,
         levels=(Row(ratio=1.0, action="liquidate"),),
         rows=(),

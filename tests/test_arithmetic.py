@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -89,6 +90,7 @@ class Desk:
         borrow: dict[str, float] | None = None,
         owes: bool = False,
         happenings: Iterable[Event] = (),
+        rules: dict[str, Any] | None = None,
         **choices: Any,
     ) -> None:
         bars = len(next(iter(assets.values()))["index"]["open"])
@@ -101,10 +103,10 @@ class Desk:
             "transfers": [],
         }
         self.history = history_of(terms)
-        rule_set = rule_set_of(terms)
-        rule_set.scenario, rule_set.owes = scenario, owes
+        rule_set = replace(rule_set_of(terms), scenario=scenario, owes=owes, **(rules or {}))
         if borrow:
-            rule_set.borrow_initial, rule_set.borrow_maintenance = (0.5,) * len(assets), (0.1,) * len(assets)
+            loans = {"borrow_initial": (0.5,) * len(assets), "borrow_maintenance": (0.1,) * len(assets)}
+            rule_set = replace(rule_set, **loans)
         mode = Row(
             preset="desk",
             scope="cross",

@@ -80,6 +80,7 @@ from backtest.state import (
     Rules,
 )
 from backtest.units import to_steps
+from backtest.venues.schema import RuleSet
 
 STEP = 1e-8
 FEW = settings(max_examples=12, deadline=None, derandomize=True)
@@ -550,7 +551,7 @@ def desk_over(history: History, taker: float = 0.0, delivery_fee: float = 0.0) -
     free, none, never = (0.0,) * len(instruments), (0.0,) * len(assets), (np.inf,) * len(assets)
     tier = Row(floor=0.0, rate=0.01, deduction=0.0, max_leverage=125.0)
     levels = (Row(ratio=1.0, action="liquidate"),)
-    rules: Any = Row(
+    rules: Any = RuleSet(
         start_us=0,
         tiers=tuple(() if instrument.kind == "spot" else (tier,) for instrument in instruments),
         maker=free,
@@ -565,6 +566,7 @@ def desk_over(history: History, taker: float = 0.0, delivery_fee: float = 0.0) -
         overdraft_usd=never,
         borrow_initial=never,
         borrow_maintenance=never,
+        borrow_hourly=none,
         impact_y=0.0,
         levels=levels,
         scenario=None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from backtest.ledger.kinds import KIND_NAMES
+from backtest.margin.portfolio.unit import CELL_ROWS, CHARGES, EXTRA_CELLS, LEG_ROWS
 from backtest.state import (
     BLOCK, COUNTERS, FILL_COLUMNS, I64, INCIDENT_COLUMNS, LEDGER_COLUMNS, ORDER_COLUMNS, PATH_COLUMNS, SCRATCH_ROWS,
     TRANSFER_COLUMNS, Book, Rules, Tape,
@@ -49,6 +50,10 @@ def make_book(rules: Rules, tape: Tape, record: bool = True, rows: int = FIRST_R
         principal=np.zeros((assets, accounts), I64),
         spare=np.zeros((3, max(4, positions + assets))),
         tail_delta=np.zeros((assets, BLOCK)),
+        coins=np.zeros((assets, BLOCK)),
+        leg=np.zeros((LEG_ROWS, positions + 1)),
+        charge=np.zeros((assets, CHARGES)),
+        cell=np.zeros((assets, CELL_ROWS, rules.grid.shape[3] + EXTRA_CELLS)),
         worst=np.zeros(1 + int((tape.tail_rows[1] - tape.tail_rows[0]).max())),
         saved=np.zeros(saved, I64),
         path=np.zeros((PATH_COLUMNS, accounts, bars)),

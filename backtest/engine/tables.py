@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from backtest.engine.shape import Shape
+from backtest.errors import InputError, nearest
 from backtest.market.history import History
 from backtest.market.schema import Instrument
+from backtest.margin.portfolio import bybit, deribit, okx, paradex, span, tims
+from backtest.margin.portfolio.unit import GRID_ROWS, NUMBERS
 from backtest.state import (
-    AUTO_TRANSFER, BORROW_INITIAL, BORROW_MAINTENANCE, BORROWS, CANCEL_ORDERS, CHOICES, CONVERSION, CUTS, DEBT_BUFFER,
+    AUTO_TRANSFER, BORROW_INITIAL, BORROW_MAINTENANCE, BORROWS, BY_QUANTITY, CANCEL_ORDERS, CHOICES, CONVERSION, CUTS, DEBT_BUFFER,
     DELIVERY_FEE, FLOOR, GUARD_RATIO, GUARD_USE, HALF_SPREAD, I64, INVERSE, LINEAR, LIQUIDATION_FEE, MAKER,
-    MAX_LEVERAGE, NEED_BUFFER, OVERDRAFT, PATH, PATH_NAMES, REDUCE, REFILL_COST, REFILL_DELAY, REFILL_SELLS,
+    MAX_LEVERAGE, NEED_BUFFER, OVERDRAFT, PAGE_NAMES, PATH, PATH_NAMES, REDUCE, REFILL_COST, REFILL_DELAY, REFILL_SELLS,
     REFILL_TARGET, REFILL_TRIGGER, SELL_COLLATERAL, SLIPPAGE, SPOT, SWITCHES, TAKE_OVER, TAKER, TOP_UP_CAP,
     TOP_UP_TARGET, TOP_UP_TRIGGER, TOUCH, TRANSFER_FEE, TWO_SIDED, UNBOUND, VOLUME_SHARE, Rules,
 )  # fmt: skip
@@ -33,7 +36,27 @@ RUNGS = {
     "sell_collateral": int(SELL_COLLATERAL),
     "takeover": int(TAKE_OVER),
 }
+TERM_NAMES = (  # of `Terms`, in the order of the state's columns from TIER_FLAT on
+    "tier_flat",
+    "tier_by_contracts",
+    "initial_at_entry",
+    "maintenance_at_entry",
+    "fee_to_close",
+    "fee_in_maintenance",
+    "hedge_offsets",
+    "debts_are_loans",
+    "haircut_in_initial",
+    "debt_in_maintenance",
+)
 MARGIN_CALLS = ("liquidate", "reduce_only")
+PAGES: dict[str, Any] = {
+    "bybit": bybit,
+    "okx": okx,
+    "deribit": deribit,
+    "paradex": paradex,
+    "span": span,
+    "tims": tims,
+}
 YEAR_US = 365 * 86_400_000_000
 
 
@@ -84,7 +107,8 @@ def make_rules(plans: Sequence[Plan], history: History) -> tuple[Rules, Ints]:
         shape=np.arange(len(plans), dtype=I64),
         ladder=ladder,
         level=np.array([_levels(rule_set) for rule_set in sets]),
-        term=np.array([[s.owes, s.open_loss, s.asks_initial] for s in sets], I64),
+        term=np.array([_term_columns(s) for s in sets], I64),
+        due=np.array([[s.terms.debt_fee, s.terms.fixed_usd] for s in sets]),
         choice=np.array([_choices(plan) for plan in plans]),
         switch=np.array([_switches(plan) for plan in plans], I64),
         leverage=np.array(
@@ -103,6 +127,13 @@ def _levels(rule_set: RuleSet) -> list[float]:
     """Margin ratios at which the venue liquidates and at which it lets only reduce; 0 where it has no such level."""
     at = {action: max((v.ratio for v in rule_set.levels if v.action == action), default=0.0) for action in MARGIN_CALLS}
     return [at["liquidate"] or 1.0, at["reduce_only"]]
+
+
+def _term_columns(rule_set: RuleSet) -> list[int]:
+    """What the mode says of losses and orders, how it reads its tables, and whose page of portfolio margin holds."""
+    page = PAGE_NAMES.index(rule_set.portfolio.model) if rule_set.portfolio else 0
+    own = [rule_set.owes, rule_set.open_loss, rule_set.asks_initial]
+    return [*own, *(getattr(rule_set.terms, name) for name in TERM_NAMES), page]
 
 
 def _choices(plan: Plan) -> Floats:
@@ -158,6 +189,7 @@ def _terms(instruments: Sequence[Instrument], assets: Sequence[str], sides: int)
         "tick": np.array([i.tick for i in instruments]),
         "min_notional": np.array([i.min_notional for i in instruments]),
         "expiry": expiry,
+        "option": np.zeros((len(instruments), 2)),
         "by_expiry": np.argsort(np.tile(expiry, sides), kind="stable").astype(I64),
     }
 
@@ -196,7 +228,9 @@ def _rule_tables(sets: Sequence[RuleSet], instruments: int, assets: int) -> dict
         ),
         "coin": np.array([_coin_columns(s) for s in sets]),
         "impact": np.array([s.impact_y for s in sets]),
+        "slope": _slopes(sets, instruments),
         **scenarios,
+        **portfolio_tables(sets, assets),
     }
 
 
@@ -219,6 +253,7 @@ def _coin_columns(rule_set: RuleSet) -> Floats:
             NEED_BUFFER: rule_set.requirement_buffer,
             CONVERSION: rule_set.conversion_cost,
             OVERDRAFT: rule_set.overdraft_usd,
+            BY_QUANTITY: rule_set.collateral_by_quantity or [0.0] * len(rule_set.ask_buffer),
             **loans,
         }
     )
@@ -245,6 +280,53 @@ def scenario_tables(sets: Sequence[RuleSet], assets: int) -> dict[str, Any]:
                 bool(tail and tail.kind == "ES"),
             ]
     return {"move": move, "risk": risk}
+
+
+def _slopes(sets: Sequence[RuleSet], instruments: int) -> Floats:
+    """Requirements that rise with size without brackets; 0 where there is none."""
+    table = np.zeros((len(sets), instruments, 3))
+    for at, rule_set in enumerate(sets):
+        for i, slope in enumerate(rule_set.slopes):
+            if slope is not None:
+                table[at, i] = slope.initial, slope.maintenance, slope.per_coin
+    return table
+
+
+def portfolio_tables(sets: Sequence[RuleSet], assets: int) -> dict[str, Any]:
+    """Numbers, scenarios and ladders of the portfolio pages in force, by coin; sets without one are all zero.
+
+    InputError where a table names a number or a ladder that its page does not know, or leaves one out.
+    """
+    pages = [rule_set.portfolio for rule_set in sets if rule_set.portfolio]
+    width = max([1] + [len(cells) for page in pages for cells in page.grids])
+    steps = max([1] + [len(rows) for page in pages for bands in page.bands for rows in bands.values()])
+    ladders = max([1] + [len(PAGES[page.model].LADDERS) for page in pages])
+    number, grid = np.zeros((len(sets), assets, NUMBERS)), np.zeros((len(sets), assets, GRID_ROWS, width))
+    band = np.zeros((len(sets), assets, ladders, 2, steps))
+    band[:, :, :, 0] = np.inf
+    for at, rule_set in enumerate(sets):
+        if rule_set.portfolio is None:
+            continue
+        page, names = rule_set.portfolio, PAGES[rule_set.portfolio.model]
+        for a in range(assets):
+            number[at, a, : len(names.NAMES)] = _named(page.model, "number", names.NAMES, page.numbers[a])
+            for s, cell in enumerate(page.grids[a]):
+                grid[at, a, :, s] = cell
+            for k, rows in enumerate(_named(page.model, "ladder", names.LADDERS, page.bands[a])):
+                band[at, a, k, :, : len(rows)] = np.array(rows).T
+                band[at, a, k, 1, len(rows) :] = rows[-1][1] if rows else 0.0
+    return {"number": number, "grid": grid, "band": band}
+
+
+def _named(page: str, what: str, names: Sequence[str], given: Mapping[str, Any]) -> list[Any]:
+    """Values in the order in which a page calls them."""
+    for name in given:
+        if name not in names:
+            raise InputError(f"portfolio margin of {page}: no {what} {name!r}; {nearest(name, names)}")
+    for name in names:
+        if name not in given:
+            raise InputError(f"portfolio margin of {page}: {what} {name!r} is missing")
+    return [given[name] for name in names]
 
 
 def _rules_at(plans: Sequence[Plan], history: History) -> Ints:

@@ -98,6 +98,7 @@ def make_tape(
         mark_row=mark_row,
         volume_row=volume_row,
         borrow_row=borrow_row,
+        option_row=_option_rows(rows),
         tradable=history.tradable.astype(np.uint8),
         finer=np.zeros(bars, np.uint8) if finer is None else finer,
         event=table,
@@ -147,6 +148,11 @@ def _price_rows(rows: Rows, point_name: str, worst_name: str) -> Ints:
             table[point, i] = rows.add(point_name.format(name), i)
         table[EACH, i] = rows.add(worst_name.format("low"), i), rows.add(worst_name.format("high"), i)
     return table
+
+
+def _option_rows(rows: Rows) -> Ints:
+    """Rows of implied volatility and of the forward of an option's expiry; -1 where they are not known."""
+    return np.full((len(rows.history.instruments), 2), -1, I64)
 
 
 def _borrow_rows(rows: Rows, borrow: Sequence[Sequence[Floats | None]], accounts: int) -> Ints:

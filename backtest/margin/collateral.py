@@ -8,9 +8,14 @@ Gains are cut, debts are not.
 from __future__ import annotations
 
 from backtest.kernel import kernel
-from backtest.margin.leaves import add_balance, add_profit, add_share_of_debt
+from backtest.margin.leaves import (
+    add_balance, add_collateral, add_collateral_otherwise, add_profit, add_share_of_debt,
+)  # fmt: skip
 from backtest.span import first_account
-from backtest.state import ASSETS, BORROW_INITIAL, BORROW_MAINTENANCE, HERE, ONE, POSITIONS
+from backtest.state import (
+    ASSETS, BORROW_INITIAL, BORROW_MAINTENANCE, BY_QUANTITY, COLLATERAL, DEBT_BUFFER, DEBT_IN_MAINTENANCE,
+    DEBTS_ARE_LOANS, HAIRCUT_IN_INITIAL, HERE, INITIAL, MAINTENANCE, NET, ONE, POSITIONS,
+)  # fmt: skip
 
 
 @kernel
@@ -66,3 +71,37 @@ def holds(book, wallet, asset, span):
         if nth_held(book, wallet, ASSETS, span, k) == asset:
             return True
     return False
+
+
+@kernel
+def add_collateral_of(book, rules, tape, prices, asset, at, span, point, n):
+    """COLLATERAL += what the NET amount of an asset counts for, as the venue counts."""
+    shape, term = rules.shape[first_account(span)], rules.term[at]
+    own, owe = prices[tape.index_row[point, asset, 0]], prices[tape.index_row[point, asset, 1]]
+    otherwise = term[HAIRCUT_IN_INITIAL] + term[DEBT_IN_MAINTENANCE] + term[DEBTS_ARE_LOANS]
+    if otherwise == 0 and rules.coin[at, asset, BY_QUANTITY] == 0.0:
+        add_collateral(
+            book.need[COLLATERAL, :n],
+            book.need[NET, :n],
+            own,
+            owe,
+            span,
+            rules.ratio[at, asset],
+            rules.counts[shape, asset],
+            rules.coin[at, asset, DEBT_BUFFER],
+        )
+    else:
+        add_collateral_otherwise(
+            book.need[COLLATERAL, :n],
+            book.need[INITIAL, :n],
+            book.need[MAINTENANCE, :n],
+            book.need[NET, :n],
+            own,
+            owe,
+            span,
+            rules.ratio[at, asset],
+            rules.counts[shape, asset],
+            rules.coin[at, asset],
+            term,
+            rules.due[at],
+        )

@@ -10,7 +10,10 @@ import numpy as np
 
 from backtest.kernel import kernel
 from backtest.span import held, owned, price
-from backtest.state import FLOOR, HERE, OFFSET, RATE
+from backtest.state import (
+    BORROW_INITIAL, BORROW_MAINTENANCE, BY_QUANTITY, DEBT_BUFFER, DEBT_FEE, DEBT_IN_MAINTENANCE, DEBTS_ARE_LOANS, FLOOR,
+    HAIRCUT_IN_INITIAL, HERE, OFFSET, RATE,
+)  # fmt: skip
 
 DUST = 0.01  # USD: a wallet this little under water without positions is rounding, not ruin
 
@@ -52,12 +55,27 @@ def add_initial(out, contracts, value, span, buys, sells, share):
 
 
 @kernel
+def add_initial_at_entry(out, cost, span, buys, sells, share):
+    """The same at the price paid: a position's cost is its notional at entry, whatever the mark does."""
+    for j in range(len(out)):
+        notional = held(cost, span, j)
+        out[j] += share * max(abs(notional + buys), abs(notional - sells))
+
+
+@kernel
 def row_of(table, amount):
     """Row of a tier table that holds an amount: floor < amount <= cap."""
     row = HERE
     for k in range(1, table.shape[1]):
         row += amount > table[FLOOR, k]
     return row
+
+
+@kernel
+def bracketed(notional, table):
+    """rate x notional - deduction, by the tier that holds the notional."""
+    row = row_of(table, notional)
+    return table[RATE, row] * notional + table[OFFSET, row]
 
 
 @kernel
@@ -77,9 +95,42 @@ def add_tiered(out, contracts, value, span, table):
             out[j] += rate * abs(held(contracts, span, j) * price(value, span, j)) + offset
     else:
         for j in range(len(out)):
-            notional = abs(held(contracts, span, j) * price(value, span, j))
-            row = row_of(table, notional)
-            out[j] += table[RATE, row] * notional + table[OFFSET, row]
+            out[j] += bracketed(abs(held(contracts, span, j) * price(value, span, j)), table)
+
+
+@kernel
+def add_tiered_otherwise(out, contracts, cost, value, span, table, others, by_contracts, flat, at_entry):
+    """The same where the table is read otherwise: brackets by number of contracts (`others`: of the same family), a rate
+    that holds for the whole size, or notional at the price paid.
+    """
+    for j in range(len(out)):
+        notional = abs(held(cost, span, j)) if at_entry else abs(held(contracts, span, j) * price(value, span, j))
+        size = abs(held(contracts, span, j)) + others if by_contracts else notional
+        row = row_of(table, size)
+        out[j] += table[RATE, row] * notional + (0.0 if flat else table[OFFSET, row])
+
+
+@kernel
+def add_sloped(out, contracts, value, coins_of_one, span, base, per_coin):
+    """out += notional x (base + per coin x size in coins); of an inverse contract the notional is that size."""
+    for j in range(len(out)):
+        notional = abs(held(contracts, span, j) * price(value, span, j))
+        coins = abs(held(contracts, span, j)) * coins_of_one if coins_of_one > 0.0 else notional
+        out[j] += notional * (base + per_coin * coins)
+
+
+@kernel
+def add_share_of_cost(out, cost, span, share):
+    """out += share x notional at entry."""
+    for j in range(len(out)):
+        out[j] += share * abs(held(cost, span, j))
+
+
+@kernel
+def add_share_of_notional(out, contracts, value, span, share):
+    """out += share x notional at mark."""
+    for j in range(len(out)):
+        out[j] += share * abs(held(contracts, span, j) * price(value, span, j))
 
 
 @kernel
@@ -121,6 +172,50 @@ def add_collateral(out, net, gain_price, debt_price, span, table, share, debt_bu
             out[j] += counted(x * price(gain_price, span, j), table, share)
         else:
             out[j] += x * price(debt_price, span, j) * (1.0 + debt_buffer)
+
+
+@kernel
+def worth_counted(x, usd, table, share, by_quantity):
+    """USD that x coins, owned, count for: by the tiers of their number or of their value."""
+    if by_quantity:
+        return counted(x, table, share) * usd
+    return counted(x * usd, table, share)
+
+
+@kernel
+def add_collateral_otherwise(
+    out, initial, maintenance, net, gain_price, debt_price, span, table, share, coin, term, due
+):
+    """Collateral where the venue counts otherwise: tiers by number of coins, haircuts that raise initial margin instead
+    of lowering collateral, debts that raise maintenance instead, or debts that bear a loan's margins.
+    """
+    for j in range(len(out)):
+        x = net[j]
+        if x > 0.0:
+            usd = price(gain_price, span, j)
+            worth = worth_counted(x, usd, table, share, coin[BY_QUANTITY] > 0.0)
+            if term[HAIRCUT_IN_INITIAL] != 0:
+                out[j] += x * usd * share
+                initial[j] += x * usd * share - worth
+            else:
+                out[j] += worth
+        elif x < 0.0:
+            debt = -x * price(debt_price, span, j)
+            if term[DEBT_IN_MAINTENANCE] != 0:
+                initial[j] += debt
+                maintenance[j] += debt
+            else:
+                out[j] -= debt * (1.0 + coin[DEBT_BUFFER])
+            if term[DEBTS_ARE_LOANS] != 0:
+                initial[j] += debt * coin[BORROW_INITIAL]
+                maintenance[j] += debt * (coin[BORROW_MAINTENANCE] + due[DEBT_FEE] * (1.0 + coin[BORROW_MAINTENANCE]))
+
+
+@kernel
+def add_fixed(out, needed, sum_usd):
+    """out += a fixed sum wherever anything is needed at all."""
+    for j in range(len(out)):
+        out[j] += sum_usd if needed[j] > 0.0 else 0.0
 
 
 @kernel

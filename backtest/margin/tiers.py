@@ -1,21 +1,19 @@
-"""Tier margin: each position by its own bracket, added up. Cross, isolated, multi-asset and Binance's portfolio
-margin.
+"""Tier margin: each position by its own bracket, added up, against what the wallet's assets count for.
 
-Initial margin is notional over leverage (with resting orders: the larger side they could reach); maintenance is
-rate x notional - deduction of the bracket that holds the notional, like an income tax. Positions do not net against
-each other here, only their profits do. Source: the venue's table of brackets; Binance FAQ 360033525271,
-c983a9268cfa, 4868b2f1aa6c.
+Cross, isolated, multi-asset and unified accounts; Binance's portfolio margin, whose positions do not net against each
+other; Hyperliquid's, whose debts are a requirement. What one position asks stands in `positions`. Source: Binance FAQ
+360033525271, c983a9268cfa, 4868b2f1aa6c; the other venues' pages are named in their tables.
 """
 
 from __future__ import annotations
 
 from backtest.kernel import kernel
-from backtest.margin.collateral import add_loan, add_net, many_held, nth_held, side_of
-from backtest.margin.leaves import add_collateral, add_initial, add_priced, add_tiered, clear
+from backtest.margin.collateral import add_collateral_of, add_loan, add_net, many_held, nth_held
+from backtest.margin.leaves import add_fixed, add_priced, clear
+from backtest.margin.positions import add_position
 from backtest.span import first_account, first_bar
 from backtest.state import (
-    ASSETS, COLLATERAL, DEBT_BUFFER, HERE, INITIAL, INVERSE, MAINTENANCE, NEED_BUFFER, NET, NET_INITIAL,
-    NET_MAINTENANCE, ONE, POSITIONS,
+    ASSETS, COLLATERAL, FIXED, INITIAL, INVERSE, MAINTENANCE, NEED_BUFFER, NET, NET_INITIAL, NET_MAINTENANCE, POSITIONS,
 )  # fmt: skip
 
 
@@ -34,19 +32,12 @@ def require_tiers(book, rules, tape, prices, wallet, span, point, n):
             add_priced(book.need[COLLATERAL, :n], book.need[NET, :n], own, span, 1.0)
             owe = own
         else:
-            add_collateral(
-                book.need[COLLATERAL, :n],
-                book.need[NET, :n],
-                own,
-                owe,
-                span,
-                rules.ratio[at, asset],
-                rules.counts[shape, asset],
-                rules.coin[at, asset, DEBT_BUFFER],
-            )
+            add_collateral_of(book, rules, tape, prices, asset, at, span, point, n)
             factor += rules.coin[at, asset, NEED_BUFFER]
         add_priced(book.need[INITIAL, :n], book.need[NET_INITIAL, :n], owe, span, factor)
         add_priced(book.need[MAINTENANCE, :n], book.need[NET_MAINTENANCE, :n], owe, span, factor)
+    if rules.due[at, FIXED] > 0.0:
+        add_fixed(book.need[MAINTENANCE, :n], book.need[MAINTENANCE, :n], rules.due[at, FIXED])
 
 
 @kernel
@@ -72,19 +63,8 @@ def need_of_asset(book, rules, tape, prices, wallet, asset, at, span, point, n):
         )
     for k in range(many_held(book, wallet, POSITIONS, span)):
         position = nth_held(book, wallet, POSITIONS, span, k)
-        i = rules.instrument[position]
-        if rules.settlement[i] == asset:
-            value = prices[tape.value_row[point, i, side_of(book, position, span)]]
-            add_initial(
-                book.need[NET_INITIAL, :n],
-                book.contracts[position],
-                value,
-                span,
-                book.resting[HERE, position, account],
-                book.resting[ONE, position, account],
-                1.0 / rules.leverage[account, i],
-            )
-            add_tiered(book.need[NET_MAINTENANCE, :n], book.contracts[position], value, span, rules.tier[at, i])
+        if rules.settlement[rules.instrument[position]] == asset:
+            add_position(book, rules, tape, prices, position, at, span, point, n)
 
 
 @kernel

@@ -10,6 +10,7 @@ from __future__ import annotations
 from backtest.kernel import kernel
 from backtest.margin.collateral import add_net, many_held, nth_held
 from backtest.margin.leaves import add_priced, clear
+from backtest.margin.portfolio.require import require_portfolio
 from backtest.margin.scenarios import require_scenarios
 from backtest.margin.tail import require_tail
 from backtest.margin.orders import add_open_loss, take_spot_open_loss
@@ -17,7 +18,7 @@ from backtest.margin.tiers import require_tiers
 from backtest.span import Lanes, first_account, first_bar
 from backtest.state import (
     ASSETS, BACKS_NOTHING, COLLATERAL, HERE, INITIAL, LIVE_ORDERS, MAINTENANCE, MOMENT, NET, ONE, OPEN_LOSS,
-    OPEN_LOSS_COUNTS, POSITIONS, SCENARIOS, TAIL, TIERS,
+    OPEN_LOSS_COUNTS, OWN_GRID, PAGE, POSITIONS, SCENARIOS, TAIL, TIERS,
 )  # fmt: skip
 
 
@@ -30,6 +31,8 @@ def require(book, rules, tape, prices, wallet, span, point, n):
     model = rules.model[rules.shape[account], wallet]
     if model == TIERS:
         require_tiers(book, rules, tape, prices, wallet, span, point, n)
+    elif model == SCENARIOS and rules.term[tape.rules_at[rules.shape[account], first_bar(span)], PAGE] != OWN_GRID:
+        require_portfolio(book, rules, tape, prices, wallet, span, point, n)
     elif model == SCENARIOS:
         require_scenarios(book, rules, tape, prices, wallet, span, point, n)
     elif model == TAIL:

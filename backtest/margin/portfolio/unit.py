@@ -47,6 +47,7 @@ GRID_MOVE, GRID_VOLATILITY, GRID_WEIGHT = (I64(k) for k in range(3))
 GRID_ROWS = 3
 CELL_MOVE, CELL_VOLATILITY, CELL_PROFIT = (I64(k) for k in range(3))
 CELL_ROWS = 3
+EXTRA_CELLS = 32  # room for scenarios that a page adds to its table's
 BAND_UP_TO, BAND_RATE = (I64(k) for k in range(2))
 
 UNIT_MAINTENANCE, UNIT_INITIAL, UNIT_DELTA = (I64(k) for k in range(3))  # then the page's own parts, from FIRST_PART on
