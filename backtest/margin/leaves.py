@@ -100,8 +100,8 @@ def add_tiered(out, contracts, value, span, table):
 
 @kernel
 def add_tiered_otherwise(out, contracts, cost, value, span, table, others, by_contracts, flat, at_entry):
-    """The same where the table is read otherwise: brackets by number of contracts (`others`: of the same family), a rate
-    that holds for the whole size, or notional at the price paid.
+    """The same where the table is read otherwise: brackets by number of contracts (`others`: of the same family), a
+    rate that holds for the whole size, or notional at the price paid.
     """
     for j in range(len(out)):
         notional = abs(held(cost, span, j)) if at_entry else abs(held(contracts, span, j) * price(value, span, j))
