@@ -21,14 +21,12 @@ FLAT_INITIAL, LEAST_INITIAL, MAINTENANCE_RATE = 0.15, 0.10, 0.075
 
 @kernel
 def add_short_option(book, rules, tape, prices, position, at, value, span, point, n):
-    """NET_INITIAL and NET_MAINTENANCE += what a written option asks, in its settlement asset; nothing for a bought one."""
+    """NET_INITIAL and NET_MAINTENANCE += what a written option asks, in its settlement asset."""
     i = rules.instrument[position]
     if book.contracts[position, first_account(span)] < 0:
         strike, call = rules.option[i, STRIKE], rules.option[i, CALL]
-        coin, cash = (
-            prices[tape.index_row[point, rules.base[i], 0]],
-            prices[tape.index_row[point, rules.settlement[i], 0]],
-        )
+        coin = prices[tape.index_row[point, rules.base[i], 0]]
+        cash = prices[tape.index_row[point, rules.settlement[i], 0]]
         for j in range(n):
             underlying = price(coin, span, j) / price(cash, span, j)  # settlement asset a coin: 1 if paid in the coin
             strikes = strike * underlying / price(coin, span, j) if rules.settlement[i] == rules.base[i] else strike

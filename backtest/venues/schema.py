@@ -60,8 +60,8 @@ class CollateralTier:
 class PortfolioRules:
     """A venue's own scenario model: see `margin.portfolio`. Everything by asset, in the run's order of assets.
 
-    `model` names the page (bybit, okx, deribit, paradex, span, tims). `grids`: (price move, volatility shock, share that
-    counts) by scenario. `numbers`: what the page calls by name. `bands`: ladders by name, each (up to, rate) rising.
+    `model` names the page (bybit, okx, deribit, paradex, span, tims). `grids`: (price move, volatility shock, share
+    that counts) by scenario. `numbers`: what the page calls by name. `bands`: ladders by name, each (up to, rate) rising.
     """
 
     model: str
@@ -85,10 +85,10 @@ class Terms:
 
     tier_flat: a bracket's rate holds for the whole size, not for the part above its floor. tier_by_contracts: brackets
     are by number of contracts. initial_at_entry, maintenance_at_entry: notional at the entry price. fee_to_close: both
-    margins hold the taker fee of closing at the bankruptcy price. fee_in_maintenance: maintenance holds the taker fee of
-    closing at mark. hedge_offsets: of two opposite positions on one instrument the hedged size bears fees only.
-    debts_are_loans: a negative coin equity bears a loan's margins. debt_fee: share of a debt x (1 + its maintenance rate)
-    that maintenance holds as well. haircut_in_initial: haircuts raise initial margin and do not lower collateral.
+    margins hold the taker fee of closing at the bankruptcy price. fee_in_maintenance: maintenance holds the taker fee
+    of closing at mark. hedge_offsets: of two opposite positions on one instrument the hedged size bears fees only.
+    debts_are_loans: a negative coin equity bears a loan's margins. debt_fee: share of a debt x (1 + its maintenance
+    rate) that maintenance holds as well. haircut_in_initial: haircuts raise initial margin and do not lower collateral.
     debt_in_maintenance: debts raise maintenance and do not lower collateral. fixed_usd: maintenance of an account with
     positions or debts, whatever they are. initial_only_at_opening: a later fall below initial margin blocks nothing.
     """
