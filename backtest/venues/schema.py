@@ -61,7 +61,7 @@ class PortfolioRules:
     """A venue's own scenario model: see `margin.portfolio`. Everything by asset, in the run's order of assets.
 
     `model` names the page (bybit, okx, deribit, paradex, span, tims). `grids`: (price move, volatility shock, share
-    that counts) by scenario. `numbers`: what the page calls by name. `bands`: ladders by name, each (up to, rate) rising.
+    that counts) by scenario. `numbers`: what the page calls by name. `bands`: ladders by name, (up to, rate) rising.
     """
 
     model: str
