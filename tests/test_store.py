@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from backtest.errors import InputError
-from backtest.market.schema import Instrument, folder_of, interval_us, kind_of, parse_symbol, split_series, symbol_of
+from backtest.market.schema import (
+    Instrument,
+    folder_of,
+    interval_us,
+    kind_of,
+    parse_option,
+    parse_symbol,
+    split_series,
+    symbol_of,
+)
 from backtest.market.store import Store, write_instruments, write_series
 
 HOUR = 3_600_000_000
@@ -329,3 +339,12 @@ def test_an_instrument_or_a_column_that_is_there_twice_is_refused(path: Path) ->
     put(path, good.append_column("close", good.column("close")))
     with pytest.raises(InputError, match=r"mark-1h\.parquet: two columns are called 'close'; keep one"):
         Store(path).read("binance", PERP.symbol, "mark-1h")
+
+
+def test_an_option_is_read_from_its_symbol_with_expiry_strike_and_side() -> None:
+    base, quote, settle, expiry_us, strike, call = parse_option("BTC/USD:BTC-241227-60000-C")
+    assert (base, quote, settle, strike, call) == ("BTC", "USD", "BTC", 60_000.0, 1)
+    assert datetime.fromtimestamp(expiry_us / 1e6, UTC) == datetime(2024, 12, 27, 8, tzinfo=UTC)
+    assert parse_option("ETH/USDC:USDC-250328-1800.5-P")[4:] == (1800.5, -1)
+    with pytest.raises(InputError, match="is no option; write it as"):
+        parse_option("BTC/USD:BTC-241227")

@@ -94,9 +94,9 @@ def shape_of(
 
 def _futures_wallet(shape: Shape, mode: Mode, instrument: Instrument, asset: int) -> int:
     """The shared wallet a future leans on: the unified one, or one per settlement asset."""
-    if mode.collateral == "multi" and (instrument.kind == "linear" or mode.inverse_in_unified):
+    if mode.collateral == "multi" and (instrument.kind != "inverse" or mode.inverse_in_unified):
         return shape.spot
-    name = f"{'coinm' if instrument.kind == 'inverse' else 'usdm'}:{instrument.settle}"
+    name = f"{'coinm' if instrument.settle == instrument.base else 'usdm'}:{instrument.settle}"
     if name not in shape.names:
         shape.cash[asset] = shape.add(name, int(TIERS), asset)
     return shape.names.index(name)

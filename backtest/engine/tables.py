@@ -29,7 +29,12 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-KINDS = {"spot": int(SPOT), "linear": int(LINEAR), "inverse": int(INVERSE)}
+KINDS = {
+    "spot": int(SPOT),
+    "linear": int(LINEAR),
+    "inverse": int(INVERSE),
+    "option": int(LINEAR),  # its premium is valued as a price
+}
 RUNGS = {
     "cancel_orders": int(CANCEL_ORDERS),
     "reduce": int(REDUCE),
@@ -189,7 +194,7 @@ def _terms(instruments: Sequence[Instrument], assets: Sequence[str], sides: int)
         "tick": np.array([i.tick for i in instruments]),
         "min_notional": np.array([i.min_notional for i in instruments]),
         "expiry": expiry,
-        "option": np.zeros((len(instruments), 2)),
+        "option": np.array([[i.strike, i.call] for i in instruments], np.float64),
         "by_expiry": np.argsort(np.tile(expiry, sides), kind="stable").astype(I64),
     }
 

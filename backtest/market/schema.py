@@ -25,7 +25,7 @@ INTERVALS: dict[str, int] = {
     "8h": 480 * MINUTE_US,
     "1d": 1440 * MINUTE_US,
 }
-KINDS = ("spot", "linear", "inverse")
+KINDS = ("spot", "linear", "inverse", "option")
 OHLC = ("open", "high", "low", "close")
 DELIVERY_HOUR = 8  # UTC; crypto venues deliver then. An instrument's own expiry, where the store has it, overrules.
 
@@ -36,11 +36,13 @@ _QUOTES = ("USDT", "USDC", "FDUSD", "BUSD", "USD", "BTC", "ETH")
 
 @dataclass(frozen=True)
 class Instrument:
-    """Contract terms of one spot pair, perpetual or dated future at one venue.
+    """Contract terms of one spot pair, perpetual, dated future or option at one venue.
 
     `contract_size`: base units per contract (spot and linear), or units of quote, dollars, per contract (inverse).
     `tick` in quote currency, `lot` in contracts, `min_notional` in quote currency. Times are microseconds UTC, None
-    where open. `source` says where the terms are from, or "assumed".
+    where open. `source` says where the terms are from, or "assumed". An option is European and cash-settled: `strike` in
+    the quote currency, `call` +1 or -1 (put); its contract is `contract_size` base units, its price a premium a base
+    unit in what it settles in.
     """
 
     symbol: str
@@ -56,6 +58,8 @@ class Instrument:
     expiry_us: int | None
     delisting_us: int | None
     source: str
+    strike: float = 0.0
+    call: int = 0
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -69,12 +73,12 @@ class Instrument:
     @property
     def dated(self) -> bool:
         """A future that is delivered on a date."""
-        return self.kind != "spot" and self.expiry_us is not None
+        return self.kind in ("linear", "inverse") and self.expiry_us is not None
 
     @property
     def perpetual(self) -> bool:
         """A future without a delivery, tied to the index by funding."""
-        return self.kind != "spot" and self.expiry_us is None
+        return self.kind in ("linear", "inverse") and self.expiry_us is None
 
 
 def parse_symbol(symbol: str) -> tuple[str, str, str | None, int | None]:
@@ -99,6 +103,23 @@ def kind_of(symbol: str) -> str:
     """`spot`, `linear` (settles in its quote) or `inverse` (settles in its base)."""
     base, _, settle, _ = parse_symbol(symbol)
     return "spot" if settle is None else "inverse" if settle == base else "linear"
+
+
+_OPTION = re.compile(rf"({_ASSET})/({_ASSET}):({_ASSET})-(\d{{6}})-(\d+(?:\.\d+)?)-([CP])")
+
+
+def parse_option(symbol: str) -> tuple[str, str, str, int, float, int]:
+    """Base, quote, settlement asset, expiry in microseconds UTC, strike, and +1 for a call or -1 for a put.
+
+    InputError for anything but ccxt's form of an option, `BTC/USD:BTC-241227-60000-C`.
+    """
+    match = _OPTION.fullmatch(symbol)
+    if match is None:
+        raise InputError(f"{symbol!r} is no option; write it as 'BTC/USD:BTC-241227-60000-C'")
+    base, quote, settle, date, strike, side = match.groups()
+    if settle not in (base, quote):
+        raise InputError(f"{symbol!r} settles in {settle}, neither its base nor its quote")
+    return base, quote, settle, _delivery_us(symbol, date), float(strike), 1 if side == "C" else -1
 
 
 def _delivery_us(symbol: str, date: str) -> int:
