@@ -40,9 +40,8 @@ class Instrument:
 
     `contract_size`: base units per contract (spot and linear), or units of quote, dollars, per contract (inverse).
     `tick` in quote currency, `lot` in contracts, `min_notional` in quote currency. Times are microseconds UTC, None
-    where open. `source` says where the terms are from, or "assumed". An option is European and cash-settled: `strike` in
-    the quote currency, `call` +1 or -1 (put); its contract is `contract_size` base units, its price a premium a base
-    unit in what it settles in.
+    where open. `source` says where the terms are from, or "assumed". An option is European and cash-settled; its
+    contract is `contract_size` base units, its price a premium a base unit in what it settles in.
     """
 
     symbol: str
@@ -58,8 +57,6 @@ class Instrument:
     expiry_us: int | None
     delisting_us: int | None
     source: str
-    strike: float = 0.0
-    call: int = 0
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -69,6 +66,16 @@ class Instrument:
             known = isinstance(value, Real) and math.isfinite(value)
             if not known or value < 0 or (value == 0 and name != "min_notional"):
                 raise InputError(f"{self.symbol}: {name} is {value!r}; it must be {least}")
+
+    @property
+    def strike(self) -> float:
+        """Strike of an option in the quote currency; 0 for anything else."""
+        return parse_option(self.symbol)[4] if self.kind == "option" else 0.0
+
+    @property
+    def call(self) -> int:
+        """+1 for a call, -1 for a put, 0 for anything else."""
+        return parse_option(self.symbol)[5] if self.kind == "option" else 0
 
     @property
     def dated(self) -> bool:
