@@ -13,6 +13,7 @@ from backtest.engine.fills import free_steps, lacking
 from backtest.kernel import kernel
 from backtest.ledger.kinds import BUY, SELL
 from backtest.margin.leaves import row_of
+from backtest.margin.positions import size_in_brackets
 from backtest.margin.moment import notional_here
 from backtest.margin.orders import reserved_spot
 from backtest.margin.wallets import require_now
@@ -227,7 +228,8 @@ def above_tier(book, rules, tape, account, bar):
         grown = abs(book.contracts[position, account]) > abs(saved_contracts(book, position))
         wallet = rules.position_wallet[rules.shape[account], position]
         if grown and rules.model[rules.shape[account], wallet] == TIERS:
-            row = row_of(rules.tier[at, i], notional_here(book, rules, account, position) * STEP)
+            notional = notional_here(book, rules, account, position) * STEP
+            row = row_of(rules.tier[at, i], size_in_brackets(book, rules, position, at, account, notional))
             if rules.leverage[account, i] > rules.tier[at, i, MAX_LEVERAGE, row]:
                 return True
     return False

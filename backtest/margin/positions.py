@@ -103,6 +103,14 @@ def family_contracts(book, rules, position, account):
 
 
 @kernel
+def size_in_brackets(book, rules, position, at, account, notional):
+    """What finds a position's bracket: its notional in the settlement asset, or its contracts and its family's."""
+    if rules.term[at, TIER_BY_CONTRACTS] == 0:
+        return notional
+    return abs(book.contracts[position, account] * STEP) + family_contracts(book, rules, position, account)
+
+
+@kernel
 def fee_to_close(book, rules, position, at, account):
     """Taker fee at the bankruptcy price, as a share of the notional paid: entry x (1 - 1 / leverage) of a linear long.
 
