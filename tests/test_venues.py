@@ -257,8 +257,8 @@ def test_a_future_listed_inside_the_run_does_not_refuse_the_runs_start() -> None
 
 
 def test_a_symbol_without_brackets_is_refused_with_the_nearest_and_the_generic_venue() -> None:
-    with pytest.raises(InputError, match=r"none of 'BCH/USDT:USDT'.*did you mean.*generic"):
-        span("2024-01-01", symbols=("BCH/USDT:USDT",))
+    with pytest.raises(InputError, match=r"none of 'BAT/USDT:USDT'.*did you mean.*generic"):
+        span("2024-01-01", symbols=("BAT/USDT:USDT",))
 
 
 # --- brackets of dated and coin-margined contracts
