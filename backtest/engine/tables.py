@@ -300,7 +300,7 @@ def _slopes(sets: Sequence[RuleSet], instruments: int) -> Floats:
 def portfolio_tables(sets: Sequence[RuleSet], assets: int) -> dict[str, Any]:
     """Numbers, scenarios and ladders of the portfolio pages in force, by coin; sets without one are all zero.
 
-    InputError where a table names a number or a ladder that its page does not know, or leaves one out.
+    InputError where a table names a number or a ladder that its page does not know.
     """
     pages = [rule_set.portfolio for rule_set in sets if rule_set.portfolio]
     width = max([1] + [len(cells) for page in pages for cells in page.grids])
@@ -314,24 +314,22 @@ def portfolio_tables(sets: Sequence[RuleSet], assets: int) -> dict[str, Any]:
             continue
         page, names = rule_set.portfolio, PAGES[rule_set.portfolio.model]
         for a in range(assets):
-            number[at, a, : len(names.NAMES)] = _named(page.model, "number", names.NAMES, page.numbers[a])
+            number[at, a, : len(names.NAMES)] = _named(page.model, "number", names.NAMES, page.numbers[a], 0.0)
             for s, cell in enumerate(page.grids[a]):
                 grid[at, a, :, s] = cell
-            for k, rows in enumerate(_named(page.model, "ladder", names.LADDERS, page.bands[a])):
-                band[at, a, k, :, : len(rows)] = np.array(rows).T
-                band[at, a, k, 1, len(rows) :] = rows[-1][1] if rows else 0.0
+            for k, rows in enumerate(_named(page.model, "ladder", names.LADDERS, page.bands[a], ())):
+                if rows:
+                    band[at, a, k, :, : len(rows)] = np.array(rows).T
+                    band[at, a, k, 1, len(rows) :] = rows[-1][1]
     return {"number": number, "grid": grid, "band": band}
 
 
-def _named(page: str, what: str, names: Sequence[str], given: Mapping[str, Any]) -> list[Any]:
-    """Values in the order in which a page calls them."""
+def _named(page: str, what: str, names: Sequence[str], given: Mapping[str, Any], none: Any) -> list[Any]:
+    """Values in the order in which a page calls them; `none` where a table of that time did not have one."""
     for name in given:
         if name not in names:
             raise InputError(f"portfolio margin of {page}: no {what} {name!r}; {nearest(name, names)}")
-    for name in names:
-        if name not in given:
-            raise InputError(f"portfolio margin of {page}: {what} {name!r} is missing")
-    return [given[name] for name in names]
+    return [given.get(name, none) for name in names]
 
 
 def _rules_at(plans: Sequence[Plan], history: History) -> Ints:
