@@ -372,7 +372,7 @@ def test_the_rules_shown_without_a_date_are_all_there_ever_were() -> None:
 
 
 def test_the_venues_there_are_come_with_their_modes() -> None:
-    assert names() == ["binance", "generic"]
+    assert names() == ["binance", "bybit", "deribit", "generic", "hyperliquid", "okx", "paradex"]
     assert [line["venue"] for line in describe()] == names()
     assert describe()[0]["modes"] == "isolated, cross, multi_asset, portfolio"
 

@@ -154,7 +154,7 @@ def _check_flat(name: str, table: Mapping[str, Any]) -> None:
     """A mode reads its brackets as the file has them."""
     flat = table.get("bracket_rates") == "flat"
     for number, row in enumerate(table.get("mode", ()), 1):
-        if "brackets" in table and row["requirement"] == "tiers" and bool(row.get("tier_flat")) != flat:
+        if "brackets" in table and bool(row.get("tier_flat")) != flat:
             rates = table.get("bracket_rates", "marginal")
             raise InputError(f"{name}.toml, mode row {number}: tier_flat does not fit bracket_rates = {rates!r}")
 

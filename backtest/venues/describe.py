@@ -54,7 +54,10 @@ def still_own(entry: Entry, alike: Sequence[Entry]) -> dict[str, Any]:
     named = {name: _still_its(entry, entry.values[name], alike) for name in BY_ASSET if name in entry.values}
     if any("assets" in other.values and isinstance(other.values["assets"], list) for other in alike):
         return dict(entry.values) if any(named.values()) or own.get("other") else {}
-    own.pop("by", None)
+    if not named.get("tiers"):
+        own.pop("by", None)
+    elif "by" in entry.values:
+        own["by"] = entry.values["by"]
     return {**{name: kept for name, kept in named.items() if kept}, **own}
 
 
@@ -89,7 +92,7 @@ def _worded(name: str, value: Any) -> str:
 
 
 def _steps(steps: Sequence[Sequence[float]], word: str) -> str:
-    return " / ".join(f"{word} {bound:,g}: {rate:g}" for bound, rate in steps)
+    return " / ".join(f"{word} {bound:,.12g}: {rate:g}" for bound, rate in steps)
 
 
 def _numbers(pairs: Iterable[tuple[str, Any]]) -> str:
