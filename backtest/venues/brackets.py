@@ -1,8 +1,8 @@
 """Brackets of futures: the maintenance rate by size of position, from a compact dated table of our own.
 
 A dated future takes the brackets of its class (`BTC/USDT:USDT-*`), which every quarterly shared whenever several were
-seen; one that was not seen itself takes them as an assumption. Where a coin-margined contract has no table it takes
-that of all others (`*/USD:*`).
+seen; one that was not seen itself takes them as an assumption. Where a contract has no table it takes that of all
+others in its quote currency, if the venue's file has one (`*/USD:*`).
 
 Most venues' rates are marginal: a deduction keeps maintenance continuous. Where they are flat, the rate of the bracket
 that a position falls into holds for all of it, and there are no deductions. A source may say that its tables are taken
@@ -23,7 +23,7 @@ from backtest.venues.check import check_tiers
 from backtest.venues.schema import Tier
 from backtest.venues.table import Entry, Said, moment_us, read_said
 
-OTHER_INVERSE = "*/USD:*"
+OTHERS = "*/"
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,11 @@ class Brackets:
         family = instrument.symbol.split("-")[0]
         of_class = instrument.dated and instrument.kind == "linear" and not self.dated_as_perpetual
         keys = [f"{family}-*"] if of_class else [family]
-        if instrument.kind == "inverse":
-            keys.append(OTHER_INVERSE)
+        keys.append(f"{OTHERS}{instrument.quote}:*")
         for key in keys:
             if key in self.by_key:
                 return key
-        known = [key for key in self.by_key if key != OTHER_INVERSE]
+        known = [key for key in self.by_key if not key.startswith(OTHERS)]
         raise InputError(
             f"brackets: none of {instrument.symbol!r} are known; {nearest(keys[0], known)}, "
             "or run it at venue 'generic'"
