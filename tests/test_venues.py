@@ -347,8 +347,10 @@ def test_every_number_in_use_is_dated_sourced_and_marked(venue: str, mode: str) 
 
 def test_every_tuple_of_a_rule_set_follows_the_runs_instruments_or_assets() -> None:
     rules = span("2024-06-01", mode="portfolio", symbols=(BTC, ETH, "BTC/USDT"), assets=("USDT", "BTC"))[0]
-    by_instrument = ("tiers", "maker", "taker", "delivery_fee", "liquidation_fee", "half_spread")
-    others = ("start_us", "impact_y", "levels", "owes", "open_loss", "asks_initial", "scenario", "rows")
+    fees = ("maker", "taker", "delivery_fee", "liquidation_fee", "half_spread")
+    by_instrument = (*fees, "tiers", "slopes", "settled", "funding_at")
+    of_account = ("levels", "owes", "open_loss", "asks_initial", "terms", "slice", "slice_above_usd", "backstop_at")
+    others = (*of_account, "start_us", "impact_y", "scenario", "portfolio", "rows")
     for each in fields(rules):
         if each.name not in others:
             assert len(getattr(rules, each.name)) == (3 if each.name in by_instrument else 2), each.name
@@ -370,7 +372,7 @@ def test_the_rules_shown_without_a_date_are_all_there_ever_were() -> None:
 
 
 def test_the_venues_there_are_come_with_their_modes() -> None:
-    assert names() == ["binance", "generic"]
+    assert names() == ["binance", "bybit", "deribit", "generic", "hyperliquid", "okx", "paradex"]
     assert [line["venue"] for line in describe()] == names()
     assert describe()[0]["modes"] == "isolated, cross, multi_asset, portfolio"
 

@@ -1,8 +1,12 @@
 """Brackets of futures: the maintenance rate by size of position, from a compact dated table of our own.
 
 A dated future takes the brackets of its class (`BTC/USDT:USDT-*`), which every quarterly shared whenever several were
-seen; one that was not seen itself takes them as an assumption. Where a coin-margined contract has no table it takes
-that of all others (`*/USD:*`).
+seen; one that was not seen itself takes them as an assumption. Where a contract has no table it takes that of all
+others in its quote currency, if the venue's file has one (`*/USD:*`).
+
+Most venues' rates are marginal: a deduction keeps maintenance continuous. Where they are flat, the rate of the bracket
+that a position falls into holds for all of it, and there are no deductions. A source may say that its tables are taken
+back to an earlier day (`taken_back_to`, and `taken_back_because`): there they stand as an assumption.
 """
 
 from __future__ import annotations
@@ -19,26 +23,41 @@ from backtest.venues.check import check_tiers
 from backtest.venues.schema import Tier
 from backtest.venues.table import Entry, Said, moment_us, read_said
 
-OTHER_INVERSE = "*/USD:*"
+OTHERS = "*/"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How a venue's brackets are to be read: flat rates, and dated futures by the perpetual's."""
+
+    flat: bool = False
+    dated_as_perpetual: bool = False
+
+
+MARGINAL = Kind()
 
 
 @dataclass(frozen=True)
 class Brackets:
-    """Every bracket table of a venue, oldest first by symbol or class, and the dated futures that were seen."""
+    """Every bracket table of a venue, oldest first by symbol or class, and the dated futures that were seen.
+
+    `dated_as_perpetual`: a dated linear future takes the brackets of the perpetual.
+    """
 
     by_key: Mapping[str, tuple[Entry, ...]]
     seen_us: Mapping[str, int]
+    dated_as_perpetual: bool = False
 
     def key_of(self, instrument: Instrument) -> str:
         """Symbol or class whose brackets an instrument takes. InputError where the venue has none."""
         family = instrument.symbol.split("-")[0]
-        keys = [f"{family}-*"] if instrument.dated and instrument.kind == "linear" else [family]
-        if instrument.kind == "inverse":
-            keys.append(OTHER_INVERSE)
+        of_class = instrument.dated and instrument.kind == "linear" and not self.dated_as_perpetual
+        keys = [f"{family}-*"] if of_class else [family]
+        keys.append(f"{OTHERS}{instrument.quote}:*")
         for key in keys:
             if key in self.by_key:
                 return key
-        known = [key for key in self.by_key if key != OTHER_INVERSE]
+        known = [key for key in self.by_key if not key.startswith(OTHERS)]
         raise InputError(
             f"brackets: none of {instrument.symbol!r} are known; {nearest(keys[0], known)}, "
             "or run it at venue 'generic'"
@@ -48,6 +67,8 @@ class Brackets:
         """Why an instrument's brackets are those of another; empty where they are its own."""
         if not instrument.dated:
             return ""
+        if self.dated_as_perpetual:
+            return "dated futures take the brackets of the perpetual; a table of their own was not found"
         if instrument.kind == "inverse":
             return "dated coin-margined contracts take the brackets of the perpetual; the text does not say so"
         seen = self.seen_us.get(instrument.symbol)
@@ -58,7 +79,9 @@ class Brackets:
         return ""
 
 
-def read_brackets(file: str, text: str, sources: Mapping[str, Any], seen: Mapping[str, date]) -> Brackets:
+def read_brackets(
+    file: str, text: str, sources: Mapping[str, Any], seen: Mapping[str, date], kind: Kind = MARGINAL
+) -> Brackets:
     """The bracket table of a venue from its text. InputError names symbol, date and number of what cannot be."""
     grouped: dict[tuple[str, str, str], list[Tier]] = {}
     for row in csv.DictReader(text.splitlines()):
@@ -67,13 +90,26 @@ def read_brackets(file: str, text: str, sources: Mapping[str, Any], seen: Mappin
     found: dict[str, list[Entry]] = {}
     for (symbol, valid_from, letter), tiers in sorted(grouped.items()):
         where = f"{file}: {symbol} from {valid_from}"
-        check_tiers(where, tiers)
+        check_tiers(where, tiers, kind.flat)
         if letter not in said:
             raise InputError(f"{where}: source {letter!r} is not explained; {nearest(letter, said)}")
-        found.setdefault(symbol, []).append(bracket_entry(tuple(tiers), valid_from, said[letter]))
+        first = [] if symbol in found else _taken_back(tuple(tiers), valid_from, sources[letter], said[letter])
+        entries = found.setdefault(symbol, first)
+        entries.append(bracket_entry(tuple(tiers), valid_from, said[letter]))
     return Brackets(
-        {symbol: tuple(entries) for symbol, entries in found.items()}, {key: moment_us(at) for key, at in seen.items()}
+        {symbol: tuple(entries) for symbol, entries in found.items()},
+        {key: moment_us(at) for key, at in seen.items()},
+        kind.dated_as_perpetual,
     )
+
+
+def _taken_back(tiers: tuple[Tier, ...], valid_from: str, source: Mapping[str, Any], said: Said) -> list[Entry]:
+    """The same tiers as an assumption from an earlier day on, where the source takes its first tables back."""
+    earlier = source.get("taken_back_to")
+    if earlier is None or str(earlier) >= valid_from:
+        return []
+    reasons = "; ".join(reason for reason in (source["taken_back_because"], said.reason) if reason)
+    return [bracket_entry(tiers, str(earlier), said.also(reasons))]
 
 
 def bracket_entry(tiers: tuple[Tier, ...], valid_from: str, said: Said) -> Entry:

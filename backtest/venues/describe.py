@@ -7,7 +7,7 @@ from typing import Any
 
 from backtest.venues.load import Venue, load, names
 from backtest.venues.schema import Tier
-from backtest.venues.table import Entry, day, latest
+from backtest.venues.table import BY_ASSET, Entry, day, latest
 
 
 def describe(venue: str | Venue | None = None, at_us: int | None = None) -> list[dict[str, Any]]:
@@ -49,22 +49,50 @@ def still_own(entry: Entry, alike: Sequence[Entry]) -> dict[str, Any]:
     own = {
         name: value
         for name, value in entry.values.items()
-        if name != "assets" and latest(other for other in alike if name in other.values) is entry
+        if name not in BY_ASSET and latest(other for other in alike if name in other.values) is entry
     }
-    assets = {
-        asset: value
-        for asset, value in entry.values.get("assets", {}).items()
+    named = {name: _still_its(entry, entry.values[name], alike) for name in BY_ASSET if name in entry.values}
+    if any("assets" in other.values and isinstance(other.values["assets"], list) for other in alike):
+        return dict(entry.values) if any(named.values()) or own.get("other") else {}
+    if not named.get("tiers"):
+        own.pop("by", None)
+    elif "by" in entry.values:
+        own["by"] = entry.values["by"]
+    return {**{name: kept for name, kept in named.items() if kept}, **own}
+
+
+def _still_its(entry: Entry, named: Any, alike: Sequence[Entry]) -> Any:
+    """Of the assets a row names, those that no later row speaks of."""
+    kept = [
+        asset
+        for asset in named
         if latest((other for other in alike if other.speaks_of(asset)), lambda e, a=asset: e.names(a)) is entry  # type: ignore[misc]
-    }
-    return {**({"assets": assets} if assets else {}), **own}
+    ]
+    return {asset: named[asset] for asset in kept} if isinstance(named, dict) else kept
 
 
 def values_of(values: Mapping[str, Any]) -> str:
     """A row's numbers as words: `BTC 0.95, ETH 0.95; other 0.1`."""
     words = [
-        _numbers(value.items()) if name == "assets" else f"{name} {_plain(value)}" for name, value in values.items()
+        _numbers(value.items()) if name == "assets" and isinstance(value, dict) else f"{name} {_worded(name, value)}"
+        for name, value in values.items()
     ]
     return "; ".join(words)
+
+
+def _worded(name: str, value: Any) -> str:
+    """A value of a row; ladders of collateral and of portfolio margin step by step."""
+    if name == "tiers":
+        return ", ".join(f"{asset} {_steps(steps, 'above')}" for asset, steps in value.items())
+    if name == "bands":
+        return ", ".join(f"{band} {_steps(steps, 'up to')}" for band, steps in value.items())
+    if name == "scenarios":
+        return ", ".join("/".join(f"{number:g}" for number in each) for each in value)
+    return _plain(value)
+
+
+def _steps(steps: Sequence[Sequence[float]], word: str) -> str:
+    return " / ".join(f"{word} {bound:,.12g}: {rate:g}" for bound, rate in steps)
 
 
 def _numbers(pairs: Iterable[tuple[str, Any]]) -> str:

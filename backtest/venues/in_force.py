@@ -10,15 +10,34 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from backtest.errors import InputError
+from backtest.errors import InputError, nearest
 from backtest.market.schema import Instrument
 from backtest.venues.brackets import Brackets, flat_tiers
-from backtest.venues.schema import CollateralTier, Level, Row, RuleSet, ScenarioRules, TailRules, Tier
+from backtest.venues.check import SLICING, TERMS, scenarios_of
+from backtest.venues.schema import (
+    CollateralTier,
+    Level,
+    PortfolioRules,
+    Row,
+    RuleSet,
+    ScenarioRules,
+    Slope,
+    TailRules,
+    Terms,
+    Tier,
+)
 from backtest.venues.table import Entry, day, latest, nearest_in_time
 
 INFINITE = float("inf")
 UNKNOWN = float("nan")
-OF_MODE = ("mode", "collateral", "ask_buffer", "conversion", "borrow")  # tables that begin with the mode they are of
+OF_MODE = (
+    "mode",
+    "collateral",
+    "ask_buffer",
+    "conversion",
+    "borrow",
+    "portfolio",
+)  # tables that begin with the mode they are of
 
 
 class Tables(Protocol):
@@ -40,6 +59,7 @@ class Question:
     outside: str
     counterfactual: bool  # the mode was not offered then: its own tables stand in, marked
     loan_leverage: int
+    model: str | None = None  # a scenario model by name; None: the venue's own
 
 
 class Asked:
@@ -55,30 +75,41 @@ class Asked:
         """Every number in force at the moment."""
         instruments, assets = self.question.instruments, self.question.assets
         fees = [self._fees(instrument) for instrument in instruments]
-        ratios = [self._ratio(asset) for asset in assets]
-        buffers = tuple(self._ask_buffer(asset, ratio) for asset, ratio in zip(assets, ratios, strict=True))
-        loan = self._loan()
+        collateral, by_quantity = zip(*map(self._collateral, assets), strict=True) if assets else ((), ())
+        buffers = tuple(
+            self._ask_buffer(asset, steps[0].ratio) for asset, steps in zip(assets, collateral, strict=True)
+        )
+        loans = [self._loan(asset) for asset in assets]
+        slopes = tuple(self._slope(instrument) for instrument in instruments)
         y, half_spread = self._impact()
         return RuleSet(
             start_us=self.at_us,
-            tiers=tuple(self._tiers(instrument) for instrument in instruments),
+            tiers=tuple(
+                self._tiers(instrument) if slope is None else flat_tiers(slope.maintenance, 1 / slope.initial)
+                for instrument, slope in zip(instruments, slopes, strict=True)
+            ),
             maker=tuple(maker for maker, _, _ in fees),
             taker=tuple(taker for _, taker, _ in fees),
             delivery_fee=tuple(delivery for _, _, delivery in fees),
             liquidation_fee=tuple(self._liquidation_fee(instrument) for instrument in instruments),
             half_spread=(half_spread,) * len(instruments),
-            collateral=tuple((CollateralTier(0.0, ratio),) for ratio in ratios),
+            collateral=tuple(collateral),
             ask_buffer=buffers,
             requirement_buffer=buffers,
             conversion_cost=tuple(self._of_asset("conversion", asset, 0.0, {"mode": self.mode}) for asset in assets),
             overdraft_usd=(self._overdraft(),) * len(assets),
-            borrow_initial=(loan["initial"],) * len(assets),
-            borrow_maintenance=(loan["maintenance"],) * len(assets),
-            borrow_hourly=(loan["hourly"],) * len(assets),
+            borrow_initial=tuple(loan["initial"] for loan in loans),
+            borrow_maintenance=tuple(loan["maintenance"] for loan in loans),
+            borrow_hourly=tuple(loan["hourly"] for loan in loans),
             impact_y=y,
             levels=self._levels(),
             **self._terms(),
             scenario=self._scenario(),
+            slopes=slopes,
+            collateral_by_quantity=tuple(by_quantity),
+            portfolio=self._portfolio(),
+            settled=tuple(self._settled(instrument) for instrument in instruments),
+            funding_at=tuple(self._funding_at(instrument) for instrument in instruments),
             rows=tuple(self.rows),
         )
 
@@ -99,7 +130,7 @@ class Asked:
     def _liquidation_fee(self, instrument: Instrument) -> float:
         if instrument.kind == "spot":
             return 0.0
-        asked = {"product": instrument.kind, "mode": self.mode}
+        asked = {"product": instrument.kind, "settle": instrument.settle, "mode": self.mode}
         at_us = self._when_listed(instrument)
         return float(self._of_asset("liquidation_fee", instrument.base, 0.0, asked, at_us))
 
@@ -107,6 +138,8 @@ class Asked:
         if instrument.kind == "spot":
             return ()
         at_us = self._when_listed(instrument)
+        if not self.venue.brackets.by_key and not self.venue.entries["tiers"]:
+            raise InputError(f"{self.venue.name}: neither brackets nor a slope of {instrument.symbol} are known")
         if not self.venue.brackets.by_key:
             rate, leverage = self._of_asset("tiers", instrument.base, None, {"product": instrument.kind}, at_us)
             return flat_tiers(rate, leverage)
@@ -121,6 +154,34 @@ class Asked:
         self.rows[entry.row(instrument.symbol, tiers, early, also)] = None
         return tiers
 
+    def _slope(self, instrument: Instrument) -> Slope | None:
+        """How an instrument's requirement rises with size; None where it has brackets instead."""
+        asked = {"product": instrument.kind, "settle": instrument.settle}
+        rows = [entry for entry in self._fitting("slope", asked) if entry.names(instrument.base)]
+        if not rows:
+            return None
+        entry, early = self._choose(rows, self._when_listed(instrument), f"slope of {instrument.symbol}")
+        numbers = tuple(float(number) for number in entry.of(instrument.base))
+        return Slope(*self._note(entry, f"{entry.whom}, {instrument.base}", numbers, early))
+
+    def _settled(self, instrument: Instrument) -> str:
+        """When profit becomes cash, where it does before a position is closed."""
+        contract = "dated" if instrument.dated else "perpetual"
+        asked = {"product": instrument.kind, "settle": instrument.settle, "contract": contract, "mode": self.mode}
+        return str(self._where_held("settlement", asked, "when", ""))
+
+    def _funding_at(self, instrument: Instrument) -> str:
+        """Which price funding is paid on."""
+        asked = {"product": instrument.kind, "settle": instrument.settle}
+        return str(self._where_held("funding", asked, "price", "mark"))
+
+    def _where_held(self, table: str, asked: Mapping[str, Any], key: str, usual: Any) -> Any:
+        """What the row in force says under a key; the usual where none is or it says nothing."""
+        rows = [entry for entry in self._fitting(table, asked) if key in entry.values]
+        self._watch(rows)
+        entry = latest(entry for entry in rows if entry.holds(self.at_us))
+        return usual if entry is None else self._note(entry, f"{entry.whom}: {key}", entry.values[key], False)
+
     def _watch_seen(self, instrument: Instrument) -> None:
         """The day a dated future is first seen with its brackets ends an assumption."""
         seen = self.venue.brackets.seen_us.get(instrument.symbol)
@@ -132,9 +193,15 @@ class Asked:
 
     # --- of assets
 
-    def _ratio(self, asset: str) -> float:
-        """Share of an asset's value that counts; all of it where a mode has no table of ratios."""
-        return float(self._of_asset("collateral", asset, 1.0, {"mode": self.mode}))
+    def _collateral(self, asset: str) -> tuple[tuple[CollateralTier, ...], bool]:
+        """Shares of an asset that count, by how much of it there is, and whether that is in coins.
+
+        All of it counts where a mode has no table of ratios.
+        """
+        ratio, entry = self._said_of("collateral", asset, 1.0, {"mode": self.mode})
+        steps = ratio if isinstance(ratio, tuple) else ((0.0, float(ratio)),)
+        by_quantity = entry is not None and isinstance(ratio, tuple) and entry.values["by"] == "quantity"
+        return marginal(steps), by_quantity
 
     def _ask_buffer(self, asset: str, ratio: float) -> float:
         """What debts and requirements cost on top: its own buffer, or the haircut of what counts at all."""
@@ -157,16 +224,21 @@ class Asked:
         entry, early = self._choose(rows, self.at_us, "auto-exchange threshold")
         return float(self._note(entry, f"{entry.whom}: overdraft_usd", entry.values["overdraft_usd"], early))
 
-    def _loan(self) -> dict[str, float]:
-        """What a loan needs, as a fraction of it, and its hourly rate; infinite where nothing can be borrowed."""
-        rows = self._fitting("borrow", {"mode": self.mode, "leverage": self.question.loan_leverage})
-        if not rows:
+    def _loan(self, asset: str) -> dict[str, float]:
+        """What a loan needs, as a fraction of it, and its hourly rate; infinite where it cannot be borrowed."""
+        fitting = self._fitting("borrow", {"mode": self.mode, "leverage": self.question.loan_leverage})
+        if not fitting:
             self._refuse_leverage()
+        rows = [entry for entry in fitting if "initial" in entry.values or entry.speaks_of(asset)]
+        if not rows:
             return {"initial": INFINITE, "maintenance": INFINITE, "hourly": UNKNOWN}
-        entry, early = self._choose(rows, self.at_us, "loan terms")
-        terms = {name: entry.values.get(name) for name in ("initial", "maintenance", "hourly")}
+        entry, early = self._choose(rows, self.at_us, "loan terms", lambda entry: entry.names(asset))
+        whom, terms = entry.whom, {name: entry.values.get(name) for name in ("initial", "maintenance", "hourly")}
+        if "initial" not in entry.values:
+            whom = f"{whom}, {asset}" if entry.names(asset) else f"{whom}, {asset} (as other)"
+            terms["initial"], terms["maintenance"] = entry.of(asset)
         return {
-            name: UNKNOWN if value is None else float(self._note(entry, f"{entry.whom}: {name}", value, early))
+            name: UNKNOWN if value is None else float(self._note(entry, f"{whom}: {name}", value, early))
             for name, value in terms.items()
         }
 
@@ -186,8 +258,8 @@ class Asked:
         self._note(entry, f"{self.mode}: ladder", tuple(entry.values["ladder"]), early or self.question.counterfactual)
         return levels
 
-    def _terms(self) -> dict[str, bool]:
-        """Who bears a loss beyond the collateral, and what orders are asked for."""
+    def _terms(self) -> dict[str, Any]:
+        """Who bears a loss beyond the collateral, what orders are asked for, and how the mode reads its tables."""
         entry, early = self._choose(self._fitting("mode", {"preset": self.mode}), self.at_us, f"mode {self.mode}")
         early = early or self.question.counterfactual
         usual = {"loss_beyond": "insurance", "open_loss": False, "asks_initial": True}
@@ -195,7 +267,13 @@ class Asked:
             name: self._note(entry, f"{self.mode}: {name}", entry.values.get(name, value), early)
             for name, value in usual.items()
         }
-        return {"owes": found.pop("loss_beyond") == "user_debt", **found}
+        own = {
+            name: self._note(entry, f"{self.mode}: {name}", entry.values[name], early)
+            for name in (*TERMS, *SLICING)
+            if name in entry.values
+        }
+        slicing = {name: float(own.pop(name)) for name in SLICING if name in own}
+        return {"owes": found.pop("loss_beyond") == "user_debt", "terms": Terms(**own), **slicing, **found}
 
     def _impact(self) -> tuple[float, float]:
         entry, early = self._choose(self.venue.entries["impact"], self.at_us, "price impact")
@@ -216,6 +294,57 @@ class Asked:
         tail = TailRules(**values["tail"]) if "tail" in values else None
         return ScenarioRules(moves=tuple(grid(reach, values["steps"]) for reach in reaches), tail=tail, **numbers)
 
+    def _portfolio(self) -> PortfolioRules | None:
+        """The venue's own scenario model for the coins that futures of the run are on; None where it has none."""
+        rows = self._of_model()
+        if not rows:
+            return None
+        coins = {instrument.base for instrument in self.question.instruments if instrument.kind != "spot"}
+        found = [self._of_coin(rows, asset) if asset in coins else NOTHING for asset in self.question.assets]
+        return PortfolioRules(
+            model=rows[0].where["model"][0],
+            grids=tuple(grid for grid, _, _ in found),
+            numbers=tuple(numbers for _, numbers, _ in found),
+            bands=tuple(bands for _, _, bands in found),
+        )
+
+    def _of_model(self) -> list[Entry]:
+        """Rows of the scenario model that is asked for, or of the venue's own; none where the mode has no scenarios."""
+        rows, model = self.venue.entries["portfolio"], self.question.model
+        if model is not None and model not in [row.where["model"][0] for row in rows]:
+            known = {row.where["model"][0] for row in rows}
+            raise InputError(f"{self.venue.name}: no scenario model {model!r}; {nearest(model, known)}")
+        modes = self._fitting("mode", {"preset": self.mode})
+        if not any(entry.values["requirement"] == "scenarios" for entry in modes):
+            return []
+        if model is None:  # a grid of the project's own comes first
+            return [] if self.venue.entries["scenario"] else list(rows)
+        return [row for row in rows if row.where["model"][0] == model]
+
+    def _of_coin(self, rows: Sequence[Entry], asset: str) -> OfCoin:
+        """Grid, numbers and ladders of one coin."""
+        speaking = [entry for entry in rows if entry.speaks_of(asset)]
+        if not speaking:
+            known = sorted({name for entry in rows for name in entry.values.get("assets", ())})
+            raise InputError(
+                f"{self.venue.name}, table portfolio: nothing is known of {asset} in portfolio margin; "
+                f"known: {', '.join(known)}"
+            )
+        entry, early = self._choose(
+            speaking, self.at_us, f"portfolio margin of {asset}", lambda entry: entry.names(asset)
+        )
+        whom = f"{entry.whom}, {asset}" if entry.names(asset) else f"{entry.whom}, {asset} (as other)"
+        grid = self._note(entry, f"{whom}: scenarios", scenarios_of(entry.values), early)
+        numbers = {
+            name: float(self._note(entry, f"{whom}: {name}", value, early))
+            for name, value in entry.values["numbers"].items()
+        }
+        bands = {
+            name: self._note(entry, f"{whom}: bands {name}", plain(steps), early)
+            for name, steps in entry.values.get("bands", {}).items()
+        }
+        return grid, numbers, bands
+
     # --- looking up
 
     def _fitting(self, table: str, asked: Mapping[str, Any]) -> list[Entry]:
@@ -230,15 +359,20 @@ class Asked:
 
     def _of_asset(self, table: str, asset: str, none: Any, asked: Mapping[str, Any], at_us: int | None = None) -> Any:
         """What a table says of an asset: the latest row that names it or speaks of all others; `none` without any."""
+        return self._said_of(table, asset, none, asked, at_us)[0]
+
+    def _said_of(
+        self, table: str, asset: str, none: Any, asked: Mapping[str, Any], at_us: int | None = None
+    ) -> tuple[Any, Entry | None]:
+        """What a table says of an asset, and the row that does."""
         rows = [entry for entry in self._fitting(table, asked) if entry.speaks_of(asset)]
         if not rows:
-            return none
+            return none, None
         entry, early = self._choose(
             rows, self.at_us if at_us is None else at_us, f"{table} of {asset}", lambda entry: entry.names(asset)
         )
         key = f"{entry.whom}, {asset}" if entry.names(asset) else f"{entry.whom}, {asset} (as other)"
-        value = entry.of(asset)
-        return self._note(entry, key, tuple(value) if isinstance(value, list) else value, early)
+        return self._note(entry, key, plain(entry.of(asset)), early), entry
 
     def _choose(
         self, rows: Sequence[Entry], at_us: int, what: str, rank: Callable[[Entry], bool] = lambda entry: False
@@ -271,8 +405,26 @@ class Asked:
         return value
 
 
+OfCoin = tuple[
+    tuple[tuple[float, float, float], ...], Mapping[str, float], Mapping[str, tuple[tuple[float, float], ...]]
+]
+NOTHING: OfCoin = ((), {}, {})
 SIDES = ("maker", "taker")
 CHARGES = ("offset", "basis_charge", "contingency", "initial_factor")
+
+
+def plain(value: Any) -> Any:
+    """Lists of a file as tuples, which never change."""
+    return tuple(plain(each) for each in value) if isinstance(value, list) else value
+
+
+def marginal(steps: Sequence[Sequence[float]]) -> tuple[CollateralTier, ...]:
+    """Ratios that hold for what lies above their floors, with the deductions that make the sum continuous."""
+    tiers: list[CollateralTier] = []
+    for floor, ratio in steps:
+        deduction = tiers[-1].deduction_usd + floor * (ratio - tiers[-1].ratio) if tiers else 0.0
+        tiers.append(CollateralTier(float(floor), float(ratio), deduction))
+    return tuple(tiers)
 
 
 def grid(reach: float, steps: int) -> tuple[float, ...]:

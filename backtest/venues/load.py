@@ -14,11 +14,11 @@ from importlib.resources import files
 
 from backtest.errors import InputError, nearest
 from backtest.market.schema import Instrument
-from backtest.venues.brackets import Brackets, read_brackets
+from backtest.venues.brackets import Brackets, Kind, read_brackets
 from backtest.venues.check import TABLES, check_file
 from backtest.venues.in_force import Asked, Question, levels_of
 from backtest.venues.schema import Mode, RuleSet
-from backtest.venues.table import Entry, day, read_entry
+from backtest.venues.table import Entry, day, latest, nearest_in_time, read_entry
 
 NO_BRACKETS = Brackets({}, {})
 
@@ -54,7 +54,8 @@ def read_venue(name: str, text: str) -> Venue:
     brackets = NO_BRACKETS
     if "brackets" in table:
         file = str(table["brackets"])
-        brackets = read_brackets(file, _text(file), table["bracket_sources"], table.get("quarterlies_seen", {}))
+        kind = Kind(table.get("bracket_rates") == "flat", table.get("dated_take") == "perpetual")
+        brackets = read_brackets(file, _text(file), table["bracket_sources"], table.get("quarterlies_seen", {}), kind)
     return Venue(name, entries, brackets)
 
 
@@ -67,12 +68,12 @@ class Venue:
     def modes(self, at_us: int, counterfactual: bool = False) -> dict[str, Mode]:
         """Presets offered at a moment; with `counterfactual`, also those of later (or earlier) days, marked so."""
         found: dict[str, Mode] = {}
-        for entry in self.entries["mode"]:
-            if entry.holds(at_us):
-                found[entry.where["preset"][0]] = mode_of(entry)
-        if counterfactual:
-            for entry in self.entries["mode"]:
-                found.setdefault(entry.where["preset"][0], mode_of(entry, counterfactual=True))
+        for preset, rows in self._of_presets().items():
+            held = latest(row for row in rows if row.holds(at_us))
+            if held is not None:
+                found[preset] = mode_of(held)
+            elif counterfactual:
+                found[preset] = mode_of(nearest_in_time(rows, at_us), counterfactual=True)
         return found
 
     def offered(self, preset: str, at_us: int, isolated: Sequence[str] = (), counterfactual: bool = False) -> Mode:
@@ -80,12 +81,13 @@ class Venue:
 
         InputError where the venue did not offer that, unless `counterfactual`: then the mode is marked so.
         """
-        first = self._first_day(preset)
+        when = self._when(preset, at_us)
         modes = self.modes(at_us, counterfactual)
         if preset not in modes:
+            cure = "start later" if when.startswith("from") else "choose other dates"
             raise InputError(
-                f"{self.name}: mode {preset!r} was offered from {first} on, not on {day(at_us)}; "
-                f"{_then(modes)}; start later, or set [rules] counterfactual = true (the result then says so)"
+                f"{self.name}: mode {preset!r} was offered {when}, not on {day(at_us)}; "
+                f"{_then(modes)}; {cure}, or set [rules] counterfactual = true (the result then says so)"
             )
         mode = modes[preset]
         if not isolated or mode.isolated_allowed:
@@ -93,17 +95,39 @@ class Venue:
         if not counterfactual:
             raise InputError(
                 f"{self.name}: no isolated positions in mode {preset!r}, but {', '.join(isolated)} is to be isolated; "
-                "take it out, use 'cross', or set [rules] counterfactual = true (the result then says so)"
+                f"take it out, use {self._takes_isolated(modes)}, "
+                "or set [rules] counterfactual = true (the result then says so)"
             )
         return replace(mode, isolated_allowed=True, counterfactual=True)
 
-    def _first_day(self, preset: str) -> str:
-        """First day of a preset. InputError where the venue never had it."""
-        own = [entry.valid_from_us for entry in self.entries["mode"] if preset in entry.where["preset"]]
-        if not own:
-            known = {entry.where["preset"][0] for entry in self.entries["mode"]}
-            raise InputError(f"{self.name}: no mode {preset!r}; {nearest(preset, known)}")
-        return day(min(own))
+    def _of_presets(self) -> dict[str, list[Entry]]:
+        """The rows of every preset, in the file's order."""
+        found: dict[str, list[Entry]] = {}
+        for entry in self.entries["mode"]:
+            found.setdefault(entry.where["preset"][0], []).append(entry)
+        return found
+
+    def _takes_isolated(self, modes: Mapping[str, Mode]) -> str:
+        """The modes in which positions may be isolated, in words."""
+        return " or ".join(repr(name) for name in ("cross", "isolated") if name in modes) or "another venue"
+
+    def _when(self, preset: str, at_us: int) -> str:
+        """When a preset could be had, in words. InputError where the venue never had it."""
+        rows = self._of_presets()
+        if preset not in rows:
+            raise InputError(f"{self.name}: no mode {preset!r}; {nearest(preset, rows)}{self._called(preset)}")
+        ended = [row.valid_to_us for row in rows[preset] if row.valid_to_us is not None]
+        if ended and max(ended) <= at_us:
+            return f"until {day(max(ended))}"
+        return f"from {day(min(row.valid_from_us for row in rows[preset]))} on"
+
+    def _called(self, word: str) -> str:
+        """Which preset the venue itself calls by a word, as a clause; empty where none."""
+        for preset, rows in self._of_presets().items():
+            for row in rows:
+                if word in str(row.values.get("called", "")).replace("-", " ").split():
+                    return f" (what {self.name} calls {row.values['called']!r} is mode {preset!r} here)"
+        return ""
 
     def in_force(
         self,
@@ -117,18 +141,20 @@ class Venue:
         *,
         isolated: Sequence[str] = (),
         loan_leverage: int = 3,
+        model: str | None = None,
     ) -> tuple[RuleSet, ...]:
         """The rule sets of [start_us, end_us), one for each stretch in which no row in use changes.
 
         `outside`: "refuse" dates before a table's first row, or take the "nearest" one and mark it. `isolated`:
-        symbols margined apart; `loan_leverage`: cross leverage of the account, which decides what a loan needs.
+        symbols margined apart; `loan_leverage`: cross leverage of the account, which decides what a loan needs;
+        `model`: a scenario model of the venue by name, where it has several (None: its own).
         InputError names the table, the instrument or asset, and the first date known.
         """
         if outside not in ("refuse", "nearest"):
             raise InputError(f"rules.outside = {outside!r}; {nearest(outside, ('refuse', 'nearest'))}")
         offered = self.offered(mode, start_us, isolated, counterfactual)
         question = Question(
-            self, tuple(instruments), tuple(assets), mode, outside, offered.counterfactual, loan_leverage
+            self, tuple(instruments), tuple(assets), mode, outside, offered.counterfactual, loan_leverage, model
         )
         first = Asked(question, start_us)
         sets = [first.rule_set()]
@@ -162,4 +188,5 @@ def mode_of(entry: Entry, counterfactual: bool = False) -> Mode:
         shown_ratio=values["shown_ratio"],
         source=entry.said.source,
         counterfactual=counterfactual,
+        called=values.get("called", ""),
     )

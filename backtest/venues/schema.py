@@ -36,6 +36,9 @@ class Row:
 class Tier:
     """One bracket: maintenance of a notional above `floor` (settlement asset; coin for inverse contracts) is
     rate x notional - deduction, and leverage goes up to `max_leverage`.
+
+    Where the mode's terms say `tier_by_contracts`, `floor` is a number of contracts. Of an instrument with a `Slope`
+    the one tier says the highest leverage only.
     """
 
     floor: float
@@ -61,7 +64,9 @@ class PortfolioRules:
     """A venue's own scenario model: see `margin.portfolio`. Everything by asset, in the run's order of assets.
 
     `model` names the page (bybit, okx, deribit, paradex, span, tims). `grids`: (price move, volatility shock, share
-    that counts) by scenario. `numbers`: what the page calls by name. `bands`: ladders by name, (up to, rate) rising.
+    that counts) by scenario. `numbers`: what the page calls by name; one that the table does not have is absent.
+    `bands`: ladders by name, each (up to, rate) rising, the last up to inf. An asset that no future of the run is on
+    has none of them.
     """
 
     model: str
@@ -72,7 +77,10 @@ class PortfolioRules:
 
 @dataclass(frozen=True)
 class Slope:
-    """Requirement of a position of q coins: q x (base + per_coin x q), in the settlement asset (linear: x index)."""
+    """Requirement of a position of q coins: q x (base + per_coin x q), in the settlement asset (linear: x index).
+
+    `initial` and `maintenance` are the bases, fractions; `per_coin` a fraction a coin.
+    """
 
     initial: float
     maintenance: float
@@ -154,7 +162,8 @@ class Mode:
     """What a preset means at a venue at a date.
 
     `levels` from high to low; `ladder` the rungs of a liquidation in order; `loss_beyond` who bears what is lost
-    beyond the collateral; `shown_ratio` the venue's own ratio and its direction.
+    beyond the collateral; `shown_ratio` the venue's own ratio and its direction; `called` the venue's own name of the
+    mode where it is another.
     """
 
     preset: str
@@ -171,6 +180,7 @@ class Mode:
     shown_ratio: str
     source: str
     counterfactual: bool = False
+    called: str = ""
 
 
 @dataclass(frozen=True)
@@ -181,6 +191,10 @@ class RuleSet:
     (1 + requirement_buffer); a forced sale costs `conversion_cost`; a balance below -`overdraft_usd` is covered by one
     (inf: never); a loan needs `borrow_initial` and `borrow_maintenance` of itself (inf: cannot be borrowed) at
     `borrow_hourly` (NaN: no rate known).
+
+    Of the rungs of a liquidation: `slice` is the share of the positions that one forced order closes (0: the rung is
+    not among them), positions of `slice_above_usd` or less are closed at once; where equity falls below `backstop_at` x
+    maintenance (0: never) the rest goes to the venue with all its collateral.
     """
 
     start_us: int
@@ -210,4 +224,7 @@ class RuleSet:
     portfolio: PortfolioRules | None = None
     settled: tuple[str, ...] = ()  # by instrument, when profit becomes cash: "" at closing, "funding", "daily"
     funding_at: tuple[str, ...] = ()  # by instrument, which price funding is paid on: "mark" or "index"
+    slice: float = 0.0
+    slice_above_usd: float = 0.0
+    backstop_at: float = 0.0
     rows: tuple[Row, ...] = field(default=(), repr=False)

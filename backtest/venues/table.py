@@ -9,7 +9,8 @@ from typing import Any
 
 from backtest.venues.schema import Row
 
-WHERE = ("preset", "mode", "product", "settle", "leverage")
+WHERE = ("preset", "mode", "product", "settle", "contract", "leverage", "model")
+BY_ASSET = ("assets", "tiers")
 SAID = ("from", "to", "source", "rule", "mark", "assumed", "reason")
 
 
@@ -30,7 +31,12 @@ class Said:
 
 @dataclass(frozen=True)
 class Entry:
-    """One dated row of a venue's file. `where`: for which preset, mode, product, settlement or leverage it holds."""
+    """One dated row of a venue's file.
+
+    `where`: for which preset, mode, product, settlement, kind of contract, leverage or model it holds. Its values by
+    asset stand in `assets` (one number or a few; a bare list where all share the row's numbers), or in `tiers` where an
+    asset's number depends on how much of it there is; `other` speaks of every asset not named.
+    """
 
     table: str
     where: Mapping[str, tuple[Any, ...]]
@@ -54,15 +60,18 @@ class Entry:
 
     def speaks_of(self, asset: str) -> bool:
         """Whether the row has a number for an asset: its own, or one of all others."""
-        return asset in self.values.get("assets", {}) or "other" in self.values
+        return self.names(asset) or "other" in self.values
 
     def names(self, asset: str) -> bool:
         """Whether the row names the asset itself."""
-        return asset in self.values.get("assets", {})
+        return any(asset in self.values.get(key, ()) for key in BY_ASSET)
 
     def of(self, asset: str) -> Any:
         """What the row says of an asset."""
-        return self.values.get("assets", {}).get(asset, self.values.get("other"))
+        for key in BY_ASSET:
+            if asset in self.values.get(key, ()):
+                return self.values[key][asset]
+        return self.values.get("other")
 
     def row(self, key: str, value: object, counterfactual: bool, also: str = "") -> Row:
         """A number of this row as it goes into a run's journal."""
@@ -104,7 +113,7 @@ def latest(entries: Iterable[Entry], rank: Callable[[Entry], bool] = lambda entr
     return max(reversed(list(entries)), key=lambda entry: (entry.valid_from_us, rank(entry)), default=None)
 
 
-def nearest_in_time(entries: Sequence[Entry], at_us: int, rank: Callable[[Entry], bool]) -> Entry:
+def nearest_in_time(entries: Sequence[Entry], at_us: int, rank: Callable[[Entry], bool] = lambda entry: True) -> Entry:
     """Of entries none of which is in force, the closest in time: the last that ended, else the first to come."""
     ended = [entry for entry in entries if entry.valid_from_us <= at_us]
     if ended:
