@@ -47,6 +47,7 @@ COUNTERS = 7
 LIVED, SHORT_OF_ROWS, LOOK_INSIDE = (I64(k) for k in range(3))
 
 # Columns of a ledger row.
+# L_INSTRUMENT: the position it is of (in hedge mode instruments + i is the short of i); -1: none.
 # L_ORDER: the order that caused it; of funding, the event that was paid; -1: neither.
 L_BAR, L_ACCOUNT, L_WALLET, L_ASSET, L_KIND, L_AMOUNT, L_INSTRUMENT, L_ORDER = (I64(k) for k in range(8))
 LEDGER_COLUMNS = 8

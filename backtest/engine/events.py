@@ -57,7 +57,7 @@ def pay(book, rules, tape, event, account, bar):
             if rules.instrument[position] == i:
                 due = funding_due(book, tape, event, position, account)
                 wallet = rules.position_wallet[shape, position]
-                post(book, bar, account, wallet, rules.settlement[i], FUNDED, due, i, event)
+                post(book, bar, account, wallet, rules.settlement[i], FUNDED, due, position, event)
     elif tape.event[event, E_KIND] == INTEREST:
         for wallet in range(book.balance.shape[0]):
             hours = hours_owed(rules, tape, event, shape, wallet)

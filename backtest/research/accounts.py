@@ -35,6 +35,10 @@ def plan_of(config: RunConfig, account: Account, history: History, unbound: bool
     for setting, why in idle_settings(plan, account, history):
         raise InputError(f"account {account.name!r}: {setting} would do nothing: {why}; leave it out")
     check_leverage(plan, account, history)
+    if plan.two_sided and all(instrument.kind == "spot" for instrument in history.instruments):
+        raise InputError(
+            f"account {account.name!r}: position_mode = 'hedge' would do nothing without a future; leave it out"
+        )
     return plan
 
 
@@ -99,7 +103,8 @@ def _plan(config: RunConfig, account: Account, history: History, unbound: bool) 
     mode = with_requirement(venue, account, mode, any(rule_set.scenario for rule_set in sets))
     check_symbols(account, history)
     owes = any(rule_set.owes for rule_set in sets)
-    shape = shape_of(mode, history.instruments, history.assets, account.isolated, account.borrow, owes)
+    hedge = account.position_mode == "hedge"
+    shape = shape_of(mode, history.instruments, history.assets, account.isolated, account.borrow, owes, hedge)
     guards, execution, top_up, refill = config.guards, config.execution, account.top_up, account.refill
     return Plan(
         name=account.name,
@@ -124,6 +129,7 @@ def _plan(config: RunConfig, account: Account, history: History, unbound: bool) 
         cuts=execution.refusal == "cut",
         auto_transfer=account.auto_transfer,
         borrows=account.borrow,
+        two_sided=hedge,
         touch=execution.limit_touch,
     )
 

@@ -213,7 +213,16 @@ def open_session(
     targets: Floats | None = None,
     finer: FinerBars | None = None,
 ) -> Session:
-    """A session of the planned accounts with their money paid in."""
+    """A session of the planned accounts with their money paid in.
+
+    InputError for a table of targets in hedge mode: a row says one number a symbol, and there are two positions.
+    """
+    for plan in plans if targets is not None else ():
+        if plan.two_sided:
+            raise InputError(
+                f"account {plan.name!r}: position_mode = 'hedge' and a strategy of `targets`, which name one position "
+                "a symbol; write the strategy with on_bar and position_side, or leave position_mode out"
+            )
     flows = [event for k, account in enumerate(config.account) for event in flows_of(account, plans[k], history, k)]
     rates = [borrow_rates(plan, history) for plan in plans]
     session = Session(
