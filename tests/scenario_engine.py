@@ -146,6 +146,7 @@ def rule_set_of(scenario: dict[str, Any]) -> Any:
         borrow_initial=none,
         borrow_maintenance=none,
         impact_y=0.0,
+        funding_at=(),
         levels=(Row(ratio=1.0, action="liquidate"),),
         rows=(),
         scenario=None,

@@ -94,6 +94,7 @@ def make_rules(plans: Sequence[Plan], history: History) -> tuple[Rules, Ints]:
         instrument=np.tile(np.arange(len(instruments), dtype=I64), sides),
         **_wallet_tables([plan.shape for plan in plans], wallets, len(assets), sides * len(instruments)),
         **_terms(instruments, assets, sides),
+        funding_at=np.array([[word == "index" for word in s.funding_at or [""] * len(instruments)] for s in sets], I64),
         **_rule_tables(sets, len(instruments), len(assets)),
     )
     return rules, _rules_at(plans, history)

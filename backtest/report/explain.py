@@ -241,7 +241,7 @@ class _Held:
 
     def _total(self) -> float:
         """All that fills changed: contracts at the close, less their cost, plus what was realised, USD."""
-        rows = self.books.rows_of(self.instrument, "realised")
+        rows = self.books.rows_of(self.instrument, "realised", "settlement")
         realised = self.books.by_bar(rows, rows["amount"].to_numpy(dtype=np.float64)) if len(rows) else 0.0
         traded = np.diff(self.after, prepend=0.0) * self.value - np.diff(self.cost_after, prepend=0.0)
         return float(((traded + realised) * self.settle).sum())

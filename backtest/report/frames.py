@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from backtest.engine.session import SIDES, Session
-from backtest.ledger.kinds import FUNDED, KIND_NAMES
+from backtest.engine.tape import index_price
+from backtest.ledger.kinds import FUNDED, KIND_NAMES, SETTLED
 from backtest.report.record import FRAMES, RunRecord
 from backtest.state import (
     CAUSE_NAMES,
@@ -408,7 +409,7 @@ def place_of(point: int, inside_us: int) -> str:
 
 
 def funding_frame(session: Session, names: _Names) -> pd.DataFrame:
-    """Every funding payment, with the rate and the mark it was paid on."""
+    """Every funding payment, with the rate and the price it was paid on: mark, or index where the venue says so."""
     history, rows = session.history, session.book.ledger[: session.book.count[LEDGER_ROWS]]
     rows = rows[rows[:, L_KIND] == FUNDED]
     rows = rows[_in_order(rows, L_BAR, L_ACCOUNT)]
@@ -423,13 +424,27 @@ def funding_frame(session: Session, names: _Names) -> pd.DataFrame:
             "symbol": names.symbol[rows[:, L_INSTRUMENT]],
             "side": names.side(rows[:, L_ACCOUNT], rows[:, L_INSTRUMENT]),
             "contracts": contracts * STEP,
-            "price": history.funding_price[at],
+            "price": np.where(on_index(session, rows), indices_of(session, rows), history.funding_price[at]),
             "rate": history.funding_rate[at],
             "amount": rows[:, L_AMOUNT] * STEP,
             "asset": names.asset[rows[:, L_ASSET]],
             "flag": history.funding_flag[at],
         },
     )
+
+
+def on_index(session: Session, rows: Ints) -> npt.NDArray[np.bool_]:
+    """Whether each funding row was paid on the index, by the account's own venue."""
+    rules, sets = session.rules, session.tape.rules_at[rows[:, L_ACCOUNT], rows[:, L_BAR]]
+    paid: npt.NDArray[np.bool_] = rules.funding_at[sets, rules.instrument[rows[:, L_INSTRUMENT]]] != 0
+    return paid
+
+
+def indices_of(session: Session, rows: Ints) -> npt.NDArray[np.float64]:
+    """The index price of each row's contract at its bar's open."""
+    instrument = session.rules.instrument[rows[:, L_INSTRUMENT]]
+    pairs = zip(instrument, rows[:, L_BAR], strict=True)
+    return np.array([index_price(session.history, int(i), int(bar)) for i, bar in pairs], np.float64)
 
 
 def held_before(session: Session, rows: Ints) -> Ints:
@@ -447,7 +462,7 @@ def held_before(session: Session, rows: Ints) -> Ints:
 
 
 def positions_frame(session: Session, names: _Names) -> pd.DataFrame:
-    """Contracts and cost after each bar in which a futures position changed."""
+    """Contracts and cost after each bar in which a futures position changed, or its profit was settled."""
     count = session.book.count[FILL_ROWS]
     fills = session.book.fill[:count][_in_order(session.book.fill[:count], F_BAR, F_ACCOUNT)]
     spot = np.array([i.kind == "spot" for i in session.history.instruments] * 2)
@@ -461,6 +476,11 @@ def positions_frame(session: Session, names: _Names) -> pd.DataFrame:
             "cost": fills[:, F_COST],
         }
     )
+    rows = session.book.ledger[: session.book.count[LEDGER_ROWS]]
+    rows = rows[rows[:, L_KIND] == SETTLED]
+    settled = {"bar": rows[:, L_BAR], "account": rows[:, L_ACCOUNT], "position": rows[:, L_INSTRUMENT]}
+    if len(rows):
+        table = pd.concat([table, pd.DataFrame({**settled, "contracts": 0, "cost": rows[:, L_AMOUNT]})])
     by = ["bar", "account", "position"]
     changes = table.groupby(by, sort=True, as_index=False).sum()
     running = changes.groupby(["account", "position"])[["contracts", "cost"]].cumsum()

@@ -28,7 +28,7 @@ from backtest.market.schema import INTERVALS, parse_symbol
 from backtest.market.store import Store
 from backtest.report.frames import record_of
 from backtest.report.result import Result
-from backtest.research.accounts import borrow_rates, flows_of, interest_events, pay_in, plan_of
+from backtest.research.accounts import borrow_rates, flows_of, interest_events, pay_in, plan_of, settlement_events
 from backtest.research.drive import drive, target_rows
 from backtest.research.happenings import deleveragings, with_outages
 from backtest.research.tails import tail_of
@@ -228,7 +228,13 @@ def open_session(
     session = Session(
         history,
         plans,
-        [*events, *flows, *interest_events(plans, history, rates), *deleveragings(config, history)],
+        [
+            *events,
+            *flows,
+            *settlement_events(plans, history),
+            *interest_events(plans, history, rates),
+            *deleveragings(config, history),
+        ],
         targets,
         rates,
         tail_of(plans, history),
