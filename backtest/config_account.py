@@ -117,6 +117,7 @@ class Account(Section):
     collateral_axis: Literal["settlement", "multi"] | None = None
     requirement: Literal["tiers", "scenarios", "tail"] | None = None
     isolated: list[Symbol] = []
+    position_mode: Literal["one_way", "hedge"] = "one_way"
     leverage: dict[str, Annotated[float, Field(ge=1)]] = {"default": 5.0}
     deposit: dict[str, float | dict[str, float]]
     collateral: dict[str, bool] = {}

@@ -47,6 +47,7 @@ COUNTERS = 7
 LIVED, SHORT_OF_ROWS, LOOK_INSIDE = (I64(k) for k in range(3))
 
 # Columns of a ledger row.
+# L_INSTRUMENT: the position it is of (in hedge mode instruments + i is the short of i); -1: none.
 # L_ORDER: the order that caused it; of funding, the event that was paid; -1: neither.
 L_BAR, L_ACCOUNT, L_WALLET, L_ASSET, L_KIND, L_AMOUNT, L_INSTRUMENT, L_ORDER = (I64(k) for k in range(8))
 LEDGER_COLUMNS = 8
@@ -133,7 +134,7 @@ ASKED, UNDER_WAY, ARRIVED, NOT_SENT = (I64(k) for k in range(4))
 INCIDENT_COLUMNS = 12
 
 # Events of the tape; within a bar they happen in this order.
-FLOW, DELIVERY, FUNDING, INTEREST, DELEVERAGE, TARGETS = (I64(k) for k in range(6))
+FLOW, DELIVERY, FUNDING, SETTLEMENT, INTEREST, DELEVERAGE, TARGETS = (I64(k) for k in range(7))
 E_BAR, E_KIND, E_SUBJECT, E_ACCOUNT = (I64(k) for k in range(4))
 
 # Columns of the recorded path of an account.
@@ -278,6 +279,7 @@ class Rules(Bundle):
     fee: np.ndarray  # float64 [set, instrument, 5]
     coin: np.ndarray  # float64 [set, asset, 7]
     impact: np.ndarray  # float64 [set]
+    funding_at: np.ndarray  # int64 [set, instrument]: funding is paid on the contract's worth at mark (0) or index (1)
     move: np.ndarray  # float64 [set, asset, scenarios] relative moves of a base coin
     risk: np.ndarray  # float64 [set, 8]
 
@@ -300,7 +302,7 @@ class Tape(Bundle):
     tradable: np.ndarray  # uint8 [instrument, bar]
     finer: np.ndarray  # uint8 [bar]: finer bars of it may be had
     event: np.ndarray  # int64 [event, 4] bar, kind, subject, account (-1: all)
-    number: np.ndarray  # float64 [event, 2]
+    number: np.ndarray  # float64 [event, 3]
     event_at: np.ndarray  # int64 [bar + 1] first event of a bar
     stops_at: np.ndarray  # int64 [bar]: next bar, this one or later, with an event that changes contracts or rules
     rules_at: np.ndarray  # int64 [shape, bar] set in force

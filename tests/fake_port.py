@@ -87,11 +87,11 @@ class FakePort:
     def balance(self, account: int, asset: str, wallet: str | None = None) -> float:
         return self.coins.get(asset, 0.0)
 
-    def contracts(self, account: int, symbol: str) -> float:
+    def contracts(self, account: int, symbol: str, side: str | None = None) -> float:
         base, _, settle, _ = parse_symbol(symbol)
         return self.coins.get(base, 0.0) if settle is None else self.held.get(symbol, 0.0)
 
-    def entry_price(self, account: int, symbol: str) -> float:
+    def entry_price(self, account: int, symbol: str, side: str | None = None) -> float:
         return float("nan")
 
     def equity(self, account: int) -> float:

@@ -148,6 +148,7 @@ def rule_set_of(scenario: dict[str, Any]) -> Any:
         borrow_maintenance=none,
         borrow_hourly=(0.0,) * len(assets),
         impact_y=0.0,
+        funding_at=(),
         levels=(Row(ratio=1.0, action="liquidate"),),
         rows=(),
         scenario=None,

@@ -568,6 +568,7 @@ def desk_over(history: History, taker: float = 0.0, delivery_fee: float = 0.0) -
         borrow_maintenance=never,
         borrow_hourly=none,
         impact_y=0.0,
+        funding_at=(),
         levels=levels,
         scenario=None,
         owes=False,

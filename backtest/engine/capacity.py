@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from backtest.engine.fills import trade
 from backtest.engine.judgement import judge, note_before, restore, save
-from backtest.engine.orders import in_lots
+from backtest.engine.orders import in_lots, wrong_side
 from backtest.kernel import entry, kernel
 from backtest.margin.moment import last_here, set_moment
 from backtest.margin.wallets import list_held
-from backtest.state import BY_ORDER, CLOSE, I64, NO_REASON, NOTHING, SLIPPAGE, TAKER
+from backtest.state import BY_ORDER, CLOSE, I64, NO_REASON, NOTHING, SLIPPAGE, TAKER, TWO_SIDED
 
 LARGEST = 2.0**58  # steps of money: a quarter of what an int64 holds
 
@@ -17,6 +17,8 @@ LARGEST = 2.0**58  # steps of money: a quarter of what an int64 holds
 def acceptable(book, rules, tape, bar, account, position, contracts):
     """Whether a market order of this size would stand at the moment; leaves the account as it was."""
     i = rules.instrument[position]
+    if rules.switch[account, TWO_SIDED] != 0 and wrong_side(book, rules, account, position, contracts):
+        return False
     slip = 1.0 + rules.choice[account, SLIPPAGE] if contracts > 0 else 1.0 - rules.choice[account, SLIPPAGE]
     fee = rules.fee[tape.rules_at[rules.shape[account], bar], i, TAKER]
     save(book, account)

@@ -1,8 +1,8 @@
 """What the market and the calendar do to an account at a bar's open, in the order of the tape.
 
-Within a bar: scheduled money, delivery, funding, interest, deleveraging, then a row of target positions becomes
-orders. Funding and interest only move cash, so inside a stretch they enter as a running balance and are posted up
-to the bar reached; everything else ends a stretch.
+Within a bar: scheduled money, delivery, funding, settlement of profits, interest, deleveraging, then a row of target
+positions becomes orders. Funding and interest only move cash, so inside a stretch they enter as a running balance and
+are posted up to the bar reached; everything else ends a stretch.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from backtest.engine.fills import trade
 from backtest.engine.funding import funding_due
 from backtest.engine.interest import interest_due
 from backtest.engine.orders import in_lots, place
-from backtest.engine.settlement import deliver
+from backtest.engine.settlement import deliver, settle_profit
 from backtest.engine.transfers import flow
 from backtest.kernel import kernel
 from backtest.ledger.kinds import FUNDED, INTEREST_PAID
@@ -20,7 +20,7 @@ from backtest.margin.moment import mark_here
 from backtest.margin.tiers import value_of_contract
 from backtest.state import (
     ASSETS, BACKS_NOTHING, BY_DELEVERAGING, DELEVERAGE, DELIVERY, E_ACCOUNT, E_KIND, E_SUBJECT, FLOW, FUNDING, INTEREST,
-    LEAVE, MARKET, NOTHING, OPEN, ORDER_ROWS, TARGETS, TO_TARGET,
+    LEAVE, MARKET, NOTHING, OPEN, ORDER_ROWS, SETTLEMENT, TARGETS, TO_TARGET,
 )  # fmt: skip
 from backtest.units import STEP, units
 
@@ -41,6 +41,8 @@ def happen(book, rules, tape, account, bar):
                 flow(book, rules, tape, event, account, bar)
             elif kind == DELIVERY:
                 deliver(book, rules, tape, event, account, bar)
+            elif kind == SETTLEMENT:
+                settle_profit(book, rules, tape, event, account, bar)
             elif kind == DELEVERAGE:
                 deleverage(book, rules, tape, event, account, bar)
             elif kind != TARGETS:
@@ -55,9 +57,9 @@ def pay(book, rules, tape, event, account, bar):
         i = tape.event[event, E_SUBJECT]
         for position in range(len(rules.instrument)):
             if rules.instrument[position] == i:
-                due = funding_due(book, tape, event, position, account)
+                due = funding_due(book, rules, tape, event, position, account)
                 wallet = rules.position_wallet[shape, position]
-                post(book, bar, account, wallet, rules.settlement[i], FUNDED, due, i, event)
+                post(book, bar, account, wallet, rules.settlement[i], FUNDED, due, position, event)
     elif tape.event[event, E_KIND] == INTEREST:
         for wallet in range(book.balance.shape[0]):
             hours = hours_owed(rules, tape, event, shape, wallet)
@@ -126,7 +128,7 @@ def run_event(book, rules, tape, account, event, start, n):
         i = tape.event[event, E_SUBJECT]
         for position in range(len(rules.instrument)):
             if rules.instrument[position] == i:
-                due = funding_due(book, tape, event, position, account)
+                due = funding_due(book, rules, tape, event, position, account)
                 if due != 0:
                     add_from(book.running[rules.position_wallet[shape, position], rules.settlement[i]], start, n, due)
     elif tape.event[event, E_KIND] == INTEREST:

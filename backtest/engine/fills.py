@@ -52,7 +52,7 @@ def trade_future(book, rules, bar, account, position, contracts, price, fee_rate
         open_contracts(book, rules, bar, account, position, wallet, asset, contracts - closed, value)
     fee = units(abs(contracts * value) * fee_rate)
     payer = wallet if rules.isolates[shape, wallet] < 0 else rules.parent[shape, wallet]
-    post(book, bar, account, payer, asset, FEE, -fee, i, order)
+    post(book, bar, account, payer, asset, FEE, -fee, position, order)
     cost = book.cost[position, account] - cost_before
     write_fill(book, rules, bar, account, position, contracts, cost, realised, fee, asset, price, cause, point, order)
 
@@ -64,7 +64,7 @@ def close_contracts(book, rules, bar, account, position, wallet, asset, closed, 
     share = -closed / old
     released = cost if closed == -old else units(cost * share)
     realised = units(-closed * value) - released
-    post(book, bar, account, wallet, asset, REALISED, realised, rules.instrument[position], order)
+    post(book, bar, account, wallet, asset, REALISED, realised, position, order)
     book.contracts[position, account] = old + closed
     book.cost[position, account] = cost - released
     if rules.isolates[rules.shape[account], wallet] >= 0:

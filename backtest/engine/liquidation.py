@@ -210,11 +210,11 @@ def force(book, rules, tape, account, wallet, position, contracts, bar, point):
     fee = units(notional * rates[LIQUIDATION_FEE])
     whole = contracts == -book.contracts[position, account]
     if whole and rules.isolates[shape, wallet] >= 0:
-        post(book, bar, account, wallet, rules.settlement[i], LIQUIDATION, -fee, i, NOTHING)
+        post(book, bar, account, wallet, rules.settlement[i], LIQUIDATION, -fee, position, NOTHING)
         trade(book, rules, tape, bar, account, position, contracts, price, 0.0, BY_LIQUIDATION, point, NOTHING)
     else:
         trade(book, rules, tape, bar, account, position, contracts, price, 0.0, BY_LIQUIDATION, point, NOTHING)
-        post(book, bar, account, wallet, rules.settlement[i], LIQUIDATION, -fee, i, NOTHING)
+        post(book, bar, account, wallet, rules.settlement[i], LIQUIDATION, -fee, position, NOTHING)
         list_held(book, rules, account)
     return price
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from backtest.market.history import History
 
 Floats = npt.NDArray[np.float64]
+SIDES = ("long", "short")
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ class Session:
         ]
 
     def _place(self, account: int, order: Any, group: int) -> int:
-        position = self._symbol(order.symbol)
+        position = self._position(account, order.symbol, order.position_side)
         aimed = order.target is not None
         steps = to_steps(float(order.target if aimed else order.contracts), f"order in {order.symbol}")
         flags = (
@@ -203,7 +204,7 @@ class Session:
 
     def max_contracts(self, account: int, order: Any) -> float:
         """Largest size of an order's kind and side that every rule would accept at the last close, in contracts."""
-        position = self._symbol(order.symbol)
+        position = self._position(account, order.symbol, order.position_side)
         wish = order.contracts if order.contracts is not None else order.target
         if self.bar < 0 or not wish:
             return 0.0
@@ -220,6 +221,34 @@ class Session:
             raise InputError(f"{symbol!r} is not in this run; {nearest(symbol, self.symbols)}")
         return self.symbols[symbol]
 
+    def _position(self, account: int, symbol: str, side: str | None) -> int:
+        """Number of a position; in hedge mode a future's side must be named. InputError where it must not or is not."""
+        k, plan = self._symbol(symbol), self.plans[account]
+        spot = self.history.instruments[k].kind == "spot"
+        if side is None:
+            if plan.two_sided and not spot:
+                raise InputError(
+                    f'{symbol}: account {plan.name!r} is in hedge mode; say position_side = "long" or "short"'
+                )
+            return k
+        if side not in SIDES:
+            raise InputError(f"{symbol}: no position_side {side!r}; {nearest(side, SIDES)}")
+        if spot:
+            raise InputError(f"{symbol}: coins have no position_side ({side!r}); leave it out")
+        if not plan.two_sided:
+            raise InputError(
+                f"{symbol}: position_side = {side!r}, but account {plan.name!r} holds one position a symbol; "
+                'leave it out, or write position_mode = "hedge" in the account'
+            )
+        return k + len(self.symbols) * SIDES.index(side)
+
+    def side_of(self, account: int, position: int) -> str | None:
+        """The side of a position in hedge mode, long or short; None where a symbol has one position."""
+        n = len(self.symbols)
+        if not self.plans[account].two_sided or self.history.instruments[position % n].kind == "spot":
+            return None
+        return SIDES[position // n]
+
     def _asset(self, asset: str) -> int:
         if asset not in self.assets:
             raise InputError(f"asset {asset!r} is not in this run; {nearest(asset, self.assets)}")
@@ -232,24 +261,25 @@ class Session:
             return float(self.book.balance[self.plans[account].shape.wallet(wallet, a), a, account]) * STEP
         return float(self.book.balance[:, a, account].sum()) * STEP
 
-    def contracts(self, account: int, symbol: str) -> float:
-        """Signed contracts of a future; of spot, the coins in the spot wallet less those owed."""
+    def contracts(self, account: int, symbol: str, side: str | None = None) -> float:
+        """Signed contracts of a future, in hedge mode of one `side` or both together; of spot, the coins in the spot
+        wallet less those owed.
+        """
         k = self._symbol(symbol)
         shape = self.plans[account].shape
+        if side is not None:
+            return float(self.book.contracts[self._position(account, symbol, side), account]) * STEP
         if self.history.instruments[k].kind != "spot":
-            return float(self.book.contracts[k, account]) * STEP
+            return float(self.book.contracts[k :: len(self.symbols), account].sum()) * STEP
         base = self._asset(self.history.instruments[k].base)
         owed = self.book.balance[shape.loans, base, account] if shape.loans >= 0 else 0
         return float(self.book.balance[shape.spot, base, account] + owed) * STEP
 
-    def entry_price(self, account: int, symbol: str) -> float:
-        """Average price of a future's open contracts; NaN when flat."""
-        k = self._symbol(symbol)
-        instrument, cost, contracts = (
-            self.history.instruments[k],
-            self.book.cost[k, account],
-            self.book.contracts[k, account],
-        )
+    def entry_price(self, account: int, symbol: str, side: str | None = None) -> float:
+        """Average price of a future's open contracts, in hedge mode of one side; NaN when flat."""
+        k = self._position(account, symbol, side)
+        instrument = self.history.instruments[k % len(self.symbols)]
+        cost, contracts = self.book.cost[k, account], self.book.contracts[k, account]
         if contracts == 0:
             return float("nan")
         if instrument.kind == "inverse":
@@ -295,11 +325,12 @@ class Session:
                 aimed = bool(row[O_FLAGS] & TO_TARGET)
                 found.append({
                     "id": order,
-                    "symbol": self.history.instruments[row[O_POSITION]].symbol,
+                    "symbol": self.history.instruments[row[O_POSITION] % len(self.symbols)].symbol,
                     "kind": ORDER_KINDS[row[O_KIND]],
                     "contracts": float(row[O_CONTRACTS] - (0 if aimed else row[O_FILLED])) * STEP,
                     "target": aimed,
                     "price": float(prices[0]) or None,
                     "trigger": float(prices[1]) or None,
+                    "position_side": self.side_of(account, int(row[O_POSITION])),
                 })  # fmt: skip
         return found

@@ -71,8 +71,12 @@ def shape_of(
     isolated: Sequence[str],
     borrows: bool,
     owes: bool = False,
+    two_sided: bool = False,
 ) -> Shape:
-    """Lay out the wallets of one account. InputError where a symbol marked isolated is not a future of the run."""
+    """Lay out the wallets of one account; in hedge mode (`two_sided`) for the longs, then for the shorts.
+
+    InputError where a symbol marked isolated is not a future of the run.
+    """
     shape = Shape()
     unified = mode.collateral == "multi"
     shape.spot = shape.add("unified", int(REQUIREMENTS[mode.requirement])) if unified else shape.add("spot")
@@ -80,6 +84,8 @@ def shape_of(
         shape.position_wallet.append(shape.spot if instrument.kind == "spot" else -1)
         if instrument.kind != "spot":
             shape.position_wallet[i] = _futures_wallet(shape, mode, instrument, list(assets).index(instrument.settle))
+    if two_sided:
+        shape.position_wallet *= 2
     _isolate(shape, mode, instruments, assets, isolated)
     shape.transit = shape.add("transit")
     if borrows:
@@ -105,13 +111,18 @@ def _futures_wallet(shape: Shape, mode: Mode, instrument: Instrument, asset: int
 def _isolate(
     shape: Shape, mode: Mode, instruments: Sequence[Instrument], assets: Sequence[str], isolated: Sequence[str]
 ) -> None:
-    """Give every isolated position a wallet of its own, funded from the shared one it would have leaned on."""
+    """Give every isolated position a wallet of its own, funded from the shared one it would have leaned on.
+
+    In hedge mode the short of a symbol is margined apart from its long, in a wallet named "symbol short".
+    """
     futures = [instrument.symbol for instrument in instruments if instrument.kind != "spot"]
     for symbol in isolated:
         if symbol not in futures:
             raise InputError(f"isolated: {symbol!r} is not a future of this run; {nearest(symbol, futures)}")
     everything = mode.scope == "isolated" and not isolated
-    for i, instrument in enumerate(instruments):
+    for position, parent in enumerate(shape.position_wallet):
+        instrument = instruments[position % len(instruments)]
         if instrument.kind != "spot" and (everything or instrument.symbol in isolated):
-            parent, asset = shape.position_wallet[i], list(assets).index(instrument.settle)
-            shape.position_wallet[i] = shape.add(instrument.symbol, int(TIERS), asset, i, parent)
+            name = instrument.symbol if position < len(instruments) else f"{instrument.symbol} short"
+            asset = list(assets).index(instrument.settle)
+            shape.position_wallet[position] = shape.add(name, int(TIERS), asset, position, parent)

@@ -121,8 +121,9 @@ def make_rules(plans: Sequence[Plan], history: History) -> tuple[Rules, Ints]:
         ),
         counts=np.array([[0.0 if asset in plan.off else 1.0 for asset in assets] for plan in plans]),
         instrument=np.tile(np.arange(len(instruments), dtype=I64), sides),
-        **_wallet_tables([plan.shape for plan in plans], wallets, len(assets), sides),
+        **_wallet_tables([plan.shape for plan in plans], wallets, len(assets), sides * len(instruments)),
         **_terms(instruments, assets, sides),
+        funding_at=np.array([[word == "index" for word in s.funding_at or [""] * len(instruments)] for s in sets], I64),
         **_rule_tables(sets, len(instruments), len(assets)),
     )
     return rules, _rules_at(plans, history)
@@ -162,7 +163,7 @@ def _switches(plan: Plan) -> Ints:
     return row
 
 
-def _wallet_tables(shapes: Sequence[Shape], wallets: int, assets: int, sides: int) -> dict[str, Any]:
+def _wallet_tables(shapes: Sequence[Shape], wallets: int, assets: int, positions: int) -> dict[str, Any]:
     """Layouts as arrays; missing wallets are ones that back nothing."""
 
     def padded(rows: list[list[int]], empty: int) -> Ints:
@@ -173,7 +174,7 @@ def _wallet_tables(shapes: Sequence[Shape], wallets: int, assets: int, sides: in
         "settle": padded([shape.settle for shape in shapes], -1),
         "isolates": padded([shape.isolates for shape in shapes], -1),
         "parent": padded([shape.parent for shape in shapes], -1),
-        "position_wallet": np.array([shape.position_wallet * sides for shape in shapes], I64),
+        "position_wallet": np.array([(shape.position_wallet * 2)[:positions] for shape in shapes], I64),
         "spot_wallet": np.array([shape.spot for shape in shapes], I64),
         "cash_wallet": np.array([[shape.cash.get(asset, -1) for asset in range(assets)] for shape in shapes], I64),
         "transit_wallet": np.array([shape.transit for shape in shapes], I64),

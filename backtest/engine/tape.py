@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from backtest.market.history import History
 from backtest.state import (
-    CLOSE, DELEVERAGE, DELIVERY, EACH, FLOW, FUNDING, HIGH, I64, LOW, MOMENT, OPEN, TARGETS, Tape,
+    CLOSE, DELEVERAGE, DELIVERY, EACH, FLOW, FUNDING, HIGH, I64, LOW, MOMENT, OPEN, SETTLEMENT, TARGETS, Tape,
 )  # fmt: skip
 
 Floats = npt.NDArray[np.float64]
@@ -18,7 +19,7 @@ Ints = npt.NDArray[np.int64]
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
 YEAR_US = 365 * DAY_US
-ENDS_STRETCH = (int(FLOW), int(DELIVERY), int(DELEVERAGE), int(TARGETS))
+ENDS_STRETCH = (int(FLOW), int(DELIVERY), int(SETTLEMENT), int(DELEVERAGE), int(TARGETS))
 POINTS = {OPEN: "open", LOW: "low", HIGH: "high", CLOSE: "close"}
 
 
@@ -32,6 +33,7 @@ class Event:
     account: int = -1
     first: float = 0.0
     second: float = 0.0
+    third: float = 0.0
 
 
 class Rows:
@@ -116,7 +118,7 @@ def order_events(events: list[Event], bars: int) -> tuple[Ints, Floats, Ints]:
     """Events by bar, then in the order in which a bar's events happen, then as given; first event of each bar."""
     listed = sorted((event for event in events if 0 <= event.bar < bars), key=lambda event: (event.bar, event.kind))
     table = np.array([(e.bar, e.kind, e.subject, e.account) for e in listed], I64).reshape(-1, 4)
-    number = np.array([(e.first, e.second) for e in listed], np.float64).reshape(-1, 2)
+    number = np.array([(e.first, e.second, e.third) for e in listed], np.float64).reshape(-1, 3)
     return table, number, np.searchsorted(table[:, 0], np.arange(bars + 1)).astype(I64)
 
 
@@ -162,13 +164,21 @@ def _borrow_rows(rows: Rows, borrow: Sequence[Sequence[Floats | None]], accounts
 
 
 def _funding(history: History) -> list[Event]:
-    """Funding events: the rate, and what one contract is worth at the stamp's mark, without sign."""
+    """Funding events: the rate, and what one contract is worth at the stamp's mark and at its index, without sign."""
     events = []
     for k in range(len(history.funding_bar)):
-        i = int(history.funding_instrument[k])
-        worth = abs(float(value_of(history, i, history.funding_price[k])))
-        events.append(Event(int(history.funding_bar[k]), int(FUNDING), i, -1, float(history.funding_rate[k]), worth))
+        i, bar, rate = int(history.funding_instrument[k]), int(history.funding_bar[k]), float(history.funding_rate[k])
+        prices = (history.funding_price[k], index_price(history, i, bar))
+        mark, index = (abs(float(value_of(history, i, price))) for price in prices)
+        events.append(Event(bar, int(FUNDING), i, -1, rate, mark, index))
     return events
+
+
+def index_price(history: History, i: int, bar: int) -> Any:
+    """Price of the instrument's base at a bar's open by the indices: in the asset it settles in, in USD if inverse."""
+    instrument, index = history.instruments[i], history.index_open[:, bar]
+    base = index[history.assets.index(instrument.base)]
+    return base if instrument.kind == "inverse" else base / index[history.assets.index(instrument.settle)]
 
 
 def _deliveries(history: History) -> list[Event]:

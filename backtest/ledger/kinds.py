@@ -28,7 +28,8 @@ from backtest.state import I64
     INSURANCE,
     DELIVERED,
     USER_DEBT,
-) = (I64(k) for k in range(19))
+    SETTLED,
+) = (I64(k) for k in range(20))
 
 KIND_NAMES = (
     "deposit",
@@ -50,6 +51,7 @@ KIND_NAMES = (
     "insurance",
     "delivery_fee",
     "user_debt",
+    "settlement",
 )
 
 PAIRED = (TRANSFER, ALLOCATE, BORROW, REPAY, USER_DEBT)

@@ -188,13 +188,15 @@ class _Held:
         return self.record.index(self.instrument.base, point) / self.record.index(quote, point)
 
     def _costs(self) -> Floats:
-        """What the position cost, after each bar."""
+        """What the position (in hedge mode its two sides) cost, after each bar."""
         positions = self.record.of("positions", self.books.account)
         rows = positions[positions["symbol"] == self.instrument.symbol]
-        costs = np.full(self.books.bars, np.nan)
-        costs[self.record.bars(rows)] = rows["cost"].to_numpy(dtype=np.float64)
-        filled: Floats = pd.Series(costs).ffill().fillna(0.0).to_numpy(dtype=np.float64)
-        return filled
+        total = np.zeros(self.books.bars)
+        for _, mine in rows.groupby(rows["side"] if "side" in rows else rows["symbol"]):
+            costs = np.full(self.books.bars, np.nan)
+            costs[self.record.bars(mine)] = mine["cost"].to_numpy(dtype=np.float64)
+            total += pd.Series(costs).ffill().fillna(0.0).to_numpy(dtype=np.float64)
+        return total
 
     def carry(self) -> None:
         """Contracts held over the bar: delta times index as price, the mark's own move as basis, the quote's as fx."""
@@ -239,7 +241,7 @@ class _Held:
 
     def _total(self) -> float:
         """All that fills changed: contracts at the close, less their cost, plus what was realised, USD."""
-        rows = self.books.rows_of(self.instrument, "realised")
+        rows = self.books.rows_of(self.instrument, "realised", "settlement")
         realised = self.books.by_bar(rows, rows["amount"].to_numpy(dtype=np.float64)) if len(rows) else 0.0
         traded = np.diff(self.after, prepend=0.0) * self.value - np.diff(self.cost_after, prepend=0.0)
         return float(((traded + realised) * self.settle).sum())

@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from backtest.engine.session import Session
-from backtest.ledger.kinds import FUNDED, KIND_NAMES
+from backtest.engine.session import SIDES, Session
+from backtest.engine.tape import index_price
+from backtest.ledger.kinds import FUNDED, KIND_NAMES, SETTLED
 from backtest.report.record import FRAMES, RunRecord
 from backtest.state import (
     CAUSE_NAMES,
@@ -122,10 +123,18 @@ class _Names:
         self.time = pd.to_datetime(session.history.time, unit="us", utc=True)
         self.account = np.array([plan.name for plan in session.plans], dtype=object)
         self.asset = np.array(session.history.assets, dtype=object)
-        self.symbol = np.array([*(i.symbol for i in session.history.instruments), ""], dtype=object)
+        self.symbol = np.array([i.symbol for i in session.history.instruments] * 2 + [""], dtype=object)
+        futures = [i.kind != "spot" for i in session.history.instruments]
+        none = np.full(2 * len(futures) + 1, "", dtype=object)
+        both = np.array([side if future else "" for side in SIDES for future in futures] + [""], dtype=object)
+        self._side = [both if plan.two_sided else none for plan in session.plans]
         widest = max(len(plan.shape.names) for plan in session.plans)
         rows = [plan.shape.names + [""] * (widest + 1 - len(plan.shape.names)) for plan in session.plans]
         self.wallet = np.array(rows, dtype=object)
+
+    def side(self, accounts: Ints, positions: Ints) -> npt.NDArray[np.object_]:
+        """Sides of positions by row, -1 being none."""
+        return np.array([self._side[k][p] for k, p in zip(accounts, positions, strict=True)], dtype=object)
 
 
 def _frame(name: str, columns: dict[str, Any]) -> pd.DataFrame:
@@ -252,7 +261,7 @@ def fills_frame(session: Session, names: _Names) -> pd.DataFrame:
     order = _in_order(session.book.fill[:count], F_BAR, F_ACCOUNT)
     rows, prices = session.book.fill[:count][order], session.book.fill_price[:count][order]
     instruments, assets = session.history.instruments, session.assets
-    bars, positions = rows[:, F_BAR], rows[:, F_POSITION]
+    bars, positions = rows[:, F_BAR], rows[:, F_POSITION] % len(instruments)
     sizes = np.array([i.contract_size for i in instruments])[positions]
     inverse = np.array([i.kind == "inverse" for i in instruments])[positions]
     quotes = np.array([assets.get(i.quote, -1) for i in instruments])[positions]
@@ -265,6 +274,7 @@ def fills_frame(session: Session, names: _Names) -> pd.DataFrame:
             "bar": bars,
             "account": names.account[rows[:, F_ACCOUNT]],
             "symbol": names.symbol[positions],
+            "side": names.side(rows[:, F_ACCOUNT], rows[:, F_POSITION]),
             "contracts": contracts,
             "price": prices[:, 0],
             "mark": prices[:, 1],
@@ -293,6 +303,7 @@ def orders_frame(session: Session, names: _Names, fills: pd.DataFrame) -> pd.Dat
             "account": names.account[rows[:, O_ACCOUNT]],
             "id": np.arange(len(rows)),
             "symbol": names.symbol[rows[:, O_POSITION]],
+            "side": names.side(rows[:, O_ACCOUNT], rows[:, O_POSITION]),
             "kind": np.array(ORDER_KINDS, dtype=object)[rows[:, O_KIND]],
             "contracts": rows[:, O_CONTRACTS] * STEP,
             "price": np.where(prices[:, 0] > 0, prices[:, 0], np.nan),
@@ -339,6 +350,7 @@ def crossings(session: Session, account: pd.DataFrame, k: int) -> pd.DataFrame:
                     "wallet": rows["worst_wallet"],
                     "rung": rung,
                     "symbol": "",
+                    "side": "",
                     "collateral": rows["collateral_equity"],
                     "maintenance": rows["maintenance_margin"],
                     "ratio": rows["worst_ratio"],
@@ -370,6 +382,7 @@ def incidents_frame(session: Session, names: _Names) -> pd.DataFrame:
             "wallet": wallet,
             "rung": np.array(RUNG_NAMES, dtype=object)[whole[:, N_RUNG]],
             "symbol": names.symbol[whole[:, N_POSITION]],
+            "side": names.side(whole[:, N_ACCOUNT], whole[:, N_POSITION]),
             "collateral": rows[:, N_COLLATERAL],
             "maintenance": rows[:, N_MAINTENANCE],
             "ratio": ratio,
@@ -396,7 +409,7 @@ def place_of(point: int, inside_us: int) -> str:
 
 
 def funding_frame(session: Session, names: _Names) -> pd.DataFrame:
-    """Every funding payment, with the rate and the mark it was paid on."""
+    """Every funding payment, with the rate and the price it was paid on: mark, or index where the venue says so."""
     history, rows = session.history, session.book.ledger[: session.book.count[LEDGER_ROWS]]
     rows = rows[rows[:, L_KIND] == FUNDED]
     rows = rows[_in_order(rows, L_BAR, L_ACCOUNT)]
@@ -409,8 +422,9 @@ def funding_frame(session: Session, names: _Names) -> pd.DataFrame:
             "time": pd.to_datetime(history.funding_time[at], unit="us", utc=True),
             "account": names.account[rows[:, L_ACCOUNT]],
             "symbol": names.symbol[rows[:, L_INSTRUMENT]],
+            "side": names.side(rows[:, L_ACCOUNT], rows[:, L_INSTRUMENT]),
             "contracts": contracts * STEP,
-            "price": history.funding_price[at],
+            "price": np.where(on_index(session, rows), indices_of(session, rows), history.funding_price[at]),
             "rate": history.funding_rate[at],
             "amount": rows[:, L_AMOUNT] * STEP,
             "asset": names.asset[rows[:, L_ASSET]],
@@ -419,12 +433,26 @@ def funding_frame(session: Session, names: _Names) -> pd.DataFrame:
     )
 
 
+def on_index(session: Session, rows: Ints) -> npt.NDArray[np.bool_]:
+    """Whether each funding row was paid on the index, by the account's own venue."""
+    rules, sets = session.rules, session.tape.rules_at[rows[:, L_ACCOUNT], rows[:, L_BAR]]
+    paid: npt.NDArray[np.bool_] = rules.funding_at[sets, rules.instrument[rows[:, L_INSTRUMENT]]] != 0
+    return paid
+
+
+def indices_of(session: Session, rows: Ints) -> npt.NDArray[np.float64]:
+    """The index price of each row's contract at its bar's open."""
+    instrument = session.rules.instrument[rows[:, L_INSTRUMENT]]
+    pairs = zip(instrument, rows[:, L_BAR], strict=True)
+    return np.array([index_price(session.history, int(i), int(bar)) for i, bar in pairs], np.float64)
+
+
 def held_before(session: Session, rows: Ints) -> Ints:
     """Contracts held coming into the bar of each ledger row, by the fills of earlier bars."""
     fills = session.book.fill[: session.book.count[FILL_ROWS]]
     held = np.zeros(len(rows), np.int64)
     for account in range(len(session.plans)):
-        for i in range(len(session.history.instruments)):
+        for i in range(len(session.book.contracts)):
             mine = (rows[:, L_ACCOUNT] == account) & (rows[:, L_INSTRUMENT] == i)
             done = fills[(fills[:, F_ACCOUNT] == account) & (fills[:, F_POSITION] == i)]
             done = done[np.argsort(done[:, F_BAR], kind="stable")]
@@ -434,10 +462,10 @@ def held_before(session: Session, rows: Ints) -> Ints:
 
 
 def positions_frame(session: Session, names: _Names) -> pd.DataFrame:
-    """Contracts and cost after each bar in which a futures position changed."""
+    """Contracts and cost after each bar in which a futures position changed, or its profit was settled."""
     count = session.book.count[FILL_ROWS]
     fills = session.book.fill[:count][_in_order(session.book.fill[:count], F_BAR, F_ACCOUNT)]
-    spot = np.array([i.kind == "spot" for i in session.history.instruments])
+    spot = np.array([i.kind == "spot" for i in session.history.instruments] * 2)
     fills = fills[~spot[fills[:, F_POSITION]]]
     table = pd.DataFrame(
         {
@@ -448,6 +476,11 @@ def positions_frame(session: Session, names: _Names) -> pd.DataFrame:
             "cost": fills[:, F_COST],
         }
     )
+    rows = session.book.ledger[: session.book.count[LEDGER_ROWS]]
+    rows = rows[rows[:, L_KIND] == SETTLED]
+    settled = {"bar": rows[:, L_BAR], "account": rows[:, L_ACCOUNT], "position": rows[:, L_INSTRUMENT]}
+    if len(rows):
+        table = pd.concat([table, pd.DataFrame({**settled, "contracts": 0, "cost": rows[:, L_AMOUNT]})])
     by = ["bar", "account", "position"]
     changes = table.groupby(by, sort=True, as_index=False).sum()
     running = changes.groupby(["account", "position"])[["contracts", "cost"]].cumsum()
@@ -457,6 +490,7 @@ def positions_frame(session: Session, names: _Names) -> pd.DataFrame:
             "time": names.time[changes["bar"].to_numpy()],
             "account": names.account[changes["account"].to_numpy()],
             "symbol": names.symbol[changes["position"].to_numpy()],
+            "side": names.side(changes["account"].to_numpy(), changes["position"].to_numpy()),
             "contracts": running["contracts"].to_numpy() * STEP,
             "cost": running["cost"].to_numpy() * STEP,
         },

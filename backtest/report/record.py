@@ -33,21 +33,21 @@ FRAMES: dict[str, tuple[str, ...]] = {
     "wallets": ("time", "account", "wallet", "collateral", "initial_margin", "maintenance_margin", "headroom"),
     "ledger": ("time", "bar", "account", "wallet", "asset", "kind", "amount", "steps", "instrument", "order"),
     "fills": (
-        "time", "bar", "account", "symbol", "contracts", "price", "mark", "notional_usd", "cause", "point", "fee",
-        "fee_asset", "realised", "settle", "order",
+        "time", "bar", "account", "symbol", "side", "contracts", "price", "mark", "notional_usd", "cause", "point",
+        "fee", "fee_asset", "realised", "settle", "order",
     ),
     "orders": (
-        "time", "account", "id", "symbol", "kind", "contracts", "price", "trigger", "state", "reason", "filled",
+        "time", "account", "id", "symbol", "side", "kind", "contracts", "price", "trigger", "state", "reason", "filled",
         "group", "residual_delta_usd",
     ),
     "incidents": (
-        "time", "account", "wallet", "rung", "symbol", "collateral", "maintenance", "ratio", "contracts", "price",
-        "amount_usd", "note",
+        "time", "account", "wallet", "rung", "symbol", "side", "collateral", "maintenance", "ratio", "contracts",
+        "price", "amount_usd", "note",
     ),
-    "funding": ("time", "account", "symbol", "contracts", "price", "rate", "amount", "asset", "flag"),
-    "positions": ("time", "account", "symbol", "contracts", "cost"),
+    "funding": ("time", "account", "symbol", "side", "contracts", "price", "rate", "amount", "asset", "flag"),
+    "positions": ("time", "account", "symbol", "side", "contracts", "cost"),
 }  # fmt: skip
-"""The columns of every frame, in order."""
+"""The columns of every frame, in order. `side`: "long" or "short" in hedge mode, else empty."""
 
 FORCED = ("reduce", "close", "sell collateral", "takeover", "liquidate")
 """Rungs at which the venue took something from the account: these count as liquidation."""

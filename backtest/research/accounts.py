@@ -18,13 +18,14 @@ from backtest.engine.tape import DAY_US, HOUR_US, Event
 from backtest.errors import InputError, nearest
 from backtest.market.grid import when
 from backtest.market.history import History
-from backtest.state import FLOW, INTEREST
+from backtest.state import FLOW, INTEREST, SETTLEMENT
 from backtest.units import to_steps
 from backtest.venues.load import Venue, load
 from backtest.venues.schema import Mode
 
 Floats = npt.NDArray[np.float64]
 NO_CAP = 1e12
+SETTLED_AT_US = 8 * HOUR_US  # of the UTC day: OKX and Deribit
 
 
 def plan_of(config: RunConfig, account: Account, history: History, unbound: bool = False) -> Plan:
@@ -35,6 +36,10 @@ def plan_of(config: RunConfig, account: Account, history: History, unbound: bool
     for setting, why in idle_settings(plan, account, history):
         raise InputError(f"account {account.name!r}: {setting} would do nothing: {why}; leave it out")
     check_leverage(plan, account, history)
+    if plan.two_sided and all(instrument.kind == "spot" for instrument in history.instruments):
+        raise InputError(
+            f"account {account.name!r}: position_mode = 'hedge' would do nothing without a future; leave it out"
+        )
     return plan
 
 
@@ -99,7 +104,8 @@ def _plan(config: RunConfig, account: Account, history: History, unbound: bool) 
     mode = with_requirement(venue, account, mode, any(rule_set.scenario for rule_set in sets))
     check_symbols(account, history)
     owes = any(rule_set.owes for rule_set in sets)
-    shape = shape_of(mode, history.instruments, history.assets, account.isolated, account.borrow, owes)
+    hedge = account.position_mode == "hedge"
+    shape = shape_of(mode, history.instruments, history.assets, account.isolated, account.borrow, owes, hedge)
     guards, execution, top_up, refill = config.guards, config.execution, account.top_up, account.refill
     return Plan(
         name=account.name,
@@ -124,6 +130,7 @@ def _plan(config: RunConfig, account: Account, history: History, unbound: bool) 
         cuts=execution.refusal == "cut",
         auto_transfer=account.auto_transfer,
         borrows=account.borrow,
+        two_sided=hedge,
         touch=execution.limit_touch,
     )
 
@@ -195,6 +202,48 @@ def interest_events(plans: Sequence[Plan], history: History, rates: Sequence[Seq
         for bar in due
         if bar > 0
     ]
+
+
+def settlement_events(plans: Sequence[Plan], history: History) -> list[Event]:
+    """When profits of open positions become cash, by account and instrument, at the mark: at its funding stamps, or at
+    the first open at or after 08:00 UTC each day; never where the venue realises profit at closing. Cross positions
+    alone are settled by the day: OKX leaves isolated ones as they are, and Deribit has none.
+    """
+    events = []
+    for k, plan in enumerate(plans):
+        for i in range(len(history.instruments)):
+            words = [rule_set.settled[i] if rule_set.settled else "" for rule_set in plan.sets]
+            if any(words):
+                stamps = [*_at_funding(history, i), *(_daily(history, i) if is_cross(plan, i) else ())]
+                in_force = [words[set_at(plan, int(history.time[bar]))] for bar, _, _ in stamps]
+                events += [
+                    Event(bar, int(SETTLEMENT), i, k, price)
+                    for (bar, price, word), wanted in zip(stamps, in_force, strict=True)
+                    if word == wanted
+                ]
+    return events
+
+
+def is_cross(plan: Plan, i: int) -> bool:
+    """Whether an instrument's positions lean on a shared wallet."""
+    return plan.shape.isolates[plan.shape.position_wallet[i]] < 0
+
+
+def set_at(plan: Plan, time_us: int) -> int:
+    """Which of the plan's rule sets is in force."""
+    return max(0, sum(rule_set.start_us <= time_us for rule_set in plan.sets) - 1)
+
+
+def _at_funding(history: History, i: int) -> list[tuple[int, float, str]]:
+    mine = np.flatnonzero(history.funding_instrument == i)
+    return [(int(history.funding_bar[k]), float(history.funding_price[k]), "funding") for k in mine]
+
+
+def _daily(history: History, i: int) -> list[tuple[int, float, str]]:
+    first = -(-(int(history.time[0]) - SETTLED_AT_US) // DAY_US) * DAY_US + SETTLED_AT_US
+    stamps = np.arange(first, int(history.time[-1]) + 1, DAY_US)
+    bars = np.unique(np.searchsorted(history.time, stamps))
+    return [(int(bar), float(history.mark_open[i, bar]), "daily") for bar in bars]
 
 
 def borrow_rates(plan: Plan, history: History) -> list[Floats | None]:

@@ -19,12 +19,14 @@ from backtest.state import (
     BY_DELIVERY,
     BY_LIQUIDATION,
     BY_ORDER,
+    F_ACCOUNT,
     F_BAR,
     F_CAUSE,
     F_CONTRACTS,
     F_POSITION,
     FILL_ROWS,
     LEAVE,
+    O_ACCOUNT,
     O_CONTRACTS,
     O_DONE_BAR,
     O_POSITION,
@@ -131,6 +133,7 @@ class _News:
                 self._symbol(row[F_POSITION]),
                 float(row[F_CONTRACTS]) * STEP,
                 float(price[0]),
+                position_side=self._side(row[F_ACCOUNT], row[F_POSITION]),
             )
             for row, price in zip(rows, prices, strict=True)
         ]
@@ -145,6 +148,7 @@ class _News:
                 float(row[O_CONTRACTS]) * STEP,
                 float("nan"),
                 REASON_NAMES[row[O_REASON]],
+                self._side(row[O_ACCOUNT], row[O_POSITION]),
             )
             for row in over
         ]
@@ -153,4 +157,7 @@ class _News:
         return pd.Timestamp(int(self.session.history.time[bar]), unit="us", tz="UTC")
 
     def _symbol(self, position: int) -> str:
-        return self.session.history.instruments[position].symbol
+        return self.session.history.instruments[position % len(self.session.symbols)].symbol
+
+    def _side(self, account: int, position: int) -> str:
+        return self.session.side_of(int(account), int(position)) or ""

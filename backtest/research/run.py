@@ -28,7 +28,7 @@ from backtest.market.schema import INTERVALS, parse_symbol
 from backtest.market.store import Store
 from backtest.report.frames import record_of
 from backtest.report.result import Result
-from backtest.research.accounts import borrow_rates, flows_of, interest_events, pay_in, plan_of
+from backtest.research.accounts import borrow_rates, flows_of, interest_events, pay_in, plan_of, settlement_events
 from backtest.research.drive import drive, target_rows
 from backtest.research.happenings import deleveragings, with_outages
 from backtest.research.tails import tail_of
@@ -213,13 +213,28 @@ def open_session(
     targets: Floats | None = None,
     finer: FinerBars | None = None,
 ) -> Session:
-    """A session of the planned accounts with their money paid in."""
+    """A session of the planned accounts with their money paid in.
+
+    InputError for a table of targets in hedge mode: a row says one number a symbol, and there are two positions.
+    """
+    for plan in plans if targets is not None else ():
+        if plan.two_sided:
+            raise InputError(
+                f"account {plan.name!r}: position_mode = 'hedge' and a strategy of `targets`, which name one position "
+                "a symbol; write the strategy with on_bar and position_side, or leave position_mode out"
+            )
     flows = [event for k, account in enumerate(config.account) for event in flows_of(account, plans[k], history, k)]
     rates = [borrow_rates(plan, history) for plan in plans]
     session = Session(
         history,
         plans,
-        [*events, *flows, *interest_events(plans, history, rates), *deleveragings(config, history)],
+        [
+            *events,
+            *flows,
+            *settlement_events(plans, history),
+            *interest_events(plans, history, rates),
+            *deleveragings(config, history),
+        ],
         targets,
         rates,
         tail_of(plans, history),

@@ -24,8 +24,8 @@ class Port(Protocol):
     """What the engine answers, account by account."""
 
     def balance(self, account: int, asset: str, wallet: str | None = None) -> float: ...
-    def contracts(self, account: int, symbol: str) -> float: ...
-    def entry_price(self, account: int, symbol: str) -> float: ...
+    def contracts(self, account: int, symbol: str, side: str | None = None) -> float: ...
+    def entry_price(self, account: int, symbol: str, side: str | None = None) -> float: ...
     def equity(self, account: int) -> float: ...
     def collateral_equity(self, account: int) -> float: ...
     def initial_margin(self, account: int) -> float: ...
@@ -71,13 +71,15 @@ class Desk:
         """Lowest collateral / maintenance of a wallet at the last close; +inf without requirement."""
         return self._port.margin_ratio(self._account)
 
-    def position(self, symbol: str) -> float:
-        """Signed contracts; of spot, coins in the spot wallet less those owed."""
-        return self._port.contracts(self._account, symbol)
+    def position(self, symbol: str, position_side: str | None = None) -> float:
+        """Signed contracts, in hedge mode of one side ("long", "short") or of both together; of spot, coins in the spot
+        wallet less those owed.
+        """
+        return self._port.contracts(self._account, symbol, position_side)
 
-    def entry_price(self, symbol: str) -> float:
-        """Average price of the open contracts; NaN when flat."""
-        return self._port.entry_price(self._account, symbol)
+    def entry_price(self, symbol: str, position_side: str | None = None) -> float:
+        """Average price of the open contracts (in hedge mode the side must be named); NaN when flat."""
+        return self._port.entry_price(self._account, symbol, position_side)
 
     def balance(self, asset: str, wallet: str | None = None) -> float:
         """Units of an asset in a wallet, or in all."""
@@ -103,19 +105,35 @@ class Desk:
         return coins / instrument.contract_size
 
     def as_target(
-        self, symbol: str, *, contracts: float | None = None, base: float | None = None, usd: float | None = None
+        self,
+        symbol: str,
+        *,
+        contracts: float | None = None,
+        base: float | None = None,
+        usd: float | None = None,
+        position_side: str | None = None,
     ) -> Order:
-        """An order that brings the position to a size, signed, told in contracts, coins or USD at the last close."""
+        """An order that brings the position to a size, signed, told in contracts, coins or USD at the last close.
+
+        In hedge mode of the side that is named: a long's target is not negative, a short's not positive.
+        """
         if sum(size is not None for size in (contracts, base, usd)) != 1:
             raise InputError(f"target of {symbol}: say one of contracts, base and usd")
         aim = contracts if contracts is not None else self.contracts_of(symbol, base=base, usd=usd)
-        return Order(symbol, target=aim)
+        return Order(symbol, target=aim, position_side=position_side)
 
     def target(
-        self, symbol: str, *, contracts: float | None = None, base: float | None = None, usd: float | None = None
+        self,
+        symbol: str,
+        *,
+        contracts: float | None = None,
+        base: float | None = None,
+        usd: float | None = None,
+        position_side: str | None = None,
     ) -> int:
         """Place `as_target`. Returns the order's id."""
-        return self.together([self.as_target(symbol, contracts=contracts, base=base, usd=usd)])[0]
+        order = self.as_target(symbol, contracts=contracts, base=base, usd=usd, position_side=position_side)
+        return self.together([order])[0]
 
     def buy(self, symbol: str, contracts: float, **terms: Any) -> int:
         """Place a buy; `terms` as in Order. Returns the order's id."""

@@ -14,6 +14,7 @@ from backtest.errors import InputError, nearest
 
 KINDS = ("market", "limit", "stop", "take_profit")
 TRIGGERS = ("mark", "last")
+SIDES = ("long", "short")
 
 
 def is_number(value: object) -> bool:
@@ -27,6 +28,9 @@ class Order:
 
     `limit` needs a `price`, `stop` and `take_profit` a `trigger` (read off `mark` or `last`). InputError for an
     order that says neither or both of size and target, or lacks its price.
+
+    In hedge mode a future's order names the position it changes, `position_side` "long" or "short": selling the long
+    closes it, selling the short opens it. Sizes keep their sign, so a short's target is negative.
     """
 
     symbol: str
@@ -38,6 +42,7 @@ class Order:
     trigger_by: str = "mark"
     post_only: bool = False
     reduce_only: bool = False
+    position_side: str | None = None
 
     def __post_init__(self) -> None:
         if (self.contracts is None) == (self.target is None):
@@ -51,6 +56,7 @@ class Order:
         if self.kind not in KINDS:
             raise InputError(f"order in {self.symbol}: no kind {self.kind!r}; {nearest(self.kind, KINDS)}")
         self._must_mean_its_terms()
+        self._must_be_on_its_side()
         if self.trigger_by not in TRIGGERS:
             raise InputError(f"order in {self.symbol}: trigger_by is 'mark' or 'last', not {self.trigger_by!r}")
         if self.kind == "limit":
@@ -74,6 +80,16 @@ class Order:
         if self.post_only and self.kind != "limit":
             raise InputError(f'{where}: a {self.kind} order cannot be post_only; say kind="limit"')
 
+    def _must_be_on_its_side(self) -> None:
+        if self.position_side is None:
+            return
+        where = f"order in {self.symbol}"
+        if self.position_side not in SIDES:
+            raise InputError(f"{where}: no position_side {self.position_side!r}; {nearest(self.position_side, SIDES)}")
+        if self.target and (self.target > 0) != (self.position_side == "long"):
+            sign = "above" if self.position_side == "long" else "below"
+            raise InputError(f"{where}: a {self.position_side}'s target is not {sign} 0, found {self.target!r}")
+
     def _must_be_a_price(self, name: str, value: float | None) -> None:
         if value is None or not is_number(value) or not 0.0 < value < inf:
             raise InputError(f"{self.kind} order in {self.symbol} needs a {name} above 0, not {value!r}")
@@ -90,3 +106,4 @@ class OpenOrder:
     target: bool
     price: float | None
     trigger: float | None
+    position_side: str | None = None

@@ -44,6 +44,7 @@ class Event:
     contracts: float
     price: float
     reason: str = ""
+    position_side: str = ""  # in hedge mode "long" or "short"
 
 
 class Strategy:
