@@ -269,7 +269,7 @@ def _replaced(row: Row, changes: Mapping[str, Any]) -> bool:
 
 
 def knowing_tiers(venue: Venue, given: Mapping[str, Any], instruments: Sequence[Instrument]) -> Venue:
-    """The venue, told of the brackets that the account brings: a contract it has none for may then be asked of."""
+    """The venue, told of the brackets that the account brings: a contract or a day it has none of may be asked."""
     if not venue.brackets.by_key or not isinstance(given.get("tiers", {}), Mapping):
         return venue
     by_key = dict(venue.brackets.by_key)
@@ -278,5 +278,6 @@ def knowing_tiers(venue: Venue, given: Mapping[str, Any], instruments: Sequence[
             tiers = _tiers(f"rules.tiers.{instrument.symbol}", given["tiers"][instrument.symbol])
             family = instrument.symbol.split("-")[0]
             key = f"{family}-*" if instrument.dated and instrument.kind == "linear" else family
-            by_key.setdefault(key, (bracket_entry(tiers, "1970-01-01", Said(OURS, "", "")),))
+            ours = bracket_entry(tiers, "1970-01-01", Said(OURS, "", ""))
+            by_key[key] = (ours, *(entry for entry in by_key.get(key, ()) if entry.valid_from_us > 0))
     return Venue(venue.name, venue.entries, Brackets(by_key, venue.brackets.seen_us))

@@ -139,6 +139,16 @@ class Snapshot(Section):
     outside: Literal["refuse", "nearest"] = "refuse"
     counterfactual: bool = False
 
+    @model_validator(mode="before")
+    @classmethod
+    def _as_in_a_run(cls, given: Any) -> Any:
+        """`[rules] outside` and `counterfactual` may stand where a run has them."""
+        if not isinstance(given, Mapping) or not isinstance(given.get("rules"), Mapping):
+            return given
+        said = {key: value for key, value in given["rules"].items() if key in ("outside", "counterfactual")}
+        rules = {key: value for key, value in given["rules"].items() if key not in said}
+        return {**given, **said, "rules": rules}
+
     @field_validator("leverage", mode="before")
     @classmethod
     def _one_for_all(cls, value: object) -> object:
