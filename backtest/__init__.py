@@ -2,6 +2,8 @@
 
 result = backtest.run("configs/hedged_long.toml")
 result.stats
+answer = backtest.margin("configs/account.toml")
+answer.account
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "run", "compare", "load", "Strategy", "Targets", "Order", "Result", "InputError", "load_config", "__version__",
+    "run", "compare", "margin", "load", "Strategy", "Targets", "Order", "Result", "InputError", "load_config", "__version__",
 ]  # fmt: skip
 
 _HOME = {
@@ -37,6 +39,8 @@ _HOME = {
 
 def __getattr__(name: str) -> object:
     """Public names are fetched when first used, so that `import backtest` costs nothing."""
+    if name == "margin":  # the folder of margin rules, which answers for an account when it is called
+        return import_module("backtest.margin")
     if name not in _HOME:
         raise AttributeError(f"module 'backtest' has no attribute {name!r}")
     value = getattr(import_module(_HOME[name]), name)
@@ -45,4 +49,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})
+    return sorted({*globals(), *_HOME, "margin"})

@@ -14,6 +14,7 @@ import typer
 
 from backtest import __version__
 from backtest.cli_data import data
+from backtest.cli_margin import Spreading, margin
 from backtest.cli_screen import (
     AsJson,
     answering,
@@ -34,6 +35,7 @@ app = typer.Typer(
     help="Backtests of collateralized crypto strategies: what was required, what it cost, whether they lived.",
 )  # fmt: skip
 app.add_typer(data, name="data")
+app.command(cls=Spreading)(margin)
 
 Config = Annotated[Path, typer.Argument(help="The run, a .toml or .json file.", show_default=False)]
 Out = Annotated[Path | None, typer.Option("--out", help="Result folder (default: results/<name>).", show_default=False)]

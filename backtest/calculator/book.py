@@ -1,0 +1,392 @@
+"""From a snapshot to what the engine reads: a plan, rules, a book that holds it, and a tape of the prices it is shown.
+
+Amounts are kept in whole steps of 1e-8, which is coarse for a position of a thousandth of a coin. As every margin rule
+is proportional to what is held, a small account is held a power of ten larger, its brackets and ceilings with it, and
+the answer divided again: `fineness`. Where a rule counts absolute amounts of its own (a portfolio model), it is 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backtest.calculator.overrides import knowing_tiers, with_overrides
+from backtest.calculator.snapshot import Position, Snapshot
+from backtest.engine.book import make_book
+from backtest.engine.orders import place
+from backtest.engine.shape import shape_of
+from backtest.engine.tables import Plan, make_rules
+from backtest.engine.tape import make_tape
+from backtest.engine.weigh import weigh
+from backtest.errors import InputError
+from backtest.market.history import History
+from backtest.market.schema import Instrument, kind_of, parse_symbol
+from backtest.state import HERE, LIMIT, O_SEEN, REDUCE_ONLY, Book, Rules
+from backtest.units import HEADROOM, STEP, to_steps
+from backtest.venues.load import load
+from backtest.venues.schema import Mode, RuleSet
+
+Floats = npt.NDArray[np.float64]
+DOLLARS = ("USD", "USDT", "USDC", "FDUSD", "BUSD", "DAI")
+FINEST = 1_000_000
+ROWS = 64
+COLLATERAL, INITIAL, MAINTENANCE, OPEN_LOSS = range(4)
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """What was found at each of n sets of prices, USD: equity [n], need [n, wallet, 4], exposure [n, wallet, asset]."""
+
+    equity: Floats
+    need: Floats
+    exposure: Floats
+
+
+@dataclass
+class Placed:
+    """A snapshot laid out. `marks` [instrument] in quote currency and `indexes` [asset] in USD are its own prices."""
+
+    snapshot: Snapshot
+    mode: Mode
+    plan: Plan
+    rule_set: RuleSet  # as the venue and the account say it; the rules hold it `fineness` times larger
+    instruments: tuple[Instrument, ...]
+    assets: tuple[str, ...]
+    marks: Floats
+    indexes: Floats
+    fineness: int
+    rules: Rules
+    book: Book
+    notes: list[str] = field(default_factory=list)
+
+    def weigh(self, marks: Floats, indexes: Floats, book: Book | None = None) -> Weighed:
+        """Show the account n sets of prices: marks [instrument, n], indexes [asset, n]."""
+        marks, indexes = np.ascontiguousarray(marks, float), np.ascontiguousarray(indexes, float)
+        bars = marks.shape[1] if len(marks) else indexes.shape[1]
+        history = history_of(self.snapshot.at_us, self.instruments, self.assets, marks, indexes)
+        tape = make_tape(history, np.zeros((1, bars), np.int64))
+        book = self.book if book is None else book
+        wallets, assets = book.balance.shape[:2]
+        found = Weighed(np.zeros(bars), np.zeros((bars, wallets, 4)), np.zeros((bars, wallets, assets)))
+        weigh(found.equity, found.need, found.exposure, book, self.rules, tape)
+        for array in (found.equity, found.need, found.exposure):
+            array /= self.fineness
+        return found
+
+    def now(self, book: Book | None = None) -> Weighed:
+        """At the snapshot's own prices."""
+        return self.weigh(self.marks[:, None], self.indexes[:, None], book)
+
+    @property
+    def level(self) -> float:
+        """Margin ratio at which the venue liquidates."""
+        return float(self.rules.level[0, 0])
+
+    @property
+    def backing(self) -> list[int]:
+        """Wallets that back something."""
+        return [w for w, model in enumerate(self.plan.shape.model) if model]
+
+    def number(self, position: Position) -> int:
+        """Number of a position in the book: in hedge mode shorts come after every long."""
+        i = [instrument.symbol for instrument in self.instruments].index(position.symbol)
+        short = position.signed(self.instruments[i].contract_size) < 0
+        return i + len(self.instruments) if short and self.plan.two_sided else i
+
+    def with_only(self, position: int, mark: float | None = None) -> Book:
+        """A book with this position alone, its profit settled: nothing owed, nothing gained, nothing waiting."""
+        book = self._emptied()
+        i, wallet = int(self.rules.instrument[position]), int(self.rules.position_wallet[0, position])
+        worth = value_of(self.instruments[i], float(self.marks[i]) if mark is None else mark)
+        book.contracts[position, 0] = self.book.contracts[position, 0]
+        book.cost[position, 0] = self.book.cost[position, 0]
+        profit = book.contracts[position, 0] * worth - book.cost[position, 0]
+        book.balance[wallet, self.rules.settlement[i], 0] = -int(np.rint(profit))
+        return book
+
+    def with_coin(self, wallet: int, asset: int, steps: int) -> Book:
+        """A book with an amount of one asset in one wallet, and nothing else."""
+        book = self._emptied()
+        book.balance[wallet, asset, 0] = steps
+        return book
+
+    def _emptied(self) -> Book:
+        changed = {
+            name: np.zeros_like(getattr(self.book, name)) for name in ("balance", "contracts", "cost", "resting")
+        }
+        return self.book._replace(**changed, count=np.zeros_like(self.book.count))
+
+
+def value_of(instrument: Instrument, price: float) -> float:
+    """What one contract is worth in its settlement asset; rises with the price, also where it is inverse."""
+    return -instrument.contract_size / price if instrument.kind == "inverse" else instrument.contract_size * price
+
+
+def place_snapshot(snapshot: Snapshot, fineness: int | None = None) -> Placed:
+    """Lay a snapshot out. InputError where the venue does not offer the mode, or a price, rule or term is missing."""
+    instruments = instruments_of(snapshot)
+    assets = assets_of(snapshot, instruments)
+    notes: list[str] = []
+    marks, indexes = prices_of(snapshot, instruments, assets, notes)
+    mode, rule_set = rules_of(snapshot, instruments, assets)
+    plan = plan_of(snapshot, mode, rule_set, instruments, assets)
+    k = fineness or fineness_of(snapshot, instruments, marks, rule_set)
+    plan = replace(plan, sets=(finer(rule_set, k),))
+    if mode.requirement == "tail":
+        notes.append("the tail model has no past here: its scenario grid stands in, as while it warms up")
+    history = history_of(snapshot.at_us, instruments, assets, marks[:, None], indexes[:, None])
+    rules, rules_at = make_rules([plan], history)
+    tape = make_tape(history, rules_at)
+    book = make_book(rules, tape, record=True, rows=ROWS)
+    placed = Placed(
+        snapshot, mode, plan, rule_set, instruments, assets, marks, indexes, k, rules, book, notes
+    )  # fmt: skip
+    _pay_in(placed)
+    _open(placed)
+    _rest(placed)
+    return placed
+
+
+def instruments_of(snapshot: Snapshot) -> tuple[Instrument, ...]:
+    """Every contract and pair the account speaks of, made from its symbol and the terms beside it."""
+    return tuple(_instrument(snapshot, symbol) for symbol in snapshot.symbols)
+
+
+def _instrument(snapshot: Snapshot, symbol: str) -> Instrument:
+    base, quote, settle, expiry_us = parse_symbol(symbol)
+    terms = snapshot.instruments.get(symbol)
+    size = terms.contract_size if terms else 1.0
+    return Instrument(
+        symbol=symbol, kind=kind_of(symbol), base=base, quote=quote, settle=settle or quote, contract_size=size,
+        tick=(terms and terms.tick) or 1e-8, lot=(terms and terms.lot) or STEP, min_notional=terms.min_notional if terms
+        else 0.0, listing_us=None, expiry_us=expiry_us, delisting_us=None, source="the snapshot",
+    )  # fmt: skip
+
+
+def assets_of(snapshot: Snapshot, instruments: Sequence[Instrument]) -> tuple[str, ...]:
+    """Every asset that is held, owed, settled in or moved with; settlement assets first."""
+    held = [asset for _, asset, _ in balances_of(snapshot)]
+    named = [i.settle for i in instruments] + held + list(snapshot.loans) + [i.base for i in instruments]
+    quotes = [i.quote for i in instruments if i.quote != "USD"]
+    return tuple(dict.fromkeys([*named, *quotes]))
+
+
+def balances_of(snapshot: Snapshot) -> list[tuple[str | None, str, float]]:
+    """(wallet or None where the mode decides, asset, amount)."""
+    rows: list[tuple[str | None, str, float]] = []
+    for key, amount in snapshot.wallets.items():
+        if isinstance(amount, dict):
+            rows += [(key, asset, units) for asset, units in amount.items()]
+        else:
+            rows.append((None, key, float(amount)))
+    return rows
+
+
+def prices_of(
+    snapshot: Snapshot, instruments: Sequence[Instrument], assets: Sequence[str], notes: list[str]
+) -> tuple[Floats, Floats]:
+    """Marks [instrument] and indexes [asset]: as given; dollars are 1, a coin is what its contracts are marked at."""
+    given = dict(snapshot.prices)
+    for position in snapshot.positions:
+        if position.mark is not None:
+            if given.get(position.symbol, position.mark) != position.mark:
+                raise InputError(
+                    f"{position.symbol}: mark {position.mark:g} and price {given[position.symbol]:g} differ"
+                )
+            given[position.symbol] = position.mark
+    for key in given:
+        if "/" not in key and key not in assets:
+            given_assets = ", ".join(assets)
+            raise InputError(f"prices: {key!r} is neither held nor moved with here (assets: {given_assets})")
+    index: dict[str, float] = {asset: given[asset] for asset in assets if asset in given}
+    for dollar in (a for a in assets if a in DOLLARS and a not in index):
+        index[dollar] = 1.0
+        if dollar != "USD":
+            notes.append(f"no price of {dollar}: taken as 1 USD")
+    for asset in assets:
+        if asset not in index:
+            index[asset] = _from_contract(asset, instruments, given, index, notes)
+    marks = [given.get(i.symbol) or _from_index(i, index, notes) for i in instruments]
+    return np.array(marks, float), np.array([index[asset] for asset in assets], float)
+
+
+def _from_contract(
+    asset: str,
+    instruments: Sequence[Instrument],
+    given: Mapping[str, float],
+    index: Mapping[str, float],
+    notes: list[str],
+) -> float:
+    for instrument in sorted(instruments, key=lambda i: i.expiry_us or 0):
+        if instrument.base == asset and instrument.symbol in given:
+            usd = index.get(instrument.quote, 1.0 if instrument.quote == "USD" else 0.0)
+            if usd:
+                notes.append(f"no index price of {asset}: taken as the mark of {instrument.symbol}")
+                return given[instrument.symbol] * usd
+    raise InputError(f"no price of {asset}; write [prices] {asset} = ... (USD a coin)")
+
+
+def _from_index(instrument: Instrument, index: Mapping[str, float], notes: list[str]) -> float:
+    usd = index.get(instrument.quote, 1.0)
+    if instrument.kind != "spot":
+        notes.append(f"no mark of {instrument.symbol}: taken as the index of {instrument.base}")
+    return index[instrument.base] / usd
+
+
+def rules_of(snapshot: Snapshot, instruments: Sequence[Instrument], assets: Sequence[str]) -> tuple[Mode, RuleSet]:
+    """The mode and the rules in force at the account's moment, with its own numbers in them."""
+    venue = knowing_tiers(load(snapshot.venue), snapshot.rules, instruments)
+    isolated = isolated_of(snapshot)
+    at_us = snapshot.at_us
+    mode = venue.offered(snapshot.mode, at_us, isolated, snapshot.counterfactual)
+    (rule_set, *_) = venue.in_force(
+        instruments, assets, snapshot.mode, at_us, at_us + 1, snapshot.outside, snapshot.counterfactual,
+        isolated=isolated,
+    )  # fmt: skip
+    return mode, with_overrides(rule_set, snapshot.rules, instruments, assets)
+
+
+def isolated_of(snapshot: Snapshot) -> list[str]:
+    """Symbols margined apart beside others; where the mode isolates everything nothing need be said."""
+    return (
+        [] if snapshot.mode == "isolated" else list(dict.fromkeys(p.symbol for p in snapshot.positions if p.isolated))
+    )
+
+
+def plan_of(
+    snapshot: Snapshot, mode: Mode, rule_set: RuleSet, instruments: Sequence[Instrument], assets: Sequence[str]
+) -> Plan:
+    """The account's plan: its wallets, its leverages, no slippage and no guards."""
+    shape = shape_of(mode, instruments, assets, isolated_of(snapshot), bool(snapshot.loans), rule_set.owes)
+    leverage = {"default": snapshot.leverage.get("default", 1.0), **snapshot.leverage}
+    for position in snapshot.positions:
+        leverage[position.symbol] = snapshot.leverage_of(position)
+    for asset in snapshot.collateral:
+        if asset not in assets:
+            raise InputError(f"collateral: {asset!r} is not in this account; it holds {', '.join(assets)}")
+    off = frozenset(asset for asset, counts in snapshot.collateral.items() if not counts)
+    return Plan(
+        snapshot.name, snapshot.mode, mode, shape, (rule_set,), leverage, off=off, path="close", cuts=False,
+        borrows=bool(snapshot.loans), two_sided=snapshot.two_sided,
+    )  # fmt: skip
+
+
+def fineness_of(snapshot: Snapshot, instruments: Sequence[Instrument], marks: Floats, rule_set: RuleSet) -> int:
+    """The power of ten by which the account can be held larger without its steps running over."""
+    if rule_set.portfolio is not None:
+        return 1
+    amounts = [abs(amount) for _, _, amount in balances_of(snapshot)] + list(snapshot.loans.values())
+    by_symbol = {i.symbol: (i, float(mark)) for i, mark in zip(instruments, marks, strict=True)}
+    for position in snapshot.positions:
+        instrument, mark = by_symbol[position.symbol]
+        contracts = abs(position.signed(instrument.contract_size))
+        worth = abs(value_of(instrument, min(mark, position.entry or mark)))
+        worth = max(worth, abs(value_of(instrument, max(mark, position.entry or mark))))
+        amounts += [contracts, contracts * worth, abs(position.margin or 0.0)]
+    amounts += [abs(order.contracts) for order in snapshot.orders]
+    room, k = HEADROOM / 16 / max([1.0, *amounts]), 1
+    while k < FINEST and 10 * k <= room:
+        k *= 10
+    return k
+
+
+def finer(rule_set: RuleSet, k: int) -> RuleSet:
+    """The same rules for an account held k times larger: every amount in them k times larger, every rate as it is."""
+    if k == 1:
+        return rule_set
+    return replace(
+        rule_set,
+        tiers=tuple(
+            tuple(replace(tier, floor=tier.floor * k, deduction=tier.deduction * k) for tier in tiers)
+            for tiers in rule_set.tiers
+        ),
+        collateral=tuple(
+            tuple(replace(s, floor_usd=s.floor_usd * k, deduction_usd=s.deduction_usd * k) for s in steps)
+            for steps in rule_set.collateral
+        ),
+        overdraft_usd=tuple(usd * k for usd in rule_set.overdraft_usd),
+        terms=replace(rule_set.terms, fixed_usd=rule_set.terms.fixed_usd * k),
+        slopes=tuple(slope and replace(slope, per_coin=slope.per_coin / k) for slope in rule_set.slopes),
+    )
+
+
+def _pay_in(placed: Placed) -> None:
+    """Balances where they lie, loans as debts of the loan wallet."""
+    shape, book, assets = placed.plan.shape, placed.book, placed.assets
+    for wallet, asset, amount in balances_of(placed.snapshot):
+        a = assets.index(asset)
+        w = shape.wallet(wallet, a) if wallet else shape.cash.get(a, shape.spot)
+        book.balance[w, a, 0] += to_steps(amount * placed.fineness, f"wallet of {asset}")
+    for asset, amount in placed.snapshot.loans.items():
+        book.balance[shape.loans, assets.index(asset), 0] = -to_steps(amount * placed.fineness, f"loan of {asset}")
+
+
+def _open(placed: Placed) -> None:
+    """Positions with what they cost; an isolated one with the margin it was given, or what its leverage asked."""
+    for position in placed.snapshot.positions:
+        number = placed.number(position)
+        i = int(placed.rules.instrument[number])
+        instrument, mark = placed.instruments[i], float(placed.marks[i])
+        contracts = position.signed(instrument.contract_size)
+        at_entry = value_of(instrument, position.entry or mark)
+        if position.entry is None:
+            placed.notes.append(f"no entry price of {position.symbol}: taken as its mark, no profit yet")
+        placed.book.contracts[number, 0] = to_steps(contracts * placed.fineness, position.symbol)
+        placed.book.cost[number, 0] = to_steps(contracts * at_entry * placed.fineness, f"cost of {position.symbol}")
+        wallet = int(placed.rules.position_wallet[0, number])
+        if placed.rules.isolates[0, wallet] < 0:
+            continue
+        margin = position.margin
+        if margin is None:
+            if position.symbol in placed.snapshot.wallets:
+                continue
+            margin = abs(contracts * at_entry) / placed.plan.leverage_of(position.symbol)
+            placed.notes.append(f"no margin of {position.symbol}: taken as its notional at entry over its leverage")
+        placed.book.balance[wallet, placed.rules.settlement[i], 0] += to_steps(
+            margin * placed.fineness, f"margin of {position.symbol}"
+        )
+
+
+def _rest(placed: Placed) -> None:
+    """Waiting limit orders, accepted already."""
+    symbols = [instrument.symbol for instrument in placed.instruments]
+    for order in placed.snapshot.orders:
+        i = symbols.index(order.symbol)
+        position = i + len(symbols) if placed.plan.two_sided and order.position_side == "short" else i
+        steps = to_steps(order.signed * placed.fineness, f"order in {order.symbol}")
+        flags = int(REDUCE_ONLY) if order.reduce_only else 0
+        number = place(placed.book, -1, 0, position, int(LIMIT), flags, 0, steps, order.price, 0.0)
+        placed.book.order[number, O_SEEN] = 1
+
+
+def history_of(
+    at_us: int, instruments: tuple[Instrument, ...], assets: tuple[str, ...], marks: Floats, indexes: Floats
+) -> History:
+    """A history whose bars are sets of prices, all of one moment: nothing happens in it."""
+    bars = marks.shape[1] if len(marks) else indexes.shape[1]
+    none, nobody = np.zeros(0, np.int64), np.zeros(0)
+    shape = (len(instruments), bars)
+    price = dict.fromkeys(("open", "high", "low", "close"), marks)
+    mark = dict.fromkeys(
+        ("mark_open", "mark_low", "mark_high", "mark_close", "worst_low", "worst_high"), marks
+    )  # fmt: skip
+    index = dict.fromkeys(("index_open", "index_low", "index_high", "index_close"), indexes)
+    fixed: dict[str, Any] = {**price, **mark, **index}
+    return History(
+        time=np.full(bars, at_us, np.int64), interval_us=3_600_000_000, instruments=instruments, assets=assets, **fixed,
+        volume=np.full(shape, 1e12), mark_source=("mark",) * len(instruments), index_source=("index",) * len(assets),
+        tradable=np.ones(shape, bool), funding_bar=none, funding_instrument=none, funding_rate=nobody,
+        funding_price=nobody, funding_time=none, funding_flag=np.zeros(0, np.int8), delivery_bar=none,
+        delivery_instrument=none, delivery_price=nobody, delivery_source=(), daily_volatility=np.zeros(shape),
+        daily_volume=np.ones(shape), borrow_rate=np.zeros((len(assets), bars)), has_borrow=np.zeros(len(assets), bool),
+        notes=(),
+    )  # fmt: skip
+
+
+def wallet_of(placed: Placed, position: int) -> int:
+    """The wallet a position leans on."""
+    return int(placed.rules.position_wallet[HERE, position])

@@ -1,0 +1,308 @@
+"""What if: the same account after coins have moved, haircuts have risen, funding was paid, or an order was filled.
+
+Each change gives a new snapshot with every price written out, which is then asked as any other. An order is not filled
+by arithmetic of our own: it is handed to the engine, at these prices, and the account is read back as the engine left
+it, accepted, cut or refused for the venue's reasons.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from backtest.calculator.answer import Answer
+from backtest.calculator.book import DOLLARS, Placed, history_of, place_snapshot, value_of
+from backtest.calculator.snapshot import Position, RestingOrder, Snapshot, read_snapshot
+from backtest.calculator.solve import moved_prices
+from backtest.engine.advance import advance
+from backtest.engine.book import grow
+from backtest.engine.orders import place
+from backtest.engine.tape import make_tape
+from backtest.errors import InputError, nearest
+from backtest.market.schema import parse_symbol
+from backtest.state import (
+    INCIDENT_ROWS,
+    LIMIT,
+    LIVE_ORDERS,
+    LIVED,
+    MARKET,
+    N_RUNG,
+    O_CONTRACTS,
+    O_FILLED,
+    O_FLAGS,
+    O_POSITION,
+    O_REASON,
+    O_STATE,
+    ORDER_ROWS,
+    REASON_NAMES,
+    REDUCE_ONLY,
+    RUNG_NAMES,
+    STATE_NAMES,
+    Book,
+)  # fmt: skip
+from backtest.units import STEP, to_steps
+
+CHANGES = ("haircut", "add", "funding", "move", "basis", "prices")
+ORDER = re.compile(r"\s*(\S+)\s+([+-]?[\d_.eE+-]+)\s*(?:@\s*([\d_.eE+]+))?\s*")
+
+
+def what_if(answer: Answer, **changes: Any) -> Answer:
+    """The answer after changes; see `Answer.what_if` for what each may be."""
+    for name in changes:
+        if name not in CHANGES:
+            raise InputError(f"what if {name!r}: no such change; {nearest(name, CHANGES)}")
+    placed, notes = answer.placed, []
+    if changes.get("haircut") is not None:
+        placed = place_snapshot(with_haircuts(placed, changes["haircut"]))
+    if changes.get("add") is not None:
+        placed, note = with_order(placed, read_order(changes["add"]))
+        notes.append(note)
+    if changes.get("funding") is not None:
+        placed = place_snapshot(after_funding(placed, changes["funding"]))
+    if changes.get("move") is not None:
+        marks, indexes = moved_prices(placed, changes["move"], 1)
+        placed = place_snapshot(at_prices(placed, marks[:, 0], indexes[:, 0]))
+    if changes.get("basis") is not None:
+        placed = place_snapshot(at_prices(placed, with_basis(placed, changes["basis"]), placed.indexes))
+    if changes.get("prices") is not None:
+        placed = place_snapshot(_at_set_prices(placed, changes["prices"]))
+    return Answer(placed, notes)
+
+
+def at_prices(placed: Placed, marks: Any, indexes: Any) -> Snapshot:
+    """The account with every price written out: marks by symbol, indexes by asset."""
+    prices = {i.symbol: float(mark) for i, mark in zip(placed.instruments, marks, strict=True)}
+    prices |= {asset: float(index) for asset, index in zip(placed.assets, indexes, strict=True)}
+    snapshot = placed.snapshot
+    entries = {i.symbol: float(mark) for i, mark in zip(placed.instruments, placed.marks, strict=True)}
+    positions = [
+        p.model_copy(update={"mark": None, "entry": p.entry or entries[p.symbol]}).model_dump(exclude_unset=False)
+        for p in snapshot.positions
+    ]
+    return snapshot.with_(prices=prices, positions=positions)
+
+
+def _at_set_prices(placed: Placed, prices: Mapping[str, float]) -> Snapshot:
+    known = [*(i.symbol for i in placed.instruments), *placed.assets]
+    for key in prices:
+        if key not in known:
+            raise InputError(f"set: {key!r} has no price here; {nearest(key, known)}")
+    marks = [prices.get(i.symbol, mark) for i, mark in zip(placed.instruments, placed.marks, strict=True)]
+    indexes = [prices.get(asset, index) for asset, index in zip(placed.assets, placed.indexes, strict=True)]
+    return at_prices(placed, marks, indexes)
+
+
+def with_basis(placed: Placed, basis: float | Mapping[str, float]) -> list[float]:
+    """Marks after what is added to mark / index - 1 of futures: of all, by coin, or by symbol."""
+    by_name = basis if isinstance(basis, Mapping) else None
+    known = [*(i.symbol for i in placed.instruments if i.kind != "spot"), *(i.base for i in placed.instruments)]
+    for key in by_name or ():
+        if key not in known:
+            raise InputError(f"basis: {key!r} has no future here; {nearest(key, known)}")
+    marks = []
+    for instrument, mark in zip(placed.instruments, placed.marks, strict=True):
+        more = basis if by_name is None else by_name.get(instrument.symbol, by_name.get(instrument.base, 0.0))
+        usd = dict(zip(placed.assets, placed.indexes, strict=True)).get(instrument.quote, 1.0)
+        fair = float(placed.indexes[placed.assets.index(instrument.base)]) / float(usd)
+        marks.append(float(mark) + (0.0 if instrument.kind == "spot" else float(more) * fair))  # type: ignore[arg-type]
+    return marks
+
+
+def with_haircuts(placed: Placed, haircut: float | Mapping[str, float]) -> Snapshot:
+    """By coin: its haircut becomes that. A number: every haircut there is (of coins, not dollars) rises by so much."""
+    snapshot = placed.snapshot
+    rows: dict[str, Any] = {}
+    if isinstance(haircut, Mapping):
+        for asset, cut in haircut.items():
+            if asset not in placed.assets:
+                raise InputError(f"haircut: {asset!r} is not in this account; {nearest(asset, placed.assets)}")
+            rows[asset] = 1.0 - cut
+    else:
+        for asset, steps in zip(placed.assets, placed.rule_set.collateral, strict=True):
+            if asset not in DOLLARS:
+                rows[asset] = [[s.floor_usd, min(1.0, max(0.0, s.ratio - haircut))] for s in steps]
+    given = snapshot.rules.get("collateral", {})
+    before = given if isinstance(given, Mapping) else dict.fromkeys(placed.assets, given)
+    return snapshot.with_(rules={**snapshot.rules, "collateral": {**before, **rows}})
+
+
+def after_funding(placed: Placed, funding: float | Mapping[str, float]) -> Snapshot:
+    """One payment of perpetuals at today's marks: longs pay a positive rate, into and out of each position's wallet."""
+    symbols = [i.symbol for i in placed.instruments if i.perpetual]
+    rates = dict(funding) if isinstance(funding, Mapping) else dict.fromkeys(symbols, float(funding))
+    for symbol in rates:
+        if symbol not in symbols:
+            raise InputError(f"funding: {symbol!r} is no perpetual of this account; {nearest(symbol, symbols)}")
+    held = _wallets(placed, placed.book)
+    for position in placed.snapshot.positions:
+        if position.symbol in rates:
+            number = placed.number(position)
+            i = int(placed.rules.instrument[number])
+            instrument = placed.instruments[i]
+            worth = abs(value_of(instrument, float(placed.marks[i])))
+            paid = position.signed(instrument.contract_size) * worth * rates[position.symbol]
+            wallet = placed.plan.shape.names[int(placed.rules.position_wallet[0, number])]
+            held.setdefault(wallet, {})
+            held[wallet][instrument.settle] = held[wallet].get(instrument.settle, 0.0) - paid
+    return at_prices(placed, placed.marks, placed.indexes).with_(wallets=held, positions=_unfunded(placed))
+
+
+def _unfunded(placed: Placed) -> list[dict[str, Any]]:
+    """Positions as they are, their isolated margin read from the wallets instead."""
+    marks = {i.symbol: float(mark) for i, mark in zip(placed.instruments, placed.marks, strict=True)}
+    return [
+        {**p.model_dump(), "margin": None, "mark": None, "entry": p.entry or marks[p.symbol]}
+        for p in placed.snapshot.positions
+    ]
+
+
+def _wallets(placed: Placed, book: Book) -> dict[str, dict[str, float]]:
+    """Balances by wallet, as a snapshot writes them; loans apart."""
+    shape, unit = placed.plan.shape, STEP / placed.fineness
+    found: dict[str, dict[str, float]] = {}
+    for w, name in enumerate(shape.names):
+        if w != shape.loans:
+            mine = {
+                asset: int(book.balance[w, a, 0]) * unit
+                for a, asset in enumerate(placed.assets)
+                if book.balance[w, a, 0] or shape.isolates[w] >= 0
+            }
+            if mine:
+                found[name] = mine
+    return found
+
+
+@dataclass(frozen=True)
+class NewOrder:
+    """An order to be tried: signed contracts, at the market or at a limit."""
+
+    symbol: str
+    contracts: float
+    price: float | None = None
+    side: str | None = None  # of the position, in hedge mode
+
+
+def read_order(given: str | Mapping[str, Any]) -> NewOrder:
+    """`SYMBOL CONTRACTS`, or with `@ PRICE`; or a table with these. InputError for anything else."""
+    if isinstance(given, Mapping):
+        known = ("symbol", "contracts", "price", "side")
+        for key in given:
+            if key not in known:
+                raise InputError(f"add: unknown key {key!r}; {nearest(key, known)}")
+        found = NewOrder(**given)
+    else:
+        match = ORDER.fullmatch(given)
+        try:
+            assert match is not None
+            found = NewOrder(match[1], float(match[2]), float(match[3]) if match[3] else None)
+        except (AssertionError, ValueError):
+            raise InputError(
+                f"add: {given!r} is no order; write 'BTC/USDT:USDT -1' or 'BTC/USDT:USDT -1 @ 70000'"
+            ) from None
+    parse_symbol(found.symbol)
+    if not found.contracts:
+        raise InputError(f"add: an order of {found.contracts:g} {found.symbol} changes nothing")
+    return found
+
+
+def with_order(placed: Placed, order: NewOrder) -> tuple[Placed, str]:
+    """The account after the engine has judged and filled an order at today's prices, and what became of the order."""
+    snapshot = at_prices(placed, placed.marks, placed.indexes)
+    if order.symbol not in snapshot.symbols:
+        base, quote, *_ = parse_symbol(order.symbol)
+        index = dict(zip(placed.assets, placed.indexes, strict=True)) | {"USD": 1.0}
+        for asset in (base, quote):
+            if asset not in index:
+                index[asset] = _price_of(asset, order)
+        more = {asset: float(price) for asset, price in index.items() if asset in (base, quote) and asset != "USD"}
+        prices = {**snapshot.prices, **more, order.symbol: float(index[base] / index[quote])}
+        snapshot = snapshot.with_(prices=prices)
+    before = place_snapshot(snapshot, fineness=1)
+    position = snapshot.symbols.index(order.symbol)
+    if before.plan.two_sided and order.side == "short":
+        position += len(before.instruments)
+    kind = MARKET if order.price is None else LIMIT
+    number = int(before.book.count[ORDER_ROWS])
+    steps = to_steps(order.contracts, f"order in {order.symbol}")
+    place(before.book, -1, 0, position, int(kind), 0, number, steps, order.price or 0.0, 0.0)
+    book = _live(before)
+    after = place_snapshot(_read_back(before, book))
+    return after, _told(before, book, number, order)
+
+
+def _price_of(asset: str, order: NewOrder) -> float:
+    if asset in DOLLARS:
+        return 1.0
+    raise InputError(f"add: no price of {asset} for an order in {order.symbol}; write [prices] {asset} = ...")
+
+
+def _live(placed: Placed) -> Book:
+    """One bar of the engine at today's prices."""
+    marks, indexes = placed.marks[:, None], placed.indexes[:, None]
+    history = history_of(placed.snapshot.at_us, placed.instruments, placed.assets, marks, indexes)
+    tape = make_tape(history, np.zeros((1, 1), np.int64))
+    book = placed.book
+    while advance(book, placed.rules, tape, 1) != LIVED:
+        book = grow(book)
+    return book
+
+
+def _read_back(placed: Placed, book: Book) -> Snapshot:
+    """The account as the engine left it, as a snapshot."""
+    n, positions = len(placed.instruments), []
+    given = {placed.number(p): p for p in placed.snapshot.positions}
+    for number in np.flatnonzero(book.contracts[:, 0]).tolist():
+        instrument = placed.instruments[number % n]
+        contracts, cost = int(book.contracts[number, 0]) * STEP, int(book.cost[number, 0]) * STEP
+        size = instrument.contract_size
+        entry = -size * contracts / cost if instrument.kind == "inverse" else cost / contracts / size
+        kept = given[number].model_dump() if number in given else {"symbol": instrument.symbol}
+        changed = {"contracts": contracts, "size": None, "side": None, "entry": entry, "mark": None, "margin": None}
+        isolates = int(placed.rules.isolates[0, int(placed.rules.position_wallet[0, number])]) >= 0
+        positions.append({**kept, **changed, "isolated": isolates})
+    shape = placed.plan.shape
+    loans = {
+        asset: -int(book.balance[shape.loans, a, 0]) * STEP
+        for a, asset in enumerate(placed.assets)
+        if shape.loans >= 0 and book.balance[shape.loans, a, 0] < 0
+    }
+    wallets = _wallets(placed, book)
+    return placed.snapshot.with_(
+        wallets=wallets, positions=positions, loans=loans, orders=_waiting(placed, book), hedge=placed.plan.two_sided,
+    )  # fmt: skip
+
+
+def _waiting(placed: Placed, book: Book) -> list[dict[str, Any]]:
+    n, rows = len(placed.instruments), []
+    for order in book.live[: book.count[LIVE_ORDERS]].tolist():
+        row = book.order[order]
+        rows.append(
+            RestingOrder(
+                symbol=placed.instruments[int(row[O_POSITION]) % n].symbol,
+                contracts=int(row[O_CONTRACTS] - row[O_FILLED]) * STEP,
+                price=float(book.order_price[order, 0]),
+                position_side=("short" if row[O_POSITION] >= n else "long") if placed.plan.two_sided else None,
+                reduce_only=bool(row[O_FLAGS] & REDUCE_ONLY),
+            ).model_dump()
+        )
+    return rows
+
+
+def _told(placed: Placed, book: Book, number: int, order: NewOrder) -> str:
+    """What became of the order, in words."""
+    row = book.order[number]
+    state, reason = STATE_NAMES[row[O_STATE]], REASON_NAMES[row[O_REASON]]
+    filled = int(row[O_FILLED]) * STEP
+    at = f" @ {order.price:g}" if order.price is not None else ""
+    words = f"order {order.symbol} {order.contracts:g}{at}: {state}"
+    words += f" ({filled:g})" if filled and filled != order.contracts else ""
+    words += f", {reason}" if reason else ""
+    rungs = [RUNG_NAMES[int(rung)] for rung in book.incident[: book.count[INCIDENT_ROWS], N_RUNG]]
+    return words + (f"; the venue acted first: {', '.join(rungs)}" if rungs else "")
+
+
+__all__ = ["NewOrder", "Position", "at_prices", "read_order", "read_snapshot", "what_if", "with_order"]

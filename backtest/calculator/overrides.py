@@ -1,0 +1,283 @@
+"""[rules]: any rule of the venue replaced by a number of one's own, by the names of the rule set.
+
+tiers        by symbol: a rate, or rows [floor, rate, highest leverage] (the deduction follows from continuity) or
+             [floor, rate, deduction, highest leverage]
+collateral   by asset: a ratio, or rows [floor, ratio] or [floor, ratio, deduction]
+levels       { liquidate = 1.05, reduce_only = 1.2 }
+terms        the fields of `Terms`                  slopes     by symbol: initial, maintenance, per_coin
+scenario     offset, basis_charge, contingency, initial_factor; moves by asset
+portfolio    model; numbers, grids and bands by asset
+maker, taker, delivery_fee, liquidation_fee, half_spread      a number for all, or by symbol
+ask_buffer, requirement_buffer, borrow_maintenance, ...       a number for all, or by asset
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any
+
+from backtest.errors import InputError, nearest
+from backtest.market.schema import Instrument
+from backtest.venues.brackets import Brackets, bracket_entry
+from backtest.venues.load import Venue
+from backtest.venues.schema import (
+    CollateralTier,
+    Level,
+    PortfolioRules,
+    Row,
+    RuleSet,
+    ScenarioRules,
+    Slope,
+    Terms,
+    Tier,
+)  # fmt: skip
+from backtest.venues.table import Said
+
+OURS = "the snapshot"
+NO_CAP = 1.0  # highest leverage of a row that names none: no statement, so it says nothing of leverage
+BY_SYMBOL = ("maker", "taker", "delivery_fee", "liquidation_fee", "half_spread", "settled", "funding_at")
+BY_ASSET = (
+    "ask_buffer", "requirement_buffer", "conversion_cost", "overdraft_usd", "borrow_initial", "borrow_maintenance",
+    "borrow_hourly", "collateral_by_quantity",
+)  # fmt: skip
+NEVER = ("start_us", "rows")
+USUAL = {"settled": "", "funding_at": "mark", "collateral_by_quantity": False}
+NO_SCENARIO = ScenarioRules((), 0.0, 0.0, 0.0, 1.0)
+
+
+def with_overrides(
+    rule_set: RuleSet, changes: Mapping[str, Any], instruments: Sequence[Instrument], assets: Sequence[str]
+) -> RuleSet:
+    """The rule set with the account's own numbers in it, each noted as a row. InputError for an unknown name."""
+    symbols = [instrument.symbol for instrument in instruments]
+    names = [field.name for field in fields(RuleSet) if field.name not in NEVER]
+    found: dict[str, Any] = {}
+    for name, given in changes.items():
+        if name not in names:
+            raise InputError(f"rules.{name}: unknown rule (value {given!r}); {nearest(name, names)}")
+        found[name] = _read(name, getattr(rule_set, name), given, symbols, list(assets))
+    rows = [*(row for row in rule_set.rows if not _replaced(row, changes)), *_rows(changes)]
+    return replace(rule_set, **found, rows=tuple(rows))
+
+
+def _read(name: str, before: Any, given: Any, symbols: list[str], assets: list[str]) -> Any:
+    where = f"rules.{name}"
+    if name == "tiers":
+        return _each(where, before, given, symbols, _tiers, only_by_name=True)
+    if name == "collateral":
+        return _each(where, before, given, assets, _ratios)
+    if name == "levels":
+        return _levels(where, given)
+    if name == "terms":
+        return replace(before, **_fields(where, Terms, given))
+    if name == "slopes":
+        return _each(where, before or (None,) * len(symbols), given, symbols, _slope, only_by_name=True)
+    if name == "scenario":
+        return _scenario(where, before, given, assets)
+    if name == "portfolio":
+        return _portfolio(where, before, given, assets)
+    if name in BY_SYMBOL or name in BY_ASSET:
+        keys = symbols if name in BY_SYMBOL else assets
+        return _each(where, before or (USUAL.get(name),) * len(keys), given, keys, _like(USUAL.get(name, 0.0)))
+    return _like(before)(where, given)
+
+
+def _each(
+    where: str,
+    before: Sequence[Any],
+    given: Any,
+    keys: list[str],
+    read: Callable[[str, Any], Any],
+    only_by_name: bool = False,
+) -> tuple[Any, ...]:
+    """One value for all, or by name; what is not named stays."""
+    if not isinstance(given, Mapping):
+        if only_by_name:
+            raise InputError(f'{where} = {given!r}: say of which, such as {{ "{keys[0] if keys else ""}" = ... }}')
+        return tuple(read(where, given) for _ in keys)
+    for key in given:
+        if key not in keys:
+            raise InputError(f"{where}: {key!r} is not in this account; {nearest(str(key), keys)}")
+    return tuple(
+        read(f"{where}.{key}", given[key]) if key in given else old for key, old in zip(keys, before, strict=True)
+    )
+
+
+def _number(where: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InputError(f"{where} = {value!r}: write a number")
+    return float(value)
+
+
+def _like(example: Any) -> Callable[[str, Any], Any]:
+    """A reader of values of the kind of an example: true or false, text, or a number."""
+
+    def read(where: str, value: Any) -> Any:
+        if isinstance(example, bool) or (isinstance(example, str) and not isinstance(value, str)):
+            if not isinstance(value, type(example)):
+                raise InputError(
+                    f"{where} = {value!r}: write {'true or false' if example in (True, False) else 'text'}"
+                )
+            return value
+        return value if isinstance(example, str) else _number(where, value)
+
+    return read
+
+
+def _rows_of(where: str, given: Any, widths: tuple[int, ...], words: str) -> list[list[float]]:
+    rows = given if isinstance(given, list | tuple) else None
+    if not rows or not all(isinstance(row, list | tuple) and len(row) in widths for row in rows):
+        raise InputError(f"{where} = {given!r}: write rows of {words}")
+    return [[_number(where, cell) for cell in row] for row in rows]
+
+
+def _tiers(where: str, given: Any) -> tuple[Tier, ...]:
+    """Brackets as published; what a table that rises by its own deductions says is taken as it stands."""
+    if isinstance(given, int | float) and not isinstance(given, bool):
+        return (Tier(0.0, float(given), 0.0, NO_CAP / float(given) if given else 1e9),)
+    rows = _rows_of(
+        where, given, (2, 3, 4), "[floor, rate, highest leverage] or [floor, rate, deduction, highest leverage]"
+    )
+    tiers: list[Tier] = []
+    for row in rows:
+        floor, rate = row[0], row[1]
+        if tiers and floor <= tiers[-1].floor:
+            raise InputError(f"{where}: floor {floor:g} does not rise above {tiers[-1].floor:g}")
+        passed = tiers[-1].deduction + floor * (rate - tiers[-1].rate) if tiers else 0.0
+        deduction = row[2] if len(row) == 4 else passed
+        tiers.append(Tier(floor, rate, deduction, row[-1] if len(row) > 2 else NO_CAP / rate))
+    return tuple(tiers)
+
+
+def _ratios(where: str, given: Any) -> tuple[CollateralTier, ...]:
+    if isinstance(given, int | float) and not isinstance(given, bool):
+        return (CollateralTier(0.0, _share(where, float(given))),)
+    steps: list[CollateralTier] = []
+    for row in _rows_of(where, given, (2, 3), "[floor, ratio] or [floor, ratio, deduction]"):
+        floor, ratio = row[0], _share(where, row[1])
+        if steps and floor <= steps[-1].floor_usd:
+            raise InputError(f"{where}: floor {floor:g} does not rise above {steps[-1].floor_usd:g}")
+        passed = steps[-1].deduction_usd + floor * (ratio - steps[-1].ratio) if steps else 0.0
+        steps.append(CollateralTier(floor, ratio, row[2] if len(row) == 3 else passed))
+    return tuple(steps)
+
+
+def _share(where: str, ratio: float) -> float:
+    if not 0.0 <= ratio <= 1.0:
+        raise InputError(f"{where} = {ratio:g} is not between 0 and 1")
+    return ratio
+
+
+def _levels(where: str, given: Any) -> tuple[Level, ...]:
+    rows = given.items() if isinstance(given, Mapping) else [(r.get("action"), r.get("ratio")) for r in given]
+    known = ("warn", "reduce_only", "cancel_orders", "liquidate")
+    levels = []
+    for action, ratio in rows:
+        if action not in known:
+            raise InputError(f"{where}: no action {action!r}; {nearest(str(action), known)}")
+        levels.append(Level(_number(where, ratio), action))
+    return tuple(sorted(levels, key=lambda level: -level.ratio))
+
+
+def _fields(where: str, kind: type, given: Any) -> dict[str, Any]:
+    """Fields of a dataclass from a table, numbers and switches as its own are."""
+    known = {field.name: field.default for field in fields(kind)}
+    if not isinstance(given, Mapping):
+        raise InputError(f"{where} = {given!r}: write a table, such as {{ {next(iter(known))} = ... }}")
+    for key in given:
+        if key not in known:
+            raise InputError(f"{where}.{key}: unknown key (value {given[key]!r}); {nearest(str(key), known)}")
+    return {key: _like(known[key])(f"{where}.{key}", value) for key, value in given.items()}
+
+
+def _slope(where: str, given: Any) -> Slope:
+    found = {"initial": 0.0, "maintenance": 0.0, "per_coin": 0.0, **given}
+    if set(found) != {"initial", "maintenance", "per_coin"}:
+        raise InputError(f"{where} = {given!r}: write initial, maintenance and per_coin")
+    return Slope(**{key: _number(where, value) for key, value in found.items()})
+
+
+def _scenario(where: str, before: ScenarioRules | None, given: Any, assets: list[str]) -> ScenarioRules:
+    rules = before or replace(NO_SCENARIO, moves=((0.0,),) * len(assets))
+    known = ("moves", "offset", "basis_charge", "contingency", "initial_factor")
+    for key in given:
+        if key not in known:
+            raise InputError(f"{where}.{key}: unknown key (value {given[key]!r}); {nearest(str(key), known)}")
+    found: dict[str, Any] = {k: _number(f"{where}.{k}", value) for k, value in given.items() if k != "moves"}
+    moves = _each(f"{where}.moves", rules.moves, given.get("moves", {}), assets, _moves)
+    return replace(rules, moves=moves, **found)
+
+
+def _moves(where: str, given: Any) -> tuple[float, ...]:
+    """A list of moves; a number r is 33 equal steps from -r to r."""
+    if isinstance(given, int | float) and not isinstance(given, bool):
+        return tuple(float(given) * (k - 16) / 16 for k in range(33))
+    return tuple(_number(where, move) for move in given)
+
+
+def _portfolio(where: str, before: PortfolioRules | None, given: Any, assets: list[str]) -> PortfolioRules:
+    """The venue's own model with other numbers; by asset, each beside those of the venue that are not named."""
+    count = len(assets)
+    rules = before or PortfolioRules("", ((),) * count, ({},) * count, ({},) * count)
+    for key in given:
+        if key not in ("model", "numbers", "grids", "bands"):
+            raise InputError(f"{where}.{key}: unknown key; {nearest(key, ('model', 'numbers', 'grids', 'bands'))}")
+    changes: dict[str, Any] = {"model": str(given.get("model", rules.model))}
+    grid = _each(f"{where}.grids", rules.grids, given.get("grids", {}), assets, _grid)
+    changes["grids"] = grid
+    for name, read in (("numbers", _number), ("bands", _band)):
+        table = given.get(name, {})
+        shared = table if table and not any(key in assets for key in table) else None
+        changes[name] = tuple(
+            {**old, **{k: read(f"{where}.{name}.{k}", v) for k, v in (shared or table.get(asset, {})).items()}}
+            for asset, old in zip(assets, getattr(rules, name), strict=True)
+        )
+    return replace(rules, **changes)
+
+
+def _grid(where: str, given: Any) -> tuple[tuple[float, ...], ...]:
+    rows = _rows_of(where, given, (1, 2, 3), "[price move, volatility shock, share that counts]")
+    return tuple((*row, *(0.0, 1.0)[len(row) - 1 :]) for row in rows)
+
+
+def _band(where: str, given: Any) -> tuple[tuple[float, float], ...]:
+    return tuple((row[0], row[1]) for row in _rows_of(where, given, (2,), "[up to, rate]"))
+
+
+def _rows(changes: Mapping[str, Any]) -> list[Row]:
+    """What the account changed, as rows of the journal."""
+    found = []
+    for name, given in changes.items():
+        parts = given.items() if isinstance(given, Mapping) else [("", given)]
+        for key, value in parts:
+            label = f"{name}, {key}" if key else name
+            found.append(
+                Row("rules", label, value if not isinstance(value, list) else str(value), 0, OURS, "", rule="")
+            )
+    return found
+
+
+def _replaced(row: Row, changes: Mapping[str, Any]) -> bool:
+    """Whether a row of the venue no longer holds for anything, since the account says otherwise."""
+    tiers = changes.get("tiers", {})
+    if row.table == "brackets" and isinstance(tiers, Mapping) and row.key in tiers:
+        return True
+    ratios = changes.get("collateral", {})
+    of = row.key.rsplit(", ", 1)[-1].removesuffix(" (as other)")
+    return row.table == "collateral" and (not isinstance(ratios, Mapping) or of in ratios)
+
+
+def knowing_tiers(venue: Venue, given: Mapping[str, Any], instruments: Sequence[Instrument]) -> Venue:
+    """The venue, told of the brackets that the account brings: a contract or a day it has none of may be asked."""
+    if not venue.brackets.by_key or not isinstance(given.get("tiers", {}), Mapping):
+        return venue
+    by_key = dict(venue.brackets.by_key)
+    for instrument in instruments:
+        if instrument.symbol in given.get("tiers", {}):
+            tiers = _tiers(f"rules.tiers.{instrument.symbol}", given["tiers"][instrument.symbol])
+            family = instrument.symbol.split("-")[0]
+            key = f"{family}-*" if instrument.dated and instrument.kind == "linear" else family
+            ours = bracket_entry(tiers, "1970-01-01", Said(OURS, "", ""))
+            by_key[key] = (ours, *(entry for entry in by_key.get(key, ()) if entry.valid_from_us > 0))
+    return Venue(venue.name, venue.entries, Brackets(by_key, venue.brackets.seen_us))

@@ -1,0 +1,235 @@
+"""An account as its owner reads it off the screen: where, what is held, at which prices, and which rules to change.
+
+venue = "binance"
+mode = "cross"                        # isolated, cross, multi_asset, portfolio: what the venue offers
+at = 2024-06-01                       # whose rules; default: today's
+leverage = { default = 5, "ETH/USDT:USDT" = 3 }
+
+[wallets]                             # by asset; where wallets are apart also [wallets.spot], [wallets.usdm], ...
+USDT = 20_000
+[loans]                               # what is borrowed, without sign
+BTC = 0.1
+
+[[positions]]
+symbol = "BTC/USDT:USDT"
+contracts = -0.5                      # or size = 0.5 (base coins) with side = "short"
+entry = 65_000
+mark = 67_000
+isolated = true                       # margined apart, in a wallet of its own holding `margin`
+margin = 1_000
+
+[[orders]]
+symbol = "BTC/USDT:USDT"
+contracts = 0.1
+price = 60_000
+
+[prices]                              # USD per coin, or the mark of a symbol
+BTC = 67_010
+
+[instruments."BTC/USD:BTC"]           # terms that a symbol does not say
+contract_size = 100
+
+[rules]                               # any rule by its name, instead of the venue's
+tiers = { "BTC/USDT:USDT" = [[0, 0.004, 125], [50_000, 0.005, 100]] }
+collateral = { BTC = 0.95 }
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from backtest.config import _parsed
+from backtest.config_types import Moment, NotNegative, Positive, Section, Symbol, microseconds
+from backtest.config_words import sentence
+from backtest.errors import InputError, nearest
+from backtest.market.schema import kind_of
+from backtest.units import HEADROOM
+
+Amount = Annotated[float, Field(ge=-HEADROOM, le=HEADROOM)]
+CALLED = ("preset", "margin_mode")
+
+
+class Position(Section):
+    """One position. Signed `contracts`, or `size` in base coins; with `side`, both are without sign."""
+
+    symbol: Symbol
+    contracts: Amount | None = None
+    size: Amount | None = None
+    side: Literal["long", "short"] | None = None
+    entry: Positive | None = None
+    mark: Positive | None = None
+    isolated: bool = False
+    margin: Amount | None = None
+    leverage: Annotated[float, Field(ge=1)] | None = None
+    implied_volatility: Positive | None = None
+
+    @model_validator(mode="after")
+    def _of_one_size(self) -> Self:
+        if (self.contracts is None) == (self.size is None):
+            raise InputError(f"{self.symbol}: give contracts, or size in base coins (one of the two)")
+        amount = self.contracts if self.contracts is not None else self.size
+        if not amount:
+            raise InputError(f"{self.symbol}: holds nothing; leave the position out")
+        if amount < 0 and self.side == "long":
+            raise InputError(f"{self.symbol}: {amount:g} is short but side = 'long'; write one of them")
+        if kind_of(self.symbol) == "spot":
+            base = self.symbol.split("/")[0]
+            raise InputError(f"{self.symbol}: coins are no position; write [wallets] {base} = {amount:g}")
+        if self.margin is not None and not self.isolated:
+            raise InputError(
+                f"{self.symbol}: margin = {self.margin:g} belongs to an isolated position; isolated = true"
+            )
+        if self.size is not None and kind_of(self.symbol) == "inverse":
+            raise InputError(f"{self.symbol}: is counted in contracts of dollars, not in coins; write contracts")
+        return self
+
+    def signed(self, contract_size: float) -> float:
+        """Contracts with their sign."""
+        amount = self.contracts if self.contracts is not None else float(self.size or 0.0) / contract_size
+        return -abs(amount) if self.side == "short" else amount
+
+
+class RestingOrder(Section):
+    """A limit order that waits: signed contracts, or with `side` buy or sell without sign."""
+
+    symbol: Symbol
+    contracts: Amount
+    price: Positive
+    side: Literal["buy", "sell"] | None = None
+    position_side: Literal["long", "short"] | None = None
+    reduce_only: bool = False
+
+    @property
+    def signed(self) -> float:
+        """Contracts with their sign."""
+        return -abs(self.contracts) if self.side == "sell" else self.contracts
+
+
+class Terms(Section):
+    """Contract terms that a symbol does not say."""
+
+    contract_size: Positive = 1.0
+    tick: Positive | None = None
+    lot: Positive | None = None
+    min_notional: NotNegative = 0.0
+
+
+class Snapshot(Section):
+    """One account at one moment. See the head of this file for how it is written."""
+
+    venue: str = "binance"
+    mode: str = "cross"
+    at: Moment | None = None
+    name: str = "account"
+    wallets: dict[str, Amount | dict[str, Amount]] = {}
+    loans: dict[str, Annotated[float, Field(gt=0, le=HEADROOM)]] = {}
+    positions: list[Position] = []
+    orders: list[RestingOrder] = []
+    leverage: dict[str, Annotated[float, Field(ge=1)]] = {}
+    collateral: dict[str, bool] = {}
+    prices: dict[str, Positive] = {}
+    instruments: dict[str, Terms] = {}
+    rules: dict[str, Any] = {}
+    hedge: bool = False
+    outside: Literal["refuse", "nearest"] = "refuse"
+    counterfactual: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_in_a_run(cls, given: Any) -> Any:
+        """`[rules] outside` and `counterfactual` may stand where a run has them."""
+        if not isinstance(given, Mapping) or not isinstance(given.get("rules"), Mapping):
+            return given
+        said = {key: value for key, value in given["rules"].items() if key in ("outside", "counterfactual")}
+        rules = {key: value for key, value in given["rules"].items() if key not in said}
+        return {**given, **said, "rules": rules}
+
+    @field_validator("leverage", mode="before")
+    @classmethod
+    def _one_for_all(cls, value: object) -> object:
+        return {"default": value} if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not (self.wallets or self.positions or self.loans):
+            raise InputError("the account is empty; write [wallets] USDT = 10_000, or [[positions]]")
+        known = {*self.symbols, "default"}
+        for symbol in (*self.leverage, *self.instruments):
+            if symbol not in known:
+                raise InputError(f"{symbol!r} is not in this account; {nearest(symbol, known)}")
+        self._one_position_a_side()
+        return self
+
+    def _one_position_a_side(self) -> None:
+        """InputError for two positions on one symbol that are not a long and a short, or are isolated."""
+        seen: dict[tuple[str, bool], Position] = {}
+        for position in self.positions:
+            key = (position.symbol, position.signed(1.0) < 0)
+            if key in seen:
+                raise InputError(f"{position.symbol}: stands twice on one side; add the two up")
+            other = seen.get((position.symbol, not key[1]))
+            if other is not None and (other.isolated or position.isolated):
+                raise InputError(
+                    f"{position.symbol}: both sides of one contract, isolated, have wallets apart; ask of each alone"
+                )
+            seen[key] = position
+
+    @property
+    def at_us(self) -> int:
+        """The moment whose rules hold, microseconds UTC; today's where none is given."""
+        return microseconds(self.at or datetime.now(UTC))
+
+    @property
+    def symbols(self) -> list[str]:
+        """Every symbol of the account, as first named."""
+        named = [p.symbol for p in self.positions] + [o.symbol for o in self.orders]
+        return list(dict.fromkeys([*named, *(key for key in self.prices if "/" in key)]))
+
+    @property
+    def two_sided(self) -> bool:
+        """Hedge mode: said so, or seen by a long and a short on one symbol."""
+        return self.hedge or len({p.symbol for p in self.positions}) < len(self.positions)
+
+    def leverage_of(self, position: Position) -> float:
+        """The leverage of a position: its own, its symbol's, or the account's."""
+        return position.leverage or self.leverage.get(position.symbol, self.leverage.get("default", 1.0))
+
+    def with_(self, **changes: Any) -> Snapshot:
+        """The same account with some fields changed, checked anew."""
+        given = {key: value for key, value in self.model_dump().items() if key in self.model_fields_set}
+        return read_snapshot({**given, **changes})
+
+
+def read_snapshot(given: str | Path | Mapping[str, Any] | Snapshot) -> Snapshot:
+    """A snapshot from a TOML or JSON file, a dict, or the answers of ccxt (`fetch_positions`, `fetch_balance`).
+
+    InputError: a line a mistake, with the key, the value and the nearest valid one.
+    """
+    if isinstance(given, Snapshot):
+        return given
+    if not isinstance(given, str | Path | Mapping):
+        raise InputError(f"{given!r} is no account; give a .toml or .json file, or a dict")
+    table = dict(given) if isinstance(given, Mapping) else _parsed(Path(given))
+    source = "account" if isinstance(given, Mapping) else str(given)
+    if "fetch_balance" in table or "fetch_positions" in table:
+        from backtest.calculator.ccxt_account import from_ccxt
+
+        try:
+            return from_ccxt(table.pop("fetch_positions", []), table.pop("fetch_balance", {}), **table)
+        except TypeError as error:
+            raise InputError(
+                f"{source}: {str(error).split(') ')[-1]} beside fetch_positions and fetch_balance"
+            ) from None
+    for called in CALLED:
+        if called in table and "mode" not in table:
+            raise InputError(f"{source}: unknown key {called!r}; did you mean 'mode'?")
+    try:
+        return Snapshot.model_validate(table)
+    except ValidationError as error:
+        lines = list(dict.fromkeys(sentence(item, Snapshot) for item in error.errors()))
+        raise InputError("\n".join(f"{source}: {line}" for line in lines)) from None
