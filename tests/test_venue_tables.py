@@ -569,7 +569,7 @@ def test_every_number_of_a_venue_is_dated_sourced_marked_and_says_why_it_is_assu
         assert bool(row.reason) == row.assumed, row
         assert 0 < row.valid_from_us <= moment("2026-10-01"), row
         hash(row)
-    assert {"fee", "impact", "mode", "funding"} <= {row.table for row in found.rows} | {"funding"}
+    assert {"fee", "impact", "mode"} <= {row.table for row in found.rows}
     for name in ("tiers", "slopes", "settled", "funding_at", "maker"):
         assert len(getattr(found, name)) == len(TRADED[venue]), name
     for name in ("collateral", "collateral_by_quantity", "borrow_initial", "ask_buffer"):

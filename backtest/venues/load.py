@@ -16,7 +16,8 @@ from backtest.errors import InputError, nearest
 from backtest.market.schema import Instrument
 from backtest.venues.brackets import Brackets, Kind, read_brackets
 from backtest.venues.check import TABLES, check_file
-from backtest.venues.in_force import Asked, Question, levels_of
+from backtest.venues.in_force import Asked, levels_of
+from backtest.venues.lookup import Question
 from backtest.venues.schema import Mode, RuleSet
 from backtest.venues.table import Entry, day, latest, nearest_in_time, read_entry
 
