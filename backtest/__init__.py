@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "run", "compare", "margin", "load", "Strategy", "Targets", "Order", "Result", "InputError", "load_config", "__version__",
+    "run", "compare", "margin", "load", "Strategy", "Targets", "Order", "Result", "InputError", "load_config",
+    "__version__",
 ]  # fmt: skip
 
 _HOME = {

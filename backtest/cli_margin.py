@@ -65,6 +65,8 @@ Account = Annotated[Path, typer.Argument(help="The account, a .toml or .json fil
 
 def margin(
     account: Account,
+    mode: Annotated[str | None, typer.Option("--mode", help="Another mode than the account's.")] = None,
+    at: Annotated[str | None, typer.Option("--at", help="The rules of another date.")] = None,
     move: Annotated[Words, typer.Option("--move", help="Coins move: BTC=-0.30 ETH=-0.35.")] = None,
     basis: Annotated[Words, typer.Option("--basis", help="Added to mark / index - 1 of futures: +0.02.")] = None,
     haircut: Annotated[Words, typer.Option("--haircut", help="Haircuts: BTC=0.1, or +0.05 on all coins.")] = None,
@@ -84,8 +86,10 @@ def margin(
     with answering():
         tell_of_compiling()
         from backtest.calculator import margin as asked
+        from backtest.calculator import read_snapshot
 
-        now = asked(account)
+        other = {key: value for key, value in (("mode", mode), ("at", at)) if value is not None}
+        now = asked(read_snapshot(account).with_(**other) if other else account)
         changes: dict[str, Any] = {
             "move": by_name("--move", move),
             "basis": one_or_named("--basis", basis),

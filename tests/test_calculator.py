@@ -309,6 +309,31 @@ def test_the_solver_agrees_with_the_formula_of_the_help_page(
         assert found == pytest.approx(expected, rel=1e-11)
 
 
+def test_a_coin_margined_leg_of_a_portfolio_is_put_back_in_too() -> None:
+    """Other prices are held, the coin's index among them: what the contract earns in coin counts at today's price."""
+    answer = ask(
+        mode="portfolio",
+        wallets={"USDT": 5000.0, "BTC": 0.5},
+        positions=[held(COIN_BTC, 1500, 60_000.0, 61_000.0), held(BTC, -1.0, 60_000.0, 61_000.0)],
+        instruments=COIN_TERMS,
+        prices={"BTC": 61_000.0},
+    )
+    assert answer.positions["liquidation_price"].notna().all()
+    put_back(answer)
+
+
+def test_an_isolated_position_is_put_back_in_on_its_own_wallet_beside_a_cross_one() -> None:
+    answer = ask(
+        wallets={"USDT": 9000.0},
+        positions=[held(BTC, 1.0, 60_000.0, 60_500.0, isolated=True, margin=6000.0), held(ETH, -9.0, 3000.0, 3050.0)],
+        prices={"BTC": 60_500.0},
+        leverage=10,
+    )
+    assert answer.positions["wallet"].tolist() == [BTC, "usdm:USDT"]
+    assert answer.account["available"] == pytest.approx(9000.0 - 9 * 50.0 - 9 * 3050.0 / 10)
+    put_back(answer)
+
+
 def test_an_account_hedged_coin_by_coin_is_not_liquidated_by_a_fall_of_the_coin() -> None:
     """One bitcoin, one sold: at 95 % the fall costs the haircut of what is earned, and never more than there is."""
     answer = ask(
@@ -518,6 +543,26 @@ def test_an_order_at_a_limit_waits_and_ties_up_margin() -> None:
     assert waiting.notes[-1].endswith("waiting")
 
 
+def test_an_order_in_an_isolated_contract_takes_its_margin_from_the_shared_wallet() -> None:
+    """0.1 bitcoin at 60,000 and 10x: 600, and a fee of 0.05 % of 6,000 from the shared wallet."""
+    before = margin({
+        "venue": "generic", "mode": "isolated", "wallets": {"USDT": 1000.0}, "prices": {BTC: 60_000.0}, "leverage": 10,
+    })  # fmt: skip
+    after = before.what_if(add=f"{BTC} 0.1")
+    own = after.wallets.set_index("wallet")["collateral_equity"]
+    assert own[BTC] == pytest.approx(600.0)
+    assert own["usdm:USDT"] == pytest.approx(400.0 - 3.0)
+    assert after.move({"BTC": -0.01}).account["equity"] == pytest.approx(997.0 - 60.0)
+
+
+def test_in_hedge_mode_an_order_names_its_side() -> None:
+    account = {"venue": "generic", "mode": "cross", "hedge": True, "wallets": {"USDT": 9000.0}, "leverage": 10}
+    before = margin({**account, "positions": [held(BTC, 0.5, 60_000.0, 60_000.0)]})
+    after = before.what_if(add={"symbol": BTC, "contracts": -0.2, "side": "short"})
+    assert after.positions["contracts"].tolist() == [0.5, -0.2]
+    assert after.account["initial_margin"] == pytest.approx(0.7 * 60_000 / 10)
+
+
 def test_an_order_in_coins_changes_balances() -> None:
     """0.1 bitcoin for 6,000, of which the venue keeps a thousandth in coin."""
     bought = carry().what_if(add="BTC/USDT 0.1")
@@ -692,6 +737,12 @@ def test_json_is_one_object_with_both_states(account: str) -> None:
     assert said["along"]["asset"] == "BTC"
     assert {row["mode"] for row in said["compare"]} == {"isolated", "cross", "multi_asset", "portfolio"}
     assert said["positions"][1]["liquidation_price"] is None
+
+
+def test_another_mode_and_another_day_can_be_asked_for(account: str) -> None:
+    done = CliRunner().invoke(app, ["margin", account, "--mode", "cross", "--at", "2023-01-31", "--json"])
+    said = json.loads(done.stdout)
+    assert (said["mode"], said["at"]) == ("cross", "2023-01-31")
 
 
 def test_a_grid_and_its_picture(account: str, tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ class Answer:
         return pd.DataFrame(rows, columns=list(self._wallet_row(0)))
 
     def _wallet_row(self, w: int) -> dict[str, Any]:
-        collateral, initial, maintenance, open_loss = self._need(w)
+        collateral, initial, maintenance, open_loss, reserved = self._need(w)
         settle = self.placed.plan.shape.settle[w]
         return {
             "wallet": self.placed.plan.shape.names[w],
@@ -95,7 +95,7 @@ class Answer:
             "initial_margin": initial,
             "maintenance_margin": maintenance,
             "open_loss": open_loss,
-            "available": max(0.0, collateral - initial - open_loss),
+            "available": max(0.0, collateral - initial - open_loss - reserved),
             "margin_ratio": collateral / maintenance if maintenance > 0.0 else INFINITE,
             "venue_ratio": self._venue_ratio(collateral, maintenance),
             "utilization": initial / collateral if collateral > 0.0 else (INFINITE if initial > 0.0 else 0.0),
@@ -111,7 +111,8 @@ class Answer:
     def account(self) -> pd.Series:
         """The account as a whole: sums over its wallets, and the ratio of the worst of them, named."""
         wallets = self.wallets
-        total = wallets[["collateral_equity", "initial_margin", "maintenance_margin", "open_loss", "available"]].sum()
+        total = wallets[["collateral_equity", "initial_margin", "maintenance_margin", "open_loss"]].sum()
+        shared = wallets[~wallets["wallet"].isin([i.symbol for i in self.placed.instruments])]
         worst = wallets.loc[wallets["margin_ratio"].idxmin()] if len(wallets) else None
         ratio = float(worst["margin_ratio"]) if worst is not None else INFINITE
         equity = float(self._weighed.equity[0])
@@ -120,6 +121,7 @@ class Answer:
         return pd.Series({
             "equity": equity,
             **{name: float(value) for name, value in total.items()},
+            "available": float(shared["available"].sum()),  # what is isolated opens nothing else
             "margin_ratio": ratio,
             "worst_wallet": worst["wallet"] if worst is not None and ratio < INFINITE else "",
             "liquidation_level": self.placed.level,
@@ -203,16 +205,16 @@ class Answer:
     @cached_property
     def _margins_are(self) -> str:
         """`additive` where the positions' maintenance and that of what is owed come to the account's."""
-        alone = sum(float(row["maintenance_margin_usd"]) for row in self._basics)
+        owed = float(self.placed.now(self.placed.settled()).need[0, :, MAINTENANCE].sum())
+        alone = owed + sum(float(row["maintenance_margin_usd"]) for row in self._basics)
         total = float(self._weighed.need[0, :, MAINTENANCE].sum())
-        owes = self.placed.plan.shape.loans >= 0
-        return "additive" if (self._tiers and owes) or math.isclose(alone, total, rel_tol=1e-6) else "standalone"
+        return "additive" if math.isclose(alone, total, rel_tol=1e-6, abs_tol=1e-9) else "standalone"
 
     def _shown(self, number: int, row: Mapping[str, Any], exact: float | None) -> str:
         placed, i = self.placed, int(self.placed.rules.instrument[number])
         instrument, wallet = placed.instruments[i], wallet_of(placed, number)
         terms = self.snapshot.instruments.get(instrument.symbol)
-        collateral, _, maintenance, _ = self._need(wallet)
+        collateral, _, maintenance, *_ = self._need(wallet)
         return shown(
             Asked(
                 venue=self.snapshot.venue,
@@ -246,7 +248,8 @@ class Answer:
         wallet = shape.cash.get(a, shape.spot)
         steps = int(np.rint(net / unit))
         counts = float(placed.now(placed.with_coin(wallet, a, steps)).need[0, wallet, COLLATERAL])
-        free = max(0.0, self._need(wallet)[0] - self._need(wallet)[1] - self._need(wallet)[3])
+        collateral, initial, _, open_loss, reserved = self._need(wallet)
+        free = max(0.0, collateral - initial - open_loss - reserved)
         dearer = 1.0 + (
             float(placed.rules.coin[0, a, NEED_BUFFER]) if shape.settle[wallet] < 0 and self._tiers else 0.0
         )

@@ -34,12 +34,12 @@ Floats = npt.NDArray[np.float64]
 DOLLARS = ("USD", "USDT", "USDC", "FDUSD", "BUSD", "DAI")
 FINEST = 1_000_000
 ROWS = 64
-COLLATERAL, INITIAL, MAINTENANCE, OPEN_LOSS = range(4)
+COLLATERAL, INITIAL, MAINTENANCE, OPEN_LOSS, RESERVED = range(5)
 
 
 @dataclass(frozen=True)
 class Weighed:
-    """What was found at each of n sets of prices, USD: equity [n], need [n, wallet, 4], exposure [n, wallet, asset]."""
+    """What was found at each of n sets of prices, USD: equity [n], need [n, wallet, 5], exposure [n, wallet, asset]."""
 
     equity: Floats
     need: Floats
@@ -71,7 +71,7 @@ class Placed:
         tape = make_tape(history, np.zeros((1, bars), np.int64))
         book = self.book if book is None else book
         wallets, assets = book.balance.shape[:2]
-        found = Weighed(np.zeros(bars), np.zeros((bars, wallets, 4)), np.zeros((bars, wallets, assets)))
+        found = Weighed(np.zeros(bars), np.zeros((bars, wallets, 5)), np.zeros((bars, wallets, assets)))
         weigh(found.equity, found.need, found.exposure, book, self.rules, tape)
         for array in (found.equity, found.need, found.exposure):
             array /= self.fineness
@@ -106,6 +106,17 @@ class Placed:
         book.cost[position, 0] = self.book.cost[position, 0]
         profit = book.contracts[position, 0] * worth - book.cost[position, 0]
         book.balance[wallet, self.rules.settlement[i], 0] = -int(np.rint(profit))
+        return book
+
+    def settled(self) -> Book:
+        """A book whose profits and losses are cash and whose positions are gone: what is owed, and nothing more."""
+        book = self._emptied()
+        book.balance[:] = self.book.balance
+        for number in np.flatnonzero(self.book.contracts[:, 0]).tolist():
+            i, wallet = int(self.rules.instrument[number]), int(self.rules.position_wallet[0, number])
+            worth = value_of(self.instruments[i], float(self.marks[i]))
+            profit = self.book.contracts[number, 0] * worth - self.book.cost[number, 0]
+            book.balance[wallet, self.rules.settlement[i], 0] += int(np.rint(profit))
         return book
 
     def with_coin(self, wallet: int, asset: int, steps: int) -> Book:

@@ -1,8 +1,8 @@
 """An account as ccxt answers it: `fetch_positions` and `fetch_balance`, taken as they are.
 
 Of a position: symbol, contracts, contractSize, side, entryPrice, markPrice, leverage, marginMode, and of an isolated
-one its collateral. Of a balance: what is there of each asset before unrealised profit. Venues differ in what `total` is:
-where the raw answer beside it (`info`) gives wallet balances, those are taken, else `total`, less the open profit where
+one its collateral. Of a balance: what is there of each asset before unrealised profit. Venues differ in `total`: where
+the raw answer beside it (`info`) gives wallet balances, those are taken, else `total`, less the open profit where
 `total_has_profit` says that it is in there.
 """
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from backtest.kernel import entry, kernel
 from backtest.margin.leaves import clear
-from backtest.margin.orders import rest_orders
+from backtest.margin.orders import isolated_orders, rest_orders
 from backtest.margin.moment import set_moment
 from backtest.margin.scenarios import add_unit_collateral
 from backtest.margin.wallets import list_held, moment_of, require_now, value_account
@@ -19,8 +19,9 @@ from backtest.state import (
 
 @entry
 def weigh(equity, need, exposure, book, rules, tape):
-    """Account 0 at the close of every bar, USD: `equity` [bar]; `need` [bar, wallet, 4] collateral, initial and
-    maintenance margin, loss of resting orders; `exposure` [bar, wallet, asset] what the scenario model moves.
+    """Account 0 at the close of every bar, USD: `equity` [bar]; `need` [bar, wallet, 5] collateral, initial and
+    maintenance margin, loss of resting orders, and what orders of isolated positions would take out of the wallet;
+    `exposure` [bar, wallet, asset] what the scenario model moves.
     """
     rest_orders(book, rules, HERE)
     list_held(book, rules, HERE)
@@ -35,6 +36,7 @@ def weigh(equity, need, exposure, book, rules, tape):
             need[bar, wallet, 1] = book.need[INITIAL, 0]
             need[bar, wallet, 2] = book.need[MAINTENANCE, 0]
             need[bar, wallet, 3] = book.need[OPEN_LOSS, 0]
+            need[bar, wallet, 4] = isolated_orders(book, rules, wallet, HERE)
             expose(exposure, book, rules, tape, wallet, bar)
 
 
