@@ -23,6 +23,8 @@ from backtest.calculator.book import (
     OPEN_LOSS,
     Placed,
     Weighed,
+    forward_of,
+    greeks_of,
     place_snapshot,
     value_of,
     wallet_of,
@@ -30,11 +32,15 @@ from backtest.calculator.book import (
 from backtest.calculator.shown import Asked, shown
 from backtest.calculator.snapshot import Position, Snapshot, read_snapshot
 from backtest.calculator.solve import Found, account_price, leaning, leg_price, moved_prices
+from backtest.engine.tables import PAGES
+from backtest.margin.portfolio.unit import FIRST_PART, UNIT_DELTA, UNIT_INITIAL, UNIT_MAINTENANCE
 from backtest.state import NEED_BUFFER
 from backtest.units import STEP
 from backtest.venues.table import day
 
 INFINITE = math.inf
+CELLS = ["wallet", "unit", "price_move", "volatility_shock", "profit", "in", "worst"]
+GREEKS = ["symbol", "forward", "implied_volatility", "model_premium", "delta", "gamma", "vega", "theta"]
 LABELS = {
     "equity": "Equity [USD]",
     "collateral_equity": "Collateral Equity [USD]",
@@ -155,9 +161,13 @@ class Answer:
         contracts = position.signed(instrument.contract_size)
         entry = position.entry or mark
         value, usd = value_of(instrument, mark), float(placed.indexes[settle])
-        alone = placed.now(placed.with_only(number)).need[0, wallet_of(placed, number)]
         buffer = float(placed.rules.coin[0, settle, NEED_BUFFER]) if self._adds_up_by_asset(number) else 0.0
         in_asset = usd * (1.0 + buffer)
+        if self._tiers:
+            initial, maintenance = (float(each) for each in self._weighed.asked[number])
+        else:
+            alone = placed.now(placed.with_only(number)).need[0, wallet_of(placed, number)]
+            initial, maintenance = float(alone[INITIAL]) / in_asset, float(alone[MAINTENANCE]) / in_asset
         return {
             "symbol": position.symbol,
             "side": "long" if contracts > 0 else "short",
@@ -168,11 +178,11 @@ class Answer:
             "settle": instrument.settle,
             "notional": abs(contracts * value),
             "unrealised_pnl": contracts * (value - value_of(instrument, entry)),
-            "initial_margin": float(alone[INITIAL]) / in_asset,
-            "maintenance_margin": float(alone[MAINTENANCE]) / in_asset,
+            "initial_margin": initial,
+            "maintenance_margin": maintenance,
             "notional_usd": abs(contracts * value) * usd,
-            "initial_margin_usd": float(alone[INITIAL]),
-            "maintenance_margin_usd": float(alone[MAINTENANCE]),
+            "initial_margin_usd": initial * in_asset,
+            "maintenance_margin_usd": maintenance * in_asset,
             "leverage": placed.plan.leverage_of(position.symbol),
         }
 
@@ -192,11 +202,13 @@ class Answer:
         rows = []
         for position, row in zip(self.snapshot.positions, self._basics, strict=True):
             number = self.placed.number(position)
-            exact = leg_price(self.placed, number)
+            exact = None if position.is_option else leg_price(self.placed, number)
             rows.append({
                 **row,
                 "margins_are": self._margins_are,
-                "bankruptcy_price": leg_price(self.placed, number, collateral_only=True),
+                "bankruptcy_price": None
+                if position.is_option
+                else leg_price(self.placed, number, collateral_only=True),
                 "liquidation_price": exact,
                 "liquidation_price_shown": self._shown(number, row, exact),
             })  # fmt: skip
@@ -267,8 +279,13 @@ class Answer:
 
     @cached_property
     def scenarios(self) -> pd.DataFrame:
-        """Where margin is by scenarios: profit of each coin under each move; `worst` marks the one that counts."""
+        """Where margin is by scenarios: profit of each coin under each move; `worst` marks the one that counts.
+
+        Of a venue's own model the cells are as its page fills them, in the page's currency (`in`).
+        """
         rules, columns = self.placed.rule_set.scenario, ["wallet", "unit", "price_move", "profit", "worst"]
+        if not self._tiers and self.placed.rule_set.portfolio is not None:
+            return self._page_cells()
         if rules is None or self._tiers:
             return pd.DataFrame(columns=columns)
         frames = []
@@ -284,6 +301,60 @@ class Answer:
                         })
                     )  # fmt: skip
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+
+    def _page_cells(self) -> pd.DataFrame:
+        frames, grid, wallet = [], self.placed.rules.grid[0], self.placed.plan.shape.names[self.placed.plan.shape.spot]
+        for a in self._units:
+            move, shock, profit = self._weighed.cell[a]
+            wide = grid.shape[2] + int(np.count_nonzero(move[grid.shape[2] :]))
+            frames.append(pd.DataFrame({
+                "wallet": wallet, "unit": self.placed.assets[a], "price_move": move[:wide],
+                "volatility_shock": shock[:wide], "profit": profit[:wide], "in": self._page_currency(a),
+                "worst": (profit[:wide] == profit[: grid.shape[2]].min()) & (np.arange(wide) < grid.shape[2]),
+            }))  # fmt: skip
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=CELLS)
+
+    @property
+    def _units(self) -> list[int]:
+        """Assets that a venue's own portfolio page charged."""
+        return np.flatnonzero(self._weighed.charge[:, UNIT_MAINTENANCE]).tolist()
+
+    def _page_currency(self, a: int) -> str:
+        """Deribit's page counts in the coin, the others in USD."""
+        portfolio = self.placed.rule_set.portfolio
+        return self.placed.assets[a] if portfolio and portfolio.model == "deribit" else "USD"
+
+    @cached_property
+    def charges(self) -> pd.DataFrame:
+        """Where a venue's own portfolio model margins: what each unit is charged, part by part; margins in USD."""
+        portfolio, rows = self.placed.rule_set.portfolio, []
+        if portfolio is None or self._tiers:
+            return pd.DataFrame(columns=["unit", "part", "amount", "in"])
+        for a in self._units:
+            charge, unit, money = self._weighed.charge[a], self.placed.assets[a], self._page_currency(a)
+            for part, amount in zip(PAGES[portfolio.model].PARTS, charge[FIRST_PART:], strict=False):
+                rows.append({"unit": unit, "part": part, "amount": float(amount), "in": money})
+            for part, place in (("delta", UNIT_DELTA), ("maintenance", UNIT_MAINTENANCE), ("initial", UNIT_INITIAL)):
+                rows.append({"unit": unit, "part": part, "amount": float(charge[place]), "in": "USD"})
+        return pd.DataFrame(rows, columns=["unit", "part", "amount", "in"])
+
+    @cached_property
+    def greeks(self) -> pd.DataFrame:
+        """One row an option: of the whole position, in its quote currency; delta in coins, vega of one point."""
+        rows = []
+        for position in self.snapshot.positions:
+            if position.is_option:
+                i = int(self.placed.rules.instrument[self.placed.number(position)])
+                option = self.placed.instruments[i]
+                forward = forward_of(position, option, self.placed.assets, self.placed.indexes)
+                premium, delta, gamma, vega, theta = greeks_of(position, option, self.snapshot.at_us, forward)
+                coins = position.signed(option.contract_size) * option.contract_size
+                rows.append({
+                    "symbol": position.symbol, "forward": forward, "implied_volatility": position.implied_volatility,
+                    "model_premium": premium, "delta": coins * delta, "gamma": coins * gamma,
+                    "vega": coins * vega / 100.0, "theta": coins * theta,
+                })  # fmt: skip
+        return pd.DataFrame(rows, columns=GREEKS)
 
     @cached_property
     def rules(self) -> pd.DataFrame:
@@ -365,7 +436,8 @@ class Answer:
         """Every frame by name."""
         return {
             "positions": self.positions, "wallets": self.wallets, "assets": self.assets,
-            "liquidations": self.liquidations, "scenarios": self.scenarios, "rules": self.rules,
+            "liquidations": self.liquidations, "charges": self.charges, "scenarios": self.scenarios,
+            "greeks": self.greeks, "rules": self.rules,
         }  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
@@ -393,7 +465,7 @@ class Answer:
         from backtest.report.html import words
 
         parts = [f"<h3>{escape(self.title)}</h3>", self.figures.map(words).to_html(header=False)]
-        for name in ("positions", "wallets", "liquidations", "scenarios"):
+        for name in ("positions", "greeks", "wallets", "liquidations", "charges", "scenarios"):
             frame = self.tables()[name]
             if len(frame):
                 parts.append(f"<h4>{name}</h4>" + frame.to_html(index=False, na_rep="--"))

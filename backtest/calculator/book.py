@@ -20,11 +20,11 @@ from backtest.engine.book import make_book
 from backtest.engine.orders import place
 from backtest.engine.shape import shape_of
 from backtest.engine.tables import Plan, make_rules
-from backtest.engine.tape import make_tape
-from backtest.engine.weigh import weigh
+from backtest.engine.tape import YEAR_US, make_tape
+from backtest.engine.weigh import price_option, weigh
 from backtest.errors import InputError
 from backtest.market.history import History
-from backtest.market.schema import Instrument, kind_of, parse_symbol
+from backtest.market.schema import Instrument, is_option, kind_of, parse_option, parse_symbol
 from backtest.state import HERE, LIMIT, O_SEEN, REDUCE_ONLY, Book, Rules
 from backtest.units import HEADROOM, STEP, to_steps
 from backtest.venues.load import load
@@ -44,6 +44,9 @@ class Weighed:
     equity: Floats
     need: Floats
     exposure: Floats
+    asked: Floats  # [position, 2] initial and maintenance margin beside the others, in the settlement asset
+    charge: Floats  # [asset, CHARGES] what a portfolio page charged each unit
+    cell: Floats  # [asset, CELL_ROWS, scenarios] and its scenario table
 
 
 @dataclass
@@ -68,13 +71,43 @@ class Placed:
         marks, indexes = np.ascontiguousarray(marks, float), np.ascontiguousarray(indexes, float)
         bars = marks.shape[1] if len(marks) else indexes.shape[1]
         history = history_of(self.snapshot.at_us, self.instruments, self.assets, marks, indexes)
-        tape = make_tape(history, np.zeros((1, bars), np.int64))
+        tape = make_tape(history, np.zeros((1, bars), np.int64), options=self.option_series(indexes))
         book = self.book if book is None else book
         wallets, assets = book.balance.shape[:2]
-        found = Weighed(np.zeros(bars), np.zeros((bars, wallets, 5)), np.zeros((bars, wallets, assets)))
-        weigh(found.equity, found.need, found.exposure, book, self.rules, tape)
-        for array in (found.equity, found.need, found.exposure):
+        equity, need = np.zeros(bars), np.zeros((bars, wallets, 5))
+        exposure, asked = np.zeros((bars, wallets, assets)), np.zeros((len(book.contracts), 2))
+        book.charge[:], book.cell[:] = 0.0, 0.0
+        weigh(equity, need, exposure, asked, book, self.rules, tape)
+        for array in (equity, need, exposure, asked):
             array /= self.fineness
+        return Weighed(equity, need, exposure, asked, book.charge.copy(), book.cell.copy())
+
+    def option_series(self, indexes: Floats) -> list[tuple[Floats, Floats] | None]:
+        """Implied volatility and forward of each option; forwards move with the index of their coin."""
+        found: list[tuple[Floats, Floats] | None] = [None] * len(self.instruments)
+        for position in self.snapshot.positions:
+            if position.is_option:
+                i = [instrument.symbol for instrument in self.instruments].index(position.symbol)
+                a = self.assets.index(self.instruments[i].base)
+                forward = forward_of(position, self.instruments[i], self.assets, self.indexes)
+                moved = forward * indexes[a] / self.indexes[a]
+                found[i] = (np.full(indexes.shape[1], float(position.implied_volatility or 0.0)), moved)
+        return found
+
+    def premiums(self, shift: Mapping[str, Floats]) -> dict[int, Floats]:
+        """Premiums of options by instrument after their coins moved by a factor [n], volatility held."""
+        found: dict[int, Floats] = {}
+        for position in self.snapshot.positions:
+            if position.is_option:
+                i = [instrument.symbol for instrument in self.instruments].index(position.symbol)
+                option = self.instruments[i]
+                forward = forward_of(position, option, self.assets, self.indexes)
+                factors = shift[option.base] / shift[option.quote]
+                today, *after = (
+                    max(1e-12, float(greeks_of(position, option, self.snapshot.at_us, forward * factor)[0]))
+                    for factor in (1.0, *factors)
+                )
+                found[i] = float(self.marks[i]) * np.array(after) / today
         return found
 
     def now(self, book: Book | None = None) -> Weighed:
@@ -167,12 +200,30 @@ def instruments_of(snapshot: Snapshot) -> tuple[Instrument, ...]:
     return tuple(_instrument(snapshot, symbol) for symbol in snapshot.symbols)
 
 
+def forward_of(position: Position, option: Instrument, assets: Sequence[str], indexes: Floats) -> float:
+    """Price of the future of an option's expiry in its quote currency: as given, else the index."""
+    if position.forward is not None:
+        return position.forward
+    usd = 1.0 if option.quote == "USD" else float(indexes[list(assets).index(option.quote)])
+    return float(indexes[list(assets).index(option.base)]) / usd
+
+
+def greeks_of(position: Position, option: Instrument, at_us: int, forward: float) -> Floats:
+    """Premium a coin in the settlement asset, delta, gamma, vega (of 1.00) and theta (of a day) in the quote."""
+    years = max(0.0, ((option.expiry_us or at_us) - at_us) / YEAR_US)
+    out, coined = np.zeros(5), float(option.settle == option.base)
+    volatility = float(position.implied_volatility or 0.0)
+    price_option(out, forward, option.strike, years, volatility, float(option.call), coined)
+    return out
+
+
 def _instrument(snapshot: Snapshot, symbol: str) -> Instrument:
-    base, quote, settle, expiry_us = parse_symbol(symbol)
+    base, quote, settle, expiry_us = parse_option(symbol)[:4] if is_option(symbol) else parse_symbol(symbol)
     terms = snapshot.instruments.get(symbol)
     size = terms.contract_size if terms else 1.0
     return Instrument(
-        symbol=symbol, kind=kind_of(symbol), base=base, quote=quote, settle=settle or quote, contract_size=size,
+        symbol=symbol, kind="option" if is_option(symbol) else kind_of(symbol), base=base, quote=quote,
+        settle=settle or quote, contract_size=size,
         tick=(terms and terms.tick) or 1e-8, lot=(terms and terms.lot) or STEP, min_notional=terms.min_notional if terms
         else 0.0, listing_us=None, expiry_us=expiry_us, delisting_us=None, source="the snapshot",
     )  # fmt: skip
@@ -221,7 +272,7 @@ def prices_of(
     for asset in assets:
         if asset not in index:
             index[asset] = _from_contract(asset, instruments, given, index, notes)
-    marks = [given.get(i.symbol) or _from_index(i, index, notes) for i in instruments]
+    marks = [given.get(i.symbol) or _unmarked(snapshot, i, assets, index, notes) for i in instruments]
     return np.array(marks, float), np.array([index[asset] for asset in assets], float)
 
 
@@ -239,6 +290,18 @@ def _from_contract(
                 notes.append(f"no index price of {asset}: taken as the mark of {instrument.symbol}")
                 return given[instrument.symbol] * usd
     raise InputError(f"no price of {asset}; write [prices] {asset} = ... (USD a coin)")
+
+
+def _unmarked(
+    snapshot: Snapshot, instrument: Instrument, assets: Sequence[str], index: Mapping[str, float], notes: list[str]
+) -> float:
+    """A mark nobody gave: an option's by Black's formula, a future's at the index."""
+    for position in snapshot.positions:
+        if position.symbol == instrument.symbol and position.is_option:
+            forward = forward_of(position, instrument, assets, np.array([index[asset] for asset in assets]))
+            notes.append(f"no mark of {instrument.symbol}: Black's formula on a forward of {forward:g}")
+            return max(1e-12, float(greeks_of(position, instrument, snapshot.at_us, forward)[0]))
+    return _from_index(instrument, index, notes)
 
 
 def _from_index(instrument: Instrument, index: Mapping[str, float], notes: list[str]) -> float:
@@ -347,7 +410,8 @@ def _open(placed: Placed) -> None:
         if position.entry is None:
             placed.notes.append(f"no entry price of {position.symbol}: taken as its mark, no profit yet")
         placed.book.contracts[number, 0] = to_steps(contracts * placed.fineness, position.symbol)
-        placed.book.cost[number, 0] = to_steps(contracts * at_entry * placed.fineness, f"cost of {position.symbol}")
+        paid = 0.0 if position.is_option else at_entry  # a premium has left the wallet already: its value is equity
+        placed.book.cost[number, 0] = to_steps(contracts * paid * placed.fineness, f"cost of {position.symbol}")
         wallet = int(placed.rules.position_wallet[0, number])
         if placed.rules.isolates[0, wallet] < 0:
             continue

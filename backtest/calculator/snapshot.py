@@ -18,6 +18,12 @@ mark = 67_000
 isolated = true                       # margined apart, in a wallet of its own holding `margin`
 margin = 1_000
 
+[[positions]]                         # an option: its premium is in the wallets already, its value is equity
+symbol = "BTC/USD:BTC-241227-60000-C"
+size = -1
+implied_volatility = 0.6              # entry and mark are premiums a coin; without a mark, by Black's formula
+forward = 68_000                      # price of the future of its expiry; without one, the index
+
 [[orders]]
 symbol = "BTC/USDT:USDT"
 contracts = 0.1
@@ -41,23 +47,34 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from backtest.config import _parsed
 from backtest.config_types import Moment, NotNegative, Positive, Section, Symbol, microseconds
 from backtest.config_words import sentence
 from backtest.errors import InputError, nearest
-from backtest.market.schema import kind_of
+from backtest.market.schema import is_option, kind_of, parse_option, parse_symbol
 from backtest.units import HEADROOM
 
 Amount = Annotated[float, Field(ge=-HEADROOM, le=HEADROOM)]
 CALLED = ("preset", "margin_mode")
 
 
+def _held(symbol: str) -> str:
+    if is_option(symbol):
+        parse_option(symbol)
+    else:
+        parse_symbol(symbol)
+    return symbol
+
+
+Held = Annotated[str, AfterValidator(_held)]  # whatever may be a position: options too
+
+
 class Position(Section):
     """One position. Signed `contracts`, or `size` in base coins; with `side`, both are without sign."""
 
-    symbol: Symbol
+    symbol: Held
     contracts: Amount | None = None
     size: Amount | None = None
     side: Literal["long", "short"] | None = None
@@ -67,6 +84,7 @@ class Position(Section):
     margin: Amount | None = None
     leverage: Annotated[float, Field(ge=1)] | None = None
     implied_volatility: Positive | None = None
+    forward: Positive | None = None
 
     @model_validator(mode="after")
     def _of_one_size(self) -> Self:
@@ -77,6 +95,11 @@ class Position(Section):
             raise InputError(f"{self.symbol}: holds nothing; leave the position out")
         if amount < 0 and self.side == "long":
             raise InputError(f"{self.symbol}: {amount:g} is short but side = 'long'; write one of them")
+        if self.is_option:
+            self._check_option()
+            return self
+        if self.forward is not None or self.implied_volatility is not None:
+            raise InputError(f"{self.symbol}: forward and implied_volatility belong to options; leave them out")
         if kind_of(self.symbol) == "spot":
             base = self.symbol.split("/")[0]
             raise InputError(f"{self.symbol}: coins are no position; write [wallets] {base} = {amount:g}")
@@ -87,6 +110,17 @@ class Position(Section):
         if self.size is not None and kind_of(self.symbol) == "inverse":
             raise InputError(f"{self.symbol}: is counted in contracts of dollars, not in coins; write contracts")
         return self
+
+    @property
+    def is_option(self) -> bool:
+        """Whether the symbol ends in a strike and C or P."""
+        return is_option(self.symbol)
+
+    def _check_option(self) -> None:
+        if self.implied_volatility is None:
+            raise InputError(f"{self.symbol}: an option needs implied_volatility = ... (0.6 is 60 % a year)")
+        if self.isolated or self.margin is not None:
+            raise InputError(f"{self.symbol}: options lean on the shared wallet; leave out isolated and margin")
 
     def signed(self, contract_size: float) -> float:
         """Contracts with their sign."""

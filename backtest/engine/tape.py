@@ -74,12 +74,14 @@ def make_tape(
     borrow: Sequence[Sequence[Floats | None]] = (),
     tail: tuple[Floats, Ints] | None = None,
     finer: npt.NDArray[np.uint8] | None = None,
+    options: Sequence[tuple[Floats, Floats] | None] = (),
 ) -> Tape:
     """The Tape of a history.
 
     `rules_at` is the rule set in force, int64 [shape, bar]; `targets` float64 [row, instrument] contracts wished;
     `borrow` by account an hourly rate per asset and bar, or None; `tail` the past horizons' moves and the
-    rows of them known at each bar; `finer` [bar] says of which bars finer ones may be had.
+    rows of them known at each bar; `finer` [bar] says of which bars finer ones may be had. `options` by instrument:
+    implied volatility and forward of its expiry, bar by bar, or None.
     """
     rows, bars, instruments = Rows(history), len(history.time), len(history.instruments)
     table, number, event_at = order_events([*events, *_funding(history), *_deliveries(history)], bars)
@@ -90,6 +92,7 @@ def make_tape(
     volumes = ("volume", "daily_volume", "daily_volatility")
     volume_row = np.array([[rows.add(name, i) for i in range(instruments)] for name in volumes], I64)
     borrow_row = _borrow_rows(rows, borrow, len(rules_at))
+    option_row = _option_rows(rows, options)
     return Tape(
         time=history.time,
         years=history.time / YEAR_US,
@@ -100,7 +103,7 @@ def make_tape(
         mark_row=mark_row,
         volume_row=volume_row,
         borrow_row=borrow_row,
-        option_row=_option_rows(rows),
+        option_row=option_row,
         tradable=history.tradable.astype(np.uint8),
         finer=np.zeros(bars, np.uint8) if finer is None else finer,
         event=table,
@@ -152,9 +155,13 @@ def _price_rows(rows: Rows, point_name: str, worst_name: str) -> Ints:
     return table
 
 
-def _option_rows(rows: Rows) -> Ints:
-    """Rows of implied volatility and of the forward of an option's expiry; -1 where they are not known."""
-    return np.full((len(rows.history.instruments), 2), -1, I64)
+def _option_rows(rows: Rows, options: Sequence[tuple[Floats, Floats] | None]) -> Ints:
+    """Rows of implied volatility and of the forward of an option's expiry; -1 where there is no option."""
+    table = np.full((len(rows.history.instruments), 2), -1, I64)
+    for i, series in enumerate(options):
+        if series is not None:
+            table[i] = [rows.extra(each) for each in series]
+    return table
 
 
 def _borrow_rows(rows: Rows, borrow: Sequence[Sequence[Floats | None]], accounts: int) -> Ints:

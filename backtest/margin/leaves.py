@@ -111,12 +111,19 @@ def add_tiered_otherwise(out, contracts, cost, value, span, table, others, by_co
 
 
 @kernel
-def add_sloped(out, contracts, value, coins_of_one, span, base, per_coin):
-    """out += notional x (base + per coin x size in coins); of an inverse contract the notional is that size."""
+def add_sloped_inverse(out, contracts, value, span, base, per_coin):
+    """out += q x (base + per coin x q), q what the contracts are worth in the coin at mark."""
     for j in range(len(out)):
-        notional = abs(held(contracts, span, j) * price(value, span, j))
-        coins = abs(held(contracts, span, j)) * coins_of_one if coins_of_one > 0.0 else notional
-        out[j] += notional * (base + per_coin * coins)
+        coins = abs(held(contracts, span, j) * price(value, span, j))
+        out[j] += coins * (base + per_coin * coins)
+
+
+@kernel
+def add_sloped_linear(out, contracts, size, coin, cash, span, base, per_coin):
+    """out += q x (base + per coin x q) x index, q the contracts' coins; `coin` and `cash` are indexes in USD."""
+    for j in range(len(out)):
+        coins = abs(held(contracts, span, j)) * size
+        out[j] += coins * (base + per_coin * coins) * (price(coin, span, j) / price(cash, span, j))
 
 
 @kernel

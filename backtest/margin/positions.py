@@ -14,7 +14,8 @@ from __future__ import annotations
 from backtest.kernel import kernel
 from backtest.margin.collateral import side_of
 from backtest.margin.leaves import (
-    add_initial, add_initial_at_entry, add_share_of_cost, add_share_of_notional, add_sloped, add_tiered,
+    add_initial, add_initial_at_entry, add_share_of_cost, add_share_of_notional, add_sloped_inverse,
+    add_sloped_linear, add_tiered,
     add_tiered_otherwise, bracketed,
 )  # fmt: skip
 from backtest.margin.options import add_short_option
@@ -37,11 +38,11 @@ def add_position(book, rules, tape, prices, position, at, span, point, n):
     elif is_hedged(book, rules, position, at, span):
         add_hedged(book, rules, position, at, value, span, n)
     else:
-        add_outright(book, rules, position, at, value, span, n)
+        add_outright(book, rules, tape, prices, position, at, value, span, point, n)
 
 
 @kernel
-def add_outright(book, rules, position, at, value, span, n):
+def add_outright(book, rules, tape, prices, position, at, value, span, point, n):
     """A position that stands alone."""
     i, account = rules.instrument[position], first_account(span)
     initial, maintenance = book.need[NET_INITIAL, :n], book.need[NET_MAINTENANCE, :n]
@@ -49,11 +50,23 @@ def add_outright(book, rules, position, at, value, span, n):
     buys, sells = book.resting[HERE, position, account], book.resting[ONE, position, account]
     share = 1.0 / rules.leverage[account, i]
     if rules.slope[at, i, SLOPE_INITIAL] > 0.0:
-        coins_of_one = 0.0 if rules.kind[i] == INVERSE else rules.size[i]
-        slope = rules.slope[at, i]
-        add_sloped(initial, contracts, value, coins_of_one, span, slope[SLOPE_INITIAL], slope[SLOPE_PER_COIN])
-        add_sloped(maintenance, contracts, value, coins_of_one, span, slope[SLOPE_MAINTENANCE], slope[SLOPE_PER_COIN])
-        add_resting_share(initial, buys, sells, slope[SLOPE_INITIAL])
+        add_slope(
+            initial, book, rules, tape, prices, position, at, value, span, point, rules.slope[at, i, SLOPE_INITIAL]
+        )
+        add_slope(
+            maintenance,
+            book,
+            rules,
+            tape,
+            prices,
+            position,
+            at,
+            value,
+            span,
+            point,
+            rules.slope[at, i, SLOPE_MAINTENANCE],
+        )
+        add_resting_share(initial, buys, sells, rules.slope[at, i, SLOPE_INITIAL])
     else:
         if rules.term[at, INITIAL_AT_ENTRY] != 0:
             add_initial_at_entry(initial, cost, span, buys, sells, share)
@@ -66,6 +79,19 @@ def add_outright(book, rules, position, at, value, span, n):
         add_share_of_cost(maintenance, cost, span, fee)
     if rules.term[at, FEE_IN_MAINTENANCE] != 0:
         add_share_of_notional(maintenance, contracts, value, span, rules.fee[at, i, TAKER])
+
+
+@kernel
+def add_slope(out, book, rules, tape, prices, position, at, value, span, point, base):
+    """out += a requirement that rises with size: of inverse contracts in the coin, of linear ones at the index."""
+    i, per_coin = rules.instrument[position], rules.slope[at, rules.instrument[position], SLOPE_PER_COIN]
+    contracts = book.contracts[position]
+    if rules.kind[i] == INVERSE:
+        add_sloped_inverse(out, contracts, value, span, base, per_coin)
+    else:
+        coin = prices[tape.index_row[point, rules.base[i], 0]]
+        cash = prices[tape.index_row[point, rules.settlement[i], 0]]
+        add_sloped_linear(out, contracts, rules.size[i], coin, cash, span, base, per_coin)
 
 
 @kernel

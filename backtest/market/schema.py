@@ -115,6 +115,11 @@ def kind_of(symbol: str) -> str:
 _OPTION = re.compile(rf"({_ASSET})/({_ASSET}):({_ASSET})-(\d{{6}})-(\d+(?:\.\d+)?)-([CP])")
 
 
+def is_option(symbol: str) -> bool:
+    """Whether a symbol is shaped like an option's: a date, a strike, C or P."""
+    return symbol.count("-") == 3
+
+
 def parse_option(symbol: str) -> tuple[str, str, str, int, float, int]:
     """Base, quote, settlement asset, expiry in microseconds UTC, strike, and +1 for a call or -1 for a put.
 

@@ -55,6 +55,7 @@ TABLES = {
     ),
     "tiers": Columns(("product",), ("assets", "other")),
     "slope": Columns(("product", "assets"), ("settle",)),
+    "option": Columns(("mode", "flat", "least", "maintenance"), (), ("flat", "least", "maintenance")),
     "fee": Columns(("product", "maker", "taker"), ("settle",), ("maker", "taker")),
     "liquidation_fee": Columns(("product",), ("mode", "settle", *BY_ASSET), BY_ASSET),
     "delivery": Columns(("product", "fee"), ("settle", "average_seconds")),
@@ -85,7 +86,7 @@ TABLES = {
 }
 BESIDE = ("name", "brackets", "bracket_rates", "dated_take", "bracket_sources", "quarterlies_seen")
 CHOICES = {
-    "product": ("spot", "linear", "inverse"),
+    "product": ("spot", "linear", "inverse", "option"),
     "contract": ("perpetual", "dated"),
     "mode": ("isolated", "cross", "multi_asset", "portfolio"),
     "preset": ("isolated", "cross", "multi_asset", "portfolio"),

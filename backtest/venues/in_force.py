@@ -79,8 +79,10 @@ class Asked(Lookup):
     # --- of instruments
 
     def _fees(self, instrument: Instrument) -> tuple[float, float, float]:
-        """Maker, taker and delivery fee."""
+        """Maker, taker and delivery fee; of options those of futures where the venue has no row of theirs."""
         asked = {"product": instrument.kind, "settle": instrument.settle}
+        if instrument.kind == "option" and not self._fitting("fee", asked):
+            asked["product"] = "inverse" if instrument.settle == instrument.base else "linear"
         entry, early = self._known("fee", "fees", instrument, asked)
         key = entry.whom
         maker, taker = (float(self._note(entry, f"{key}: {side}", entry.values[side], early)) for side in SIDES)
@@ -98,7 +100,9 @@ class Asked(Lookup):
         return float(self._of_asset("liquidation_fee", instrument.base, 0.0, asked, at_us))
 
     def _tiers(self, instrument: Instrument) -> tuple[Tier, ...]:
-        if instrument.kind == "spot":
+        if instrument.kind == "option":
+            self._of_options(instrument)
+        if instrument.kind in ("spot", "option"):
             return ()
         at_us = self._when_listed(instrument)
         if not self.venue.brackets.by_key and not self.venue.entries["tiers"]:
@@ -116,6 +120,21 @@ class Asked(Lookup):
         tiers: tuple[Tier, ...] = entry.values["tiers"]
         self.rows[entry.row(instrument.symbol, tiers, early, also)] = None
         return tiers
+
+    def _of_options(self, instrument: Instrument) -> None:
+        """Note the venue's rule for written options. InputError where it has none in the mode, nor scenarios."""
+        modes = self._fitting("mode", {"preset": self.mode})
+        if any(entry.values["requirement"] != "tiers" for entry in modes):
+            return
+        rows = self._fitting("option", {"mode": self.mode})
+        if not rows:
+            raise InputError(
+                f"{self.venue.name}: no margin rule of options such as {instrument.symbol} is known in mode "
+                f"{self.mode!r}; ask in a portfolio mode, or at deribit"
+            )
+        entry, early = self._choose(rows, self._when_listed(instrument), f"options such as {instrument.symbol}")
+        for name in ("flat", "least", "maintenance"):
+            self._note(entry, f"{entry.whom}: {name}", entry.values[name], early)
 
     def _slope(self, instrument: Instrument) -> Slope | None:
         """How an instrument's requirement rises with size; None where it has brackets instead."""
