@@ -159,6 +159,8 @@ OWES, OPEN_LOSS_COUNTS, ASKS_INITIAL = (I64(k) for k in range(3))
 # Rungs of a liquidation ladder.
 NO_RUNG, CANCEL_ORDERS, REDUCE, SELL_COLLATERAL, TAKE_OVER = (I64(k) for k in range(5))
 TOPPED_UP, REFILLED, EXCHANGED, BREACHED, BANKRUPT = (I64(k) for k in range(5, 10))
+# Rungs of single venues, see `engine.rungs`; BACKSTOP is what a slice ends in when it comes too late.
+CLOSE_ALL, TIER_DOWN, TWO_TIERS_DOWN, SLICE_DOWN, STEP_DOWN, REPAY_DEBTS, BACKSTOP = (I64(k) for k in range(10, 17))
 RUNG_NAMES = (
     "",
     "cancel orders",
@@ -170,7 +172,17 @@ RUNG_NAMES = (
     "auto-exchange",
     "breach",
     "bankrupt",
+    "close",
+    "tier down",
+    "two tiers down",
+    "slice",
+    "step",
+    "repay",
+    "backstop",
 )
+# Numbers of a ladder: share of a position cut at once, if it is above so many USD; share of maintenance below which all
+# is taken over; whether brackets are by number of contracts.
+SLICE, SLICE_ABOVE, BACKSTOP_AT, TIER_BY_CONTRACTS = (I64(k) for k in range(4))
 # An account's own choices.
 SLIPPAGE, VOLUME_SHARE, GUARD_RATIO, GUARD_USE, TOP_UP_TRIGGER, TOP_UP_TARGET, TOP_UP_CAP = (I64(k) for k in range(7))
 REFILL_TRIGGER, REFILL_TARGET, REFILL_COST, TRANSFER_FEE = (I64(k) for k in range(7, 11))
@@ -236,6 +248,7 @@ class Rules(Bundle):
     level: np.ndarray  # float64 [set, 2]
     term: np.ndarray  # int64 [set, 3]
     ladder: np.ndarray  # int64 [shape, rungs]
+    rung_number: np.ndarray  # float64 [set, 4] numbers of the ladder's rungs
     choice: np.ndarray  # float64 [account, CHOICES]
     switch: np.ndarray  # int64 [account, SWITCHES]
     leverage: np.ndarray  # float64 [account, instrument]

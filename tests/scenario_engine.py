@@ -41,6 +41,7 @@ from backtest.state import (
     Tape,
 )
 from backtest.units import to_steps
+from backtest.venues.schema import Terms
 
 HOUR_US = 3_600_000_000
 
@@ -147,6 +148,10 @@ def rule_set_of(scenario: dict[str, Any]) -> Any:
         borrow_maintenance=none,
         impact_y=0.0,
         funding_at=(),
+        slice=0.0,
+        slice_above_usd=0.0,
+        backstop_at=0.0,
+        terms=Terms(),
         levels=(Row(ratio=1.0, action="liquidate"),),
         rows=(),
         scenario=None,

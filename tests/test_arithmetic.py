@@ -89,6 +89,7 @@ class Desk:
         borrow: dict[str, float] | None = None,
         owes: bool = False,
         happenings: Iterable[Event] = (),
+        numbers: dict[str, Any] | None = None,
         **choices: Any,
     ) -> None:
         bars = len(next(iter(assets.values()))["index"]["open"])
@@ -103,6 +104,7 @@ class Desk:
         self.history = history_of(terms)
         rule_set = rule_set_of(terms)
         rule_set.scenario, rule_set.owes = scenario, owes
+        rule_set.__dict__.update(numbers or {})
         if borrow:
             rule_set.borrow_initial, rule_set.borrow_maintenance = (0.5,) * len(assets), (0.1,) * len(assets)
         mode = Row(

@@ -80,6 +80,7 @@ from backtest.state import (
     Rules,
 )
 from backtest.units import to_steps
+from backtest.venues.schema import Terms
 
 STEP = 1e-8
 FEW = settings(max_examples=12, deadline=None, derandomize=True)
@@ -567,6 +568,10 @@ def desk_over(history: History, taker: float = 0.0, delivery_fee: float = 0.0) -
         borrow_maintenance=never,
         impact_y=0.0,
         funding_at=(),
+        slice=0.0,
+        slice_above_usd=0.0,
+        backstop_at=0.0,
+        terms=Terms(),
         levels=levels,
         scenario=None,
         owes=False,

@@ -14,7 +14,10 @@ from backtest.venues.table import SAID
 
 MARKS = "TNDSG"
 ACTIONS = ("warn", "reduce_only", "cancel_orders", "liquidate")
-RUNGS = ("cancel_orders", "reduce", "close", "sell_collateral", "takeover")
+RUNGS = (
+    "cancel_orders", "reduce", "close", "sell_collateral", "takeover", "tier_down", "two_tiers_down", "slice", "step",
+    "repay",
+)  # fmt: skip
 TAIL_KINDS = ("VaR", "ES")
 
 
