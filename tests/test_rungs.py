@@ -8,11 +8,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from fake_port import history_of
 from test_arithmetic import Desk, asset, future, spot
+from test_settlement import opened, recorded
 
 from backtest.engine.tables import RUNGS
 from backtest.report.record import FORCED
 from backtest.state import INCIDENT_ROWS, N_AMOUNT, N_CONTRACTS, N_PRICE, RUNG_NAMES
+from backtest.strategy import Order
 from backtest.venues import check
 from backtest.venues.schema import Terms
 
@@ -285,3 +288,22 @@ def test_every_rung_a_venue_can_name_is_an_incident_with_a_name_and_counts_as_li
     names = [RUNG_NAMES[rung] for word, rung in RUNGS.items() if word != "cancel_orders"]
     assert all(names) and set(names) | {"backstop"} <= set(FORCED)
     assert set(RUNGS) == set(check.RUNGS)
+
+
+@pytest.mark.parametrize("margin", ["isolated", "cross", "multi_asset"])
+@pytest.mark.parametrize("word", [word for word in RUNGS if word != "cancel_orders"])
+def test_whatever_the_ladder_the_books_balance_and_the_loss_is_explained_to_the_last_step(
+    word: str, margin: str
+) -> None:
+    """100 long of one and 30 short of another on 2,500, 5x; the first falls by a sixth, then by a half."""
+    one, other = [100.0, 100.0, 101.0, 84.0, 84.0, 45.0, 45.0], [100.0, 100.0, 98.0, 99.0, 99.0, 97.0, 97.0]
+    history = history_of({BTC: one, ETH: other}, index={"BTC": one, "ETH": other})
+    terms = {"slice": 0.2, "slice_above_usd": 1000.0, "backstop_at": 2 / 3}
+    session, config = opened(history, terms, margin=margin, ladder=(word, "takeover"), usdt=2700.0)
+    session.advance(1)
+    session.submit(0, [Order(BTC, 100.0), Order(ETH, -30.0)])
+    session.advance(7)
+    record = recorded(session, config)
+    assert session.contracts(0, BTC) == 0.0
+    assert session.balance(0, "USDT") >= 0.0
+    assert len(record.incidents) > 0 and set(record.incidents["rung"]) <= set(RUNG_NAMES)
