@@ -159,8 +159,10 @@ OWES, OPEN_LOSS_COUNTS, ASKS_INITIAL = (I64(k) for k in range(3))
 # Rungs of a liquidation ladder.
 NO_RUNG, CANCEL_ORDERS, REDUCE, SELL_COLLATERAL, TAKE_OVER = (I64(k) for k in range(5))
 TOPPED_UP, REFILLED, EXCHANGED, BREACHED, BANKRUPT = (I64(k) for k in range(5, 10))
-# Rungs of single venues, see `engine.rungs`; BACKSTOP is what a slice ends in when it comes too late.
-CLOSE_ALL, TIER_DOWN, TWO_TIERS_DOWN, SLICE_DOWN, STEP_DOWN, REPAY_DEBTS, BACKSTOP = (I64(k) for k in range(10, 17))
+# Rungs of single venues, see `engine.rungs`. BACKSTOP is what a slice ends in when it comes too late, PAIRED_OFF what
+# two tiers down begins with in hedge mode.
+CLOSE_ALL, TIER_DOWN, TWO_TIERS_DOWN, SLICE_DOWN, STEP_DOWN, REPAY_DEBTS = (I64(k) for k in range(10, 16))
+BACKSTOP, PAIRED_OFF = I64(16), I64(17)
 RUNG_NAMES = (
     "",
     "cancel orders",
@@ -179,6 +181,7 @@ RUNG_NAMES = (
     "step",
     "repay",
     "backstop",
+    "offset pairs",
 )
 # Numbers of a ladder: share of a position cut at once, if it is above so many USD; share of maintenance below which all
 # is taken over; whether brackets are by number of contracts.

@@ -12,9 +12,10 @@ from fake_port import history_of
 from test_arithmetic import Desk, asset, future, spot
 from test_settlement import opened, recorded
 
+from backtest.engine.orders import place
 from backtest.engine.tables import RUNGS
 from backtest.report.record import FORCED
-from backtest.state import INCIDENT_ROWS, N_AMOUNT, N_CONTRACTS, N_PRICE, RUNG_NAMES
+from backtest.state import INCIDENT_ROWS, MARKET, N_AMOUNT, N_CONTRACTS, N_PRICE, RUNG_NAMES
 from backtest.strategy import Order
 from backtest.venues import check
 from backtest.venues.schema import Terms
@@ -135,6 +136,18 @@ def test_brackets_by_number_of_contracts_are_fallen_by_number_of_contracts() -> 
     desk.live(2)
     desk.live(3)
     assert incidents(desk)[0][:2] == ("two tiers down", pytest.approx(-20.0))
+
+
+def test_a_long_and_a_short_of_one_coin_are_set_off_before_anything_is_given_up() -> None:
+    """40 long and 20 short on 150; at 98.5 30 are lost net: 120 against 3 % x 3,940 + 1 % x 1,970 = 137.90. 20 of each
+    are closed at the mark, and 20 long need 19.70.
+    """
+    desk = long(40.0, 98.5, 150.0, "two_tiers_down", brackets=FLAT, two_sided=True)
+    place(desk.book, 0, 0, 1, MARKET, 0, 1, -20 * 10**8, 0.0, 0.0)
+    desk.live()
+    assert [row[:3] for row in incidents(desk)] == [("offset pairs", -20.0, 98.5), ("offset pairs", 20.0, 98.5)]
+    assert [held(desk, 0), held(desk, 1)] == [20.0, 0.0]
+    assert desk.margin(2) == pytest.approx((120.0, 19.7, 19.7))
 
 
 def test_from_the_second_bracket_all_is_taken_over_at_the_price_that_leaves_nothing() -> None:
@@ -286,7 +299,7 @@ def test_debts_are_repaid_with_coins_before_a_position_is_touched() -> None:
 
 def test_every_rung_a_venue_can_name_is_an_incident_with_a_name_and_counts_as_liquidation() -> None:
     names = [RUNG_NAMES[rung] for word, rung in RUNGS.items() if word != "cancel_orders"]
-    assert all(names) and set(names) | {"backstop"} <= set(FORCED)
+    assert all(names) and set(names) | {"backstop", "offset pairs"} <= set(FORCED)
     assert set(RUNGS) == set(check.RUNGS)
 
 

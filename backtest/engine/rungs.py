@@ -26,7 +26,7 @@ from backtest.margin.wallets import list_held, require_now
 from backtest.state import (
     BACKSTOP, BACKSTOP_AT, BY_LIQUIDATION, CLOSE_ALL, COLLATERAL, FLOOR, HERE, I64, INVERSE, LIQUIDATION_FEE,
     MAINTENANCE, NOTHING, OFFSET, POSITIONS, RATE, SLICE, SLICE_ABOVE, SLICE_DOWN, STEP_DOWN, TAKE_OVER,
-    TIER_BY_CONTRACTS, TIER_DOWN, TWO_TIERS_DOWN,
+    PAIRED_OFF, TIER_BY_CONTRACTS, TIER_DOWN, TWO_SIDED, TWO_TIERS_DOWN,
 )  # fmt: skip
 from backtest.units import STEP, units
 
@@ -147,8 +147,11 @@ def two_tiers_down(book, rules, tape, account, wallet, bar, point):
     """From the third bracket on, and while the collateral would cover the first one's maintenance and the fee: cut as
     much as falls two brackets, again and again. Else all is taken over at the bankruptcy price.
 
-    What is cut pays the maintenance it was held with to the fund, as a penalty, beside the fee.
+    What is cut pays the maintenance it was held with to the fund, as a penalty, beside the fee. In hedge mode a long
+    and a short of one instrument are first set off against each other.
     """
+    if rules.switch[account, TWO_SIDED] != 0:
+        offset_pairs(book, rules, tape, account, wallet, bar, point)
     while book.held[account, wallet, POSITIONS, 0] > 0:
         if sound(book, rules, tape, account, wallet, bar):
             return
@@ -167,6 +170,23 @@ def two_tiers_down(book, rules, tape, account, wallet, bar, point):
         penalty = units(closed * rules.tier[at, i, RATE, row])
         post(book, bar, account, wallet, rules.settlement[i], INSURANCE, -penalty, position, NOTHING)
         list_held(book, rules, account)
+
+
+@kernel
+def offset_pairs(book, rules, tape, account, wallet, bar, point):
+    """Of a long and a short of one instrument in the wallet, as much as both have is closed at the mark."""
+    for i in range(len(rules.kind)):
+        shares = rules.position_wallet[rules.shape[account], i + len(rules.kind)] == wallet
+        pair = min(book.contracts[i, account], -book.contracts[i + len(rules.kind), account])
+        if shares and rules.position_wallet[rules.shape[account], i] == wallet and pair > 0:
+            for side in range(2):
+                sound(book, rules, tape, account, wallet, bar)
+                collateral, maintenance = book.need[COLLATERAL, 0], book.need[MAINTENANCE, 0]
+                position, contracts = i + side * len(rules.kind), pair if side == 1 else -pair
+                mark = mark_here(book, rules, i)
+                force_at(book, rules, tape, account, wallet, position, contracts, mark, bar, point)
+                size = contracts * STEP
+                note(book, bar, account, wallet, PAIRED_OFF, position, collateral, maintenance, size, mark, point, 0.0)
 
 
 @kernel

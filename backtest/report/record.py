@@ -51,7 +51,7 @@ FRAMES: dict[str, tuple[str, ...]] = {
 
 FORCED = (
     "reduce", "close", "sell collateral", "takeover", "liquidate", "tier down", "two tiers down", "slice", "step",
-    "repay", "backstop",
+    "repay", "backstop", "offset pairs",
 )  # fmt: skip
 """Rungs at which the venue took something from the account: these count as liquidation."""
 
