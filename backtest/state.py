@@ -173,6 +173,10 @@ STRIKE, CALL = (I64(k) for k in range(2))
 # Rungs of a liquidation ladder.
 NO_RUNG, CANCEL_ORDERS, REDUCE, SELL_COLLATERAL, TAKE_OVER = (I64(k) for k in range(5))
 TOPPED_UP, REFILLED, EXCHANGED, BREACHED, BANKRUPT = (I64(k) for k in range(5, 10))
+# Rungs of single venues, see `engine.rungs`. BACKSTOP is what a slice ends in when it comes too late, PAIRED_OFF what
+# two tiers down begins with in hedge mode.
+CLOSE_ALL, TIER_DOWN, TWO_TIERS_DOWN, SLICE_DOWN, STEP_DOWN, REPAY_DEBTS = (I64(k) for k in range(10, 16))
+BACKSTOP, PAIRED_OFF = I64(16), I64(17)
 RUNG_NAMES = (
     "",
     "cancel orders",
@@ -184,7 +188,18 @@ RUNG_NAMES = (
     "auto-exchange",
     "breach",
     "bankrupt",
+    "close",
+    "tier down",
+    "two tiers down",
+    "slice",
+    "step",
+    "repay",
+    "backstop",
+    "offset pairs",
 )
+# Numbers of a ladder: share of a position cut at once, if it is above so many USD; share of maintenance below which all
+# is taken over; whether brackets are by number of contracts.
+SLICE, SLICE_ABOVE, BACKSTOP_AT, TIER_BY_CONTRACTS = (I64(k) for k in range(4))
 # An account's own choices.
 SLIPPAGE, VOLUME_SHARE, GUARD_RATIO, GUARD_USE, TOP_UP_TRIGGER, TOP_UP_TARGET, TOP_UP_CAP = (I64(k) for k in range(7))
 REFILL_TRIGGER, REFILL_TARGET, REFILL_COST, TRANSFER_FEE = (I64(k) for k in range(7, 11))
@@ -260,6 +275,7 @@ class Rules(Bundle):
     band: np.ndarray  # float64 [set, asset, ladders, 2, steps]
     option: np.ndarray  # float64 [instrument, 2]: strike, +1 call or -1 put
     ladder: np.ndarray  # int64 [shape, rungs]
+    rung_number: np.ndarray  # float64 [set, 4] numbers of the ladder's rungs
     choice: np.ndarray  # float64 [account, CHOICES]
     switch: np.ndarray  # int64 [account, SWITCHES]
     leverage: np.ndarray  # float64 [account, instrument]

@@ -118,7 +118,9 @@ class Desk:
             ladder=ladder,
             loss_beyond="insurance",
         )
-        self.shape = shape_of(mode, self.history.instruments, self.history.assets, list(isolated), bool(borrow), owes)
+        hedge = bool(choices.get("two_sided"))
+        listed, names = self.history.instruments, self.history.assets
+        self.shape = shape_of(mode, listed, names, list(isolated), bool(borrow), owes, hedge)
         choices = {"cuts": False, "borrows": bool(borrow), **choices}
         plan = Plan("desk", "desk", mode, self.shape, (rule_set,), {"default": leverage}, **choices)
         self.rules, at = make_rules([plan], self.history)

@@ -160,3 +160,24 @@ def test_an_isolated_short_has_margin_of_its_own_beside_the_long() -> None:
     shape = shape_of(mode, history.instruments, history.assets, [], False, two_sided=True)
     assert [shape.names[w] for w in shape.position_wallet] == ["spot", PERP, "spot", f"{PERP} short"]
     assert shape.isolates[shape.names.index(f"{PERP} short")] == 3
+
+
+def test_an_isolated_long_dies_of_a_fall_that_its_own_short_earns_from() -> None:
+    """10 of each at 10x bring 100 each of 1,000; at 89 110 are lost on one side and earned on the other. The margin of
+    the dead long is all that is lost, and the short's profit does not help it.
+    """
+    prices = [100.0, 100.0, 89.0, 89.0]
+    desk = Desk(
+        {BTC: future("BTC", prices)},
+        {"USDT": asset([1.0] * 4), "BTC": asset(prices)},
+        {"usdm": {"USDT": 1000.0}},
+        isolated=(BTC,),
+        two_sided=True,
+    )
+    place(desk, 0, 10.0)
+    place(desk, 1, -10.0)
+    desk.live()
+    assert desk.book.contracts[:, 0].tolist() == [0, -10 * 10**8]
+    assert (desk.balance(BTC, "USDT"), desk.balance(f"{BTC} short", "USDT")) == (0.0, 100.0)
+    assert desk.balance("usdm", "USDT") == pytest.approx(800.0)
+    assert desk.total("insurance", "USDT") == pytest.approx(10.0)

@@ -623,7 +623,8 @@ def record(story: dict[str, Any]) -> RunRecord:
     plans, book, _ = live(story)
     history = history_of(story)
     assets = {name: k for k, name in enumerate(history.assets)}
-    session: Any = Row(plans=plans, history=history, book=book, assets=assets, tape=prepare(story)[3])
+    _, _, rules, tape = prepare(story)
+    session: Any = Row(plans=plans, history=history, book=book, assets=assets, rules=rules, tape=tape)
     config: Any = None
     return record_of(session, config, [])
 

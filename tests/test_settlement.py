@@ -26,14 +26,20 @@ from backtest.strategy import Order
 USDC, PERP, DATED = "BTC/USDC:USDC", "BTC/USDT:USDT", "BTC/USDT:USDT-240329"
 
 
-def opened(history: History, *venues: dict[str, Any], margin: str = "cross") -> tuple[Session, RunConfig]:
-    """One account a venue, 100,000 in each and no fees; a venue is what its rule sets say differently."""
+def opened(
+    history: History,
+    *venues: dict[str, Any],
+    margin: str = "cross",
+    ladder: tuple[str, ...] = (),
+    usdt: float = 100_000.0,
+) -> tuple[Session, RunConfig]:
+    """One account a venue, so much money in each and no fees; a venue is what its rule sets say differently."""
     cash = history.instruments[0].settle
     config = load_config({
         "name": "settled",
         "data": {"store": "none", "start": "2024-01-01", "end": "2024-01-04"},
         "account": [
-            {"name": f"a{k}", "venue": "generic", "margin": margin, "deposit": {cash: 100_000}}
+            {"name": f"a{k}", "venue": "generic", "margin": margin, "deposit": {cash: usdt}}
             for k in range(len(venues))
         ],
         "strategy": {"class": "strategies.hedged_long:HedgedLong"},
@@ -44,7 +50,8 @@ def opened(history: History, *venues: dict[str, Any], margin: str = "cross") -> 
     for account, terms in zip(config.account, venues, strict=True):
         plan = plan_of(config, account, history)
         sets = tuple(replace(each, maker=free, taker=free, half_spread=free, **terms) for each in plan.sets)
-        plans.append(replace(plan, sets=sets))
+        mode = replace(plan.mode, ladder=ladder or plan.mode.ladder)
+        plans.append(replace(plan, sets=sets, mode=mode))
     return open_session(config, history, plans), config
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from backtest.engine.events import run_balances
-from backtest.engine.liquidation import liquidate, sound, top_up_due
+from backtest.engine.forced import sound
+from backtest.engine.liquidation import liquidate, top_up_due
 from backtest.engine.matching import next_on_leg
 from backtest.engine.orders import fill_on_the_way
 from backtest.engine.record import lower_headroom, record

@@ -10,7 +10,7 @@ sent.
 from __future__ import annotations
 
 from backtest.engine.fills import trade
-from backtest.engine.liquidation import note
+from backtest.engine.forced import note
 from backtest.engine.orders import in_lots
 from backtest.engine.transfers import arrive, sendable
 from backtest.kernel import kernel

@@ -16,11 +16,12 @@ from backtest.market.schema import Instrument
 from backtest.margin.portfolio import bybit, deribit, okx, paradex, span, tims
 from backtest.margin.portfolio.unit import GRID_ROWS, NUMBERS
 from backtest.state import (
-    AUTO_TRANSFER, BORROW_INITIAL, BORROW_MAINTENANCE, BORROWS, BY_QUANTITY, CANCEL_ORDERS, CHOICES, CONVERSION, CUTS,
-    DEBT_BUFFER, DELIVERY_FEE, FLOOR, GUARD_RATIO, GUARD_USE, HALF_SPREAD, I64, INVERSE, LINEAR, LIQUIDATION_FEE,
-    MAKER, MAX_LEVERAGE, NEED_BUFFER, OVERDRAFT, PAGE_NAMES, PATH, PATH_NAMES, REDUCE, REFILL_COST, REFILL_DELAY,
-    REFILL_SELLS, REFILL_TARGET, REFILL_TRIGGER, SELL_COLLATERAL, SLIPPAGE, SPOT, SWITCHES, TAKE_OVER, TAKER,
-    TOP_UP_CAP, TOP_UP_TARGET, TOP_UP_TRIGGER, TOUCH, TRANSFER_FEE, TWO_SIDED, UNBOUND, VOLUME_SHARE, Rules,
+    AUTO_TRANSFER, BORROWS, BORROW_INITIAL, BORROW_MAINTENANCE, BY_QUANTITY, CANCEL_ORDERS, CHOICES, CLOSE_ALL,
+    CONVERSION, CUTS, DEBT_BUFFER, DELIVERY_FEE, FLOOR, GUARD_RATIO, GUARD_USE, HALF_SPREAD, I64, INVERSE, LINEAR,
+    LIQUIDATION_FEE, MAKER, MAX_LEVERAGE, NEED_BUFFER, OVERDRAFT, PAGE_NAMES, PATH, PATH_NAMES, REDUCE, REFILL_COST,
+    REFILL_DELAY, REFILL_SELLS, REFILL_TARGET, REFILL_TRIGGER, REPAY_DEBTS, SELL_COLLATERAL, SLICE_DOWN, SLIPPAGE,
+    SPOT, STEP_DOWN, SWITCHES, TAKER, TAKE_OVER, TIER_DOWN, TOP_UP_CAP, TOP_UP_TARGET, TOP_UP_TRIGGER, TOUCH,
+    TRANSFER_FEE, TWO_SIDED, TWO_TIERS_DOWN, UNBOUND, VOLUME_SHARE, Rules,
 )  # fmt: skip
 from backtest.units import HEADROOM, to_steps
 
@@ -40,6 +41,12 @@ RUNGS = {
     "reduce": int(REDUCE),
     "sell_collateral": int(SELL_COLLATERAL),
     "takeover": int(TAKE_OVER),
+    "close": int(CLOSE_ALL),
+    "tier_down": int(TIER_DOWN),
+    "two_tiers_down": int(TWO_TIERS_DOWN),
+    "slice": int(SLICE_DOWN),
+    "step": int(STEP_DOWN),
+    "repay": int(REPAY_DEBTS),
 }
 TERM_NAMES = (  # of `Terms`, in the order of the state's columns from TIER_FLAT on
     "tier_flat",
@@ -123,6 +130,9 @@ def make_rules(plans: Sequence[Plan], history: History) -> tuple[Rules, Ints]:
         instrument=np.tile(np.arange(len(instruments), dtype=I64), sides),
         **_wallet_tables([plan.shape for plan in plans], wallets, len(assets), sides * len(instruments)),
         **_terms(instruments, assets, sides),
+        rung_number=np.array(
+            [[s.slice, s.slice_above_usd, s.backstop_at, s.terms.tier_by_contracts] for s in sets], np.float64
+        ),
         funding_at=np.array([[word == "index" for word in s.funding_at or [""] * len(instruments)] for s in sets], I64),
         **_rule_tables(sets, len(instruments), len(assets)),
     )

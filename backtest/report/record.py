@@ -49,7 +49,10 @@ FRAMES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """The columns of every frame, in order. `side`: "long" or "short" in hedge mode, else empty."""
 
-FORCED = ("reduce", "close", "sell collateral", "takeover", "liquidate")
+FORCED = (
+    "reduce", "close", "sell collateral", "takeover", "liquidate", "tier down", "two tiers down", "slice", "step",
+    "repay", "backstop", "offset pairs",
+)  # fmt: skip
 """Rungs at which the venue took something from the account: these count as liquidation."""
 
 

@@ -22,7 +22,6 @@ RUNGS = (
     "two_tiers_down",  # two tiers at a time, while the lowest tier's maintenance is covered
     "slice",  # a fixed share of the positions, then all of them
     "step",  # a little a second until maintenance is met
-    "delta_hedge",  # new futures against the delta of what is held
     "close",
     "sell_collateral",
     "takeover",

@@ -224,7 +224,7 @@ class RuleSet:
     portfolio: PortfolioRules | None = None
     settled: tuple[str, ...] = ()  # by instrument, when profit becomes cash: "" at closing, "funding", "daily"
     funding_at: tuple[str, ...] = ()  # by instrument, which price funding is paid on: "mark" or "index"
-    slice: float = 0.0
-    slice_above_usd: float = 0.0
-    backstop_at: float = 0.0
+    slice: float = 0.0  # share of a position cut at once by the rungs `slice` and `step`
+    slice_above_usd: float = 0.0  # a smaller position is cut whole by the rung `slice`
+    backstop_at: float = 0.0  # below this share of maintenance the rung `slice` takes everything over
     rows: tuple[Row, ...] = field(default=(), repr=False)

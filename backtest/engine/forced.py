@@ -1,0 +1,137 @@
+"""Forced sales: whether a wallet must be helped, which position is cut, by how much, and at what price.
+
+A forced order fills at the traded price of the moment, worse by half the spread and by Y x daily volatility x
+sqrt(size / daily volume), and pays the venue's clearance fee. The rungs of every venue's ladder are made of these.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from backtest.engine.fills import trade
+from backtest.engine.judgement import restore, save
+from backtest.kernel import kernel
+from backtest.ledger.kinds import LIQUIDATION
+from backtest.ledger.post import post
+from backtest.margin.leaves import is_sound
+from backtest.margin.moment import index_here, last_here, notional_here
+from backtest.margin.tiers import value_of_contract
+from backtest.margin.wallets import list_held, require_now
+from backtest.state import (
+    BY_LIQUIDATION, COLLATERAL, HALF_SPREAD, I64, INCIDENT_ROWS, LIQUIDATE_AT, LIQUIDATION_FEE, MAINTENANCE, NOTHING,
+    N_ACCOUNT, N_AMOUNT, N_BAR, N_COLLATERAL, N_CONTRACTS, N_MAINTENANCE, N_POINT, N_POSITION, N_PRICE, N_RUNG,
+    N_WALLET, POSITIONS,
+)  # fmt: skip
+from backtest.units import STEP, units
+
+
+@kernel
+def sound(book, rules, tape, account, wallet, bar):
+    """Whether the wallet's collateral is above the venue's level at the moment; without requirement, whether it is not
+    under water. Fills need[COLLATERAL], need[MAINTENANCE].
+    """
+    require_now(book, rules, tape, wallet, account, bar)
+    level = rules.level[tape.rules_at[rules.shape[account], bar], LIQUIDATE_AT]
+    return is_sound(book.need[COLLATERAL, 0], book.need[MAINTENANCE, 0], level)
+
+
+@kernel
+def note(book, bar, account, wallet, rung, position, collateral, maintenance, contracts, price, point, amount):
+    """Append an incident: which rung, on what, and the numbers it saw."""
+    row = book.count[INCIDENT_ROWS]
+    assert row < book.incident.shape[0]
+    book.incident[row, N_BAR] = bar
+    book.incident[row, N_ACCOUNT] = account
+    book.incident[row, N_WALLET] = wallet
+    book.incident[row, N_RUNG] = rung
+    book.incident[row, N_POSITION] = position
+    book.incident[row, N_COLLATERAL] = collateral
+    book.incident[row, N_MAINTENANCE] = maintenance
+    book.incident[row, N_CONTRACTS] = contracts
+    book.incident[row, N_PRICE] = price
+    book.incident[row, N_POINT] = point
+    book.incident[row, N_AMOUNT] = amount
+    book.count[INCIDENT_ROWS] = row + 1
+
+
+@kernel
+def heaviest(book, rules, tape, account, wallet, bar):
+    """Position of the wallet with the largest notional at the moment; -1 if none. Leaves need[] as asked of the
+    wallet.
+    """
+    best, largest = NOTHING, 0.0
+    for k in range(book.held[account, wallet, POSITIONS, 0]):
+        position = book.held[account, wallet, POSITIONS, 1 + k]
+        notional = notional_here(book, rules, account, position) * STEP
+        usd = notional * index_here(book, rules, rules.settlement[rules.instrument[position]])
+        if usd > largest:
+            best, largest = position, usd
+    return best
+
+
+@kernel
+def smallest_cut(book, rules, tape, account, wallet, position, bar, point):
+    """Fewest contracts whose forced sale makes the wallet sound, in lots; all of them if nothing less does."""
+    lot = rules.lot[rules.instrument[position]]
+    held = book.contracts[position, account]
+    enough, lots = abs(held) // lot, I64(0)
+    while enough - lots > 1:
+        middle = (lots + enough) // 2
+        contracts = -middle * lot if held > 0 else middle * lot
+        if suffices(book, rules, tape, account, wallet, position, contracts, bar, point):
+            enough = middle
+        else:
+            lots = middle
+    contracts = enough * lot
+    contracts = -contracts if held > 0 else contracts
+    enough_so = suffices(book, rules, tape, account, wallet, position, contracts, bar, point)
+    return contracts if enough_so and contracts != 0 else -held
+
+
+@kernel
+def suffices(book, rules, tape, account, wallet, position, contracts, bar, point):
+    """Whether forcing so many contracts would make the wallet sound; a trial that is put back."""
+    save(book, account)
+    force(book, rules, tape, account, wallet, position, contracts, bar, point)
+    enough = sound(book, rules, tape, account, wallet, bar)
+    restore(book, account)
+    list_held(book, rules, account)
+    return enough
+
+
+@kernel
+def forced_price(book, rules, tape, account, i, contracts, bar):
+    """Traded price of the moment, worsened by half the spread and the square-root impact of the size."""
+    at = tape.rules_at[rules.shape[account], bar]
+    volatility = tape.series[tape.volume_row[2, i], bar]
+    daily = tape.series[tape.volume_row[1, i], bar]
+    impact = rules.impact[at] * volatility * np.sqrt(abs(contracts) * STEP / daily) if daily > 0.0 else 0.0
+    worse = min(0.99, rules.fee[at, i, HALF_SPREAD] + impact)
+    return last_here(book, rules, i) * (1.0 + worse if contracts > 0 else 1.0 - worse)
+
+
+@kernel
+def force(book, rules, tape, account, wallet, position, contracts, bar, point):
+    """A forced order, and the venue's clearance fee on what it closed. Returns its price."""
+    price = forced_price(book, rules, tape, account, rules.instrument[position], contracts, bar)
+    force_at(book, rules, tape, account, wallet, position, contracts, price, bar, point)
+    return price
+
+
+@kernel
+def force_at(book, rules, tape, account, wallet, position, contracts, price, bar, point):
+    """The forced order at a price, and its fee. An isolated position's last trade releases what is left, so the fee of
+    that one is taken before.
+    """
+    i, shape = rules.instrument[position], rules.shape[account]
+    rates = rules.fee[tape.rules_at[shape, bar], i]
+    notional = abs(contracts * value_of_contract(rules, i, price))
+    fee = units(notional * rates[LIQUIDATION_FEE])
+    whole = contracts == -book.contracts[position, account]
+    if whole and rules.isolates[shape, wallet] >= 0:
+        post(book, bar, account, wallet, rules.settlement[i], LIQUIDATION, -fee, position, NOTHING)
+        trade(book, rules, tape, bar, account, position, contracts, price, 0.0, BY_LIQUIDATION, point, NOTHING)
+    else:
+        trade(book, rules, tape, bar, account, position, contracts, price, 0.0, BY_LIQUIDATION, point, NOTHING)
+        post(book, bar, account, wallet, rules.settlement[i], LIQUIDATION, -fee, position, NOTHING)
+        list_held(book, rules, account)
