@@ -608,6 +608,11 @@ def test_the_same_book_in_every_mode_of_the_venue_and_elsewhere() -> None:
         ({"positions": [held(BTC, -1.0, 1.0, 1.0, side="long")]}, "is short but side = 'long'"),
         ({"positions": [held(BTC, 1.0, 1.0, 1.0), held(BTC, 2.0, 1.0, 1.0)]}, "stands twice on one side"),
         ({"positions": [held(BTC, 1.0, 1.0, 1.0, margin=5.0)]}, "isolated = true"),
+        ({"positions": [held(BTC, 1.0, 1.0, 1.0, implied_volatility=0.5)]}, "is an option's"),
+        (
+            {"mode": "isolated", "positions": [held(BTC, 1.0, 1.0, 1.0), held(BTC, -1.0, 1.0, 1.0)]},
+            "have wallets apart",
+        ),
         ({"rules": {"tier": {}}}, "did you mean 'tiers'?"),
         ({"rules": {"tiers": {ETH: 0.1}}}, "is not in this account"),
         ({"rules": {"tiers": {BTC: [[0, 0.1], [0, 0.2]]}}}, "does not rise above"),

@@ -338,6 +338,10 @@ def _pay_in(placed: Placed) -> None:
 
 def _open(placed: Placed) -> None:
     """Positions with what they cost; an isolated one with the margin it was given, or what its leverage asked."""
+    symbols = [position.symbol for position in placed.snapshot.positions]
+    for symbol in symbols:
+        if symbols.count(symbol) > 1 and symbol in placed.plan.shape.names:
+            raise InputError(f"{symbol}: both sides of one contract, isolated, have wallets apart; ask of each alone")
     for position in placed.snapshot.positions:
         number = placed.number(position)
         i = int(placed.rules.instrument[number])

@@ -84,6 +84,8 @@ class Position(Section):
             raise InputError(
                 f"{self.symbol}: margin = {self.margin:g} belongs to an isolated position; isolated = true"
             )
+        if self.implied_volatility is not None and kind_of(self.symbol) in ("spot", "linear", "inverse"):
+            raise InputError(f"{self.symbol}: implied_volatility is an option's; leave it out")
         if self.size is not None and kind_of(self.symbol) == "inverse":
             raise InputError(f"{self.symbol}: is counted in contracts of dollars, not in coins; write contracts")
         return self
