@@ -228,6 +228,7 @@ def _print(now: Answer, then: Answer | None, more: dict[str, pd.DataFrame], rule
         ("Assets", answer.assets),
         ("Account liquidation along a coin, others held", answer.liquidations),
         ("Worst scenario of each coin", _worst(answer.scenarios)),
+        ("Units of portfolio margin", answer.units),
     ):
         if len(table):
             print_rows(_worded(table), f"\n{name}")

@@ -30,11 +30,14 @@ from backtest.calculator.book import (
 from backtest.calculator.shown import Asked, shown
 from backtest.calculator.snapshot import Position, Snapshot, read_snapshot
 from backtest.calculator.solve import Found, account_price, leaning, leg_price, moved_prices
+from backtest.engine.tables import PAGES
+from backtest.margin.portfolio.unit import FIRST_PART
 from backtest.state import NEED_BUFFER
 from backtest.units import STEP
 from backtest.venues.table import day
 
 INFINITE = math.inf
+SCENARIO_COLUMNS = ["wallet", "unit", "price_move", "volatility_shock", "profit", "worst"]
 LABELS = {
     "equity": "Equity [USD]",
     "collateral_equity": "Collateral Equity [USD]",
@@ -268,22 +271,60 @@ class Answer:
     @cached_property
     def scenarios(self) -> pd.DataFrame:
         """Where margin is by scenarios: profit of each coin under each move; `worst` marks the one that counts."""
-        rules, columns = self.placed.rule_set.scenario, ["wallet", "unit", "price_move", "profit", "worst"]
-        if rules is None or self._tiers:
-            return pd.DataFrame(columns=columns)
+        rules, page = self.placed.rule_set.scenario, self.placed.rule_set.portfolio
+        if self._tiers or (rules is None and page is None):
+            return pd.DataFrame(columns=SCENARIO_COLUMNS)
         frames = []
         for w in self.placed.backing:
-            for a, moves in enumerate(rules.moves):
-                exposure = float(self._weighed.exposure[0, w, a])
-                if exposure and any(moves):
-                    profit = exposure * np.array(moves)
+            for a in range(len(self.placed.assets)):
+                cells = self._own_cells(w, a) if page is None else self._page_cells(a)
+                if len(cells):
+                    profit = cells[:, 2]
                     frames.append(
                         pd.DataFrame({
                             "wallet": self.placed.plan.shape.names[w], "unit": self.placed.assets[a],
-                            "price_move": moves, "profit": profit, "worst": profit == profit.min(),
+                            "price_move": cells[:, 0], "volatility_shock": cells[:, 1], "profit": profit,
+                            "worst": profit == profit.min(),
                         })
                     )  # fmt: skip
-        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=SCENARIO_COLUMNS)
+
+    def _own_cells(self, wallet: int, a: int) -> Any:
+        """The project's own grid: [scenario, (move, volatility shock, profit)] of one coin; none if nothing moves."""
+        rules, exposure = self.placed.rule_set.scenario, float(self._weighed.exposure[0, wallet, a])
+        moves = np.array(rules.moves[a] if rules is not None else ())
+        if not exposure or not moves.any():
+            return np.zeros((0, 3))
+        return np.column_stack([moves, np.zeros(len(moves)), exposure * moves])
+
+    def _page_cells(self, a: int) -> Any:
+        """A venue's own page: what it left in the book of one unit, the scenarios that it adds at the end."""
+        page = self.placed.rule_set.portfolio
+        assert page is not None, "no page of portfolio margin"
+        cells = self._page[1][a].T
+        listed = len(page.grids[a])
+        used = np.flatnonzero(cells.any(axis=1))
+        last = max(listed, int(used[-1]) + 1) if len(used) else 0
+        return cells[:last] if cells[:last, 2].any() else np.zeros((0, 3))
+
+    @cached_property
+    def _page(self) -> tuple[Any, Any]:
+        """What the page charges each unit at the account's own prices, and its scenario tables: read off the book."""
+        book = self.placed.book
+        book.charge[:], book.cell[:] = 0.0, 0.0
+        self.placed.now()
+        return book.charge.copy(), book.cell.copy()
+
+    @cached_property
+    def units(self) -> pd.DataFrame:
+        """Where margin is by a venue's own page: what each coin's unit was charged, and the parts the page names."""
+        page, rows = self.placed.rule_set.portfolio, []
+        for a, charge in enumerate(self._page[0] if page is not None and not self._tiers else ()):
+            if charge.any() and page is not None:
+                parts = zip(PAGES[page.model].PARTS, charge[int(FIRST_PART) :], strict=False)
+                named = {"maintenance_margin": charge[0], "initial_margin": charge[1], "delta": charge[2]}
+                rows.append({"unit": self.placed.assets[a], **named, **{k: float(v) for k, v in parts}})
+        return pd.DataFrame(rows)
 
     @cached_property
     def rules(self) -> pd.DataFrame:
@@ -365,7 +406,7 @@ class Answer:
         """Every frame by name."""
         return {
             "positions": self.positions, "wallets": self.wallets, "assets": self.assets,
-            "liquidations": self.liquidations, "scenarios": self.scenarios, "rules": self.rules,
+            "liquidations": self.liquidations, "scenarios": self.scenarios, "units": self.units, "rules": self.rules,
         }  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:

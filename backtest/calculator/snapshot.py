@@ -14,7 +14,8 @@ BTC = 0.1
 symbol = "BTC/USDT:USDT"
 contracts = -0.5                      # or size = 0.5 (base coins) with side = "short"
 entry = 65_000
-mark = 67_000
+mark = 67_000                         # of an option: its premium a coin in what it settles in, or instead
+                                      # implied_volatility = 0.55, and the forward of its expiry
 isolated = true                       # margined apart, in a wallet of its own holding `margin`
 margin = 1_000
 
@@ -36,21 +37,48 @@ collateral = { BTC = 0.95 }
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from backtest.config import _parsed
-from backtest.config_types import Moment, NotNegative, Positive, Section, Symbol, microseconds
+from backtest.config_types import Moment, NotNegative, Positive, Section, microseconds
 from backtest.config_words import sentence
 from backtest.errors import InputError, nearest
-from backtest.market.schema import kind_of
+from backtest.market.schema import kind_of, parse_option, parse_symbol
 from backtest.units import HEADROOM
 
 Amount = Annotated[float, Field(ge=-HEADROOM, le=HEADROOM)]
+OPTION = re.compile(r".*-\d{6}-[\d.]+-\w+")
+
+
+def is_option(symbol: str) -> bool:
+    """Whether a symbol names a strike."""
+    return OPTION.fullmatch(symbol) is not None
+
+
+def parts_of(symbol: str) -> tuple[str, str, str | None, int | None]:
+    """Base, quote, settlement asset and expiry of any symbol, options among them. InputError for what is none."""
+    if is_option(symbol):
+        return parse_option(symbol)[:4]
+    return parse_symbol(symbol)
+
+
+def product_of(symbol: str) -> str:
+    """`spot`, `linear`, `inverse` or `option`."""
+    return "option" if is_option(symbol) else kind_of(symbol)
+
+
+def _symbol(symbol: str) -> str:
+    parts_of(symbol)
+    return symbol
+
+
+Symbol = Annotated[str, AfterValidator(_symbol)]
 CALLED = ("preset", "margin_mode")
 
 
@@ -67,6 +95,7 @@ class Position(Section):
     margin: Amount | None = None
     leverage: Annotated[float, Field(ge=1)] | None = None
     implied_volatility: Positive | None = None
+    forward: Positive | None = None
 
     @model_validator(mode="after")
     def _of_one_size(self) -> Self:
@@ -77,16 +106,16 @@ class Position(Section):
             raise InputError(f"{self.symbol}: holds nothing; leave the position out")
         if amount < 0 and self.side == "long":
             raise InputError(f"{self.symbol}: {amount:g} is short but side = 'long'; write one of them")
-        if kind_of(self.symbol) == "spot":
+        if product_of(self.symbol) == "spot":
             base = self.symbol.split("/")[0]
             raise InputError(f"{self.symbol}: coins are no position; write [wallets] {base} = {amount:g}")
         if self.margin is not None and not self.isolated:
             raise InputError(
                 f"{self.symbol}: margin = {self.margin:g} belongs to an isolated position; isolated = true"
             )
-        if self.implied_volatility is not None and kind_of(self.symbol) in ("spot", "linear", "inverse"):
-            raise InputError(f"{self.symbol}: implied_volatility is an option's; leave it out")
-        if self.size is not None and kind_of(self.symbol) == "inverse":
+        if (self.implied_volatility or self.forward) and not is_option(self.symbol):
+            raise InputError(f"{self.symbol}: implied_volatility and forward are an option's; leave them out")
+        if self.size is not None and product_of(self.symbol) == "inverse":
             raise InputError(f"{self.symbol}: is counted in contracts of dollars, not in coins; write contracts")
         return self
 

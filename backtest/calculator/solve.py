@@ -97,6 +97,8 @@ def moved_prices(placed: Placed, moves: Mapping[str, Floats | float], n: int) ->
         for instrument, mark in zip(placed.instruments, placed.marks, strict=True)
     ]
     indexes = [price * shift[asset] for asset, price in zip(placed.assets, placed.indexes, strict=True)]
+    for i in np.flatnonzero(placed.forwards):
+        marks[i] = placed.premiums_at(int(i), np.array(indexes))
     return np.array(marks).reshape(len(marks), n), np.array(indexes)
 
 
