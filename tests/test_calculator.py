@@ -28,7 +28,7 @@ from backtest.cli_margin import spread
 from backtest.errors import InputError
 from backtest.margin.liquidation_price import liquidation_price
 from backtest.venues.load import load
-from backtest.venues.schema import Tier
+from backtest.venues.schema import PortfolioRules, Tier
 
 pytestmark = pytest.mark.jit_off
 
@@ -558,12 +558,11 @@ def test_a_page_of_portfolio_margin_shows_its_units_and_its_scenarios(monkeypatc
         "mode": "portfolio",
         "wallets": {"USDT": 10_000.0},
         "positions": [held(BTC, -1.0, 50_000.0, 50_000.0)],
-        "rules": {"portfolio": {"model": "bybit", "grids": {"BTC": [[-0.1], [0.1]]}}},
     })  # fmt: skip
-    unit = answer.units.to_dict("records")
-    assert [(row["unit"], row["maintenance_margin"], row["initial_margin"]) for row in unit] == [
-        ("BTC", 5000.0, 6000.0)
-    ]
+    page = PortfolioRules("bybit", ((), ((-0.1, 0.0, 1.0), (0.1, 0.0, 1.0))), ({}, {}), ({}, {}))
+    answer.placed.rule_set = replace(answer.placed.rule_set, portfolio=page)
+    (unit,) = answer.units.to_dict("records")
+    assert (unit["unit"], unit["maintenance_margin"], unit["initial_margin"]) == ("BTC", 5000.0, 6000.0)
     worst = answer.scenarios[answer.scenarios["worst"]]
     assert worst["price_move"].tolist() == [0.1]
     assert worst["profit"].tolist() == [-5000.0]
