@@ -76,7 +76,7 @@ def margin(
     along: Annotated[str | None, typer.Option("--along", help="Liquidation price along this coin.")] = None,
     beta: Annotated[Words, typer.Option("--beta", help="With --along: other coins follow, ETH=1.2.")] = None,
     grid: Annotated[Words, typer.Option("--grid", help="Two coins: BTC=-0.5:0.5 ETH=-0.5:0.5.")] = None,
-    picture: Annotated[Path | None, typer.Option("--picture", help="With --grid: heat map, a .png file.")] = None,
+    picture: Annotated[Path | None, typer.Option("--picture", help="With --grid: heat map, .png or .html.")] = None,
     compare: Annotated[bool, typer.Option("--compare", help="The same book in every mode of the venue.")] = False,
     venues: Annotated[bool, typer.Option("--venues", help="The same book at every venue.")] = False,
     rules: Annotated[bool, typer.Option("--rules", help="Also the rule rows that were used.")] = False,
@@ -152,7 +152,7 @@ def _compared(answer: Answer, venues: bool) -> pd.DataFrame:
 
 def _grid(answer: Answer, words: Sequence[str], picture: Path | None, quiet: bool) -> pd.DataFrame:
     """Margin ratios under two moves, and their picture where one is wished."""
-    from backtest.calculator.picture import write_heat_map
+    from backtest.calculator.picture import heat_map, write_heat_map
 
     axes = [_axis(word) for word in words]
     if len(axes) != 2:
@@ -161,9 +161,12 @@ def _grid(answer: Answer, words: Sequence[str], picture: Path | None, quiet: boo
         raise InputError(f"--grid {' '.join(words)}: the two coins are one")
     table = answer.grid(axes[0], axes[1])
     if picture:
-        if picture.suffix != ".png":
-            raise InputError(f"--picture {picture}: the picture is a .png file")
-        write_heat_map(table, picture, answer.placed.level, answer.title)
+        if picture.suffix not in (".png", ".html"):
+            raise InputError(f"--picture {picture}: the picture is a .png or .html file")
+        if picture.suffix == ".html":
+            heat_map(table, answer.placed.level).write_html(picture)
+        else:
+            write_heat_map(table, picture, answer.placed.level, answer.title)
         if not quiet:
             say({}, False, f"Picture: {picture}")
     return table
@@ -225,6 +228,7 @@ def _print(now: Answer, then: Answer | None, more: dict[str, pd.DataFrame], rule
         ("Assets", answer.assets),
         ("Account liquidation along a coin, others held", answer.liquidations),
         ("Worst scenario of each coin", _worst(answer.scenarios)),
+        ("Units of portfolio margin", answer.units),
     ):
         if len(table):
             print_rows(_worded(table), f"\n{name}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,15 @@ from typer.testing import CliRunner
 
 import backtest
 from backtest.calculator import Answer, compare_modes, compare_venues, from_ccxt, margin, read_snapshot
+from backtest.calculator.book import Placed
 from backtest.calculator.picture import heat_map, write_heat_map
 from backtest.calculator.shown import Asked, shown
 from backtest.cli import app
 from backtest.cli_margin import spread
 from backtest.errors import InputError
 from backtest.margin.liquidation_price import liquidation_price
-from backtest.venues.schema import Tier
+from backtest.venues.load import load
+from backtest.venues.schema import PortfolioRules, Tier
 
 pytestmark = pytest.mark.jit_off
 
@@ -478,6 +481,93 @@ def test_the_scenario_table_marks_the_worst_move_of_each_coin() -> None:
     assert worst["profit"].tolist() == pytest.approx([-8000.0])
 
 
+OPTION = "BTC/USD:BTC-240628-60000-C"
+
+
+class WithOptions:
+    """The generic venue, as if its tables spoke of options: what they say of linear contracts holds for them."""
+
+    def __init__(self, venue: Any) -> None:
+        self.venue = venue
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.venue, name)
+
+    def in_force(self, instruments: Any, *rest: Any, **more: Any) -> Any:
+        stand_in = [replace(i, kind="linear") if i.kind == "option" else i for i in instruments]
+        return self.venue.in_force(stand_in, *rest, **more)
+
+
+def short_call(monkeypatch: pytest.MonkeyPatch, **more: Any) -> Answer:
+    """One call on a bitcoin sold, struck at 60,000, settled in coin, a year to run at 50 %, on half a bitcoin."""
+    monkeypatch.setattr("backtest.calculator.book.load", lambda name: WithOptions(load(name)))
+    return margin({
+        "venue": "generic",
+        "mode": "cross",
+        "at": "2023-06-29T08:00:00Z",
+        "wallets": {"BTC": 0.5},
+        "positions": [{"symbol": OPTION, "contracts": -1.0, "implied_volatility": 0.5, **more}],
+        "prices": {"BTC": 60_000.0},
+    })  # fmt: skip
+
+
+def test_an_option_without_a_mark_is_priced_by_black_76(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the money, a year, 50 %: 2 N(0.25) - 1 of the forward, 0.19741, in coin; the margin is Deribit's of a short
+    call: initial max(0.15 - 0, 0.1) + mark, maintenance 0.075 + mark."""
+    answer = short_call(monkeypatch, entry=0.2)
+    assert first(answer, "mark") == pytest.approx(0.1974126514, abs=1e-9)
+    assert first(answer, "unrealised_pnl") == pytest.approx(0.2 - 0.1974126514, abs=1e-9)
+    assert first(answer, "initial_margin") == pytest.approx(0.15 + 0.1974126514, abs=1e-9)
+    assert first(answer, "maintenance_margin") == pytest.approx(0.075 + 0.1974126514, abs=1e-9)
+
+
+def test_an_options_volatility_is_read_from_its_mark(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = short_call(monkeypatch, mark=0.1974126514, implied_volatility=None)
+    assert answer.placed.volatilities[0] == pytest.approx(0.5, abs=1e-6)
+
+
+def test_a_short_call_loses_as_the_coin_rises_and_is_liquidated_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = short_call(monkeypatch)
+    found = answer.liquidation("BTC")
+    assert found is not None
+    assert found.price > 60_000.0
+    there = answer.move({"BTC": found.move})
+    assert there.account["margin_ratio"] == pytest.approx(1.0, rel=1e-9)
+    assert there.positions["mark"].iloc[0] > first(answer, "mark")
+
+
+def test_an_option_without_mark_and_volatility_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="give its mark"):
+        short_call(monkeypatch, implied_volatility=None)
+
+
+def test_a_page_of_portfolio_margin_shows_its_units_and_its_scenarios(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a page leaves it in the book: a short of 50,000 under two moves of 10 %, the worse charged, initial 1.2 x."""
+    asked_now = Placed.now
+
+    def charged(placed: Placed, book: Any = None) -> Any:
+        found = asked_now(placed, book)
+        a = placed.assets.index("BTC")
+        placed.book.charge[a, :2] = 5000.0, 6000.0
+        placed.book.cell[a, :, :2] = [[-0.1, 0.1], [0.0, 0.0], [5000.0, -5000.0]]
+        return found
+
+    monkeypatch.setattr(Placed, "now", charged)
+    answer = margin({
+        "venue": "generic",
+        "mode": "portfolio",
+        "wallets": {"USDT": 10_000.0},
+        "positions": [held(BTC, -1.0, 50_000.0, 50_000.0)],
+    })  # fmt: skip
+    page = PortfolioRules("bybit", ((), ((-0.1, 0.0, 1.0), (0.1, 0.0, 1.0))), ({}, {}), ({}, {}))
+    answer.placed.rule_set = replace(answer.placed.rule_set, portfolio=page)
+    (unit,) = answer.units.to_dict("records")
+    assert (unit["unit"], unit["maintenance_margin"], unit["initial_margin"]) == ("BTC", 5000.0, 6000.0)
+    worst = answer.scenarios[answer.scenarios["worst"]]
+    assert worst["price_move"].tolist() == [0.1]
+    assert worst["profit"].tolist() == [-5000.0]
+
+
 # --- what if ----------------------------------------------------------------------------------------------------
 
 
@@ -533,6 +623,12 @@ def test_an_order_that_the_margin_does_not_carry_is_refused_for_the_venues_reaso
     refused = carry().what_if(add=f"{BTC} 100")
     assert "initial margin" in refused.notes[-1]
     assert refused.positions["contracts"].tolist() == [0.5]
+
+
+def test_an_account_at_its_level_is_told_so_instead_of_an_order() -> None:
+    answer = ask(wallets={"USDT": 100.0}, positions=[held(BTC, 1.0, 60_000.0, 60_000.0)])
+    assert answer.account["state"] == "liquidate"
+    assert "at its liquidation level" in answer.what_if(add=f"{BTC} 0.1").notes[-1]
 
 
 def test_an_order_at_a_limit_waits_and_ties_up_margin() -> None:
@@ -608,6 +704,11 @@ def test_the_same_book_in_every_mode_of_the_venue_and_elsewhere() -> None:
         ({"positions": [held(BTC, -1.0, 1.0, 1.0, side="long")]}, "is short but side = 'long'"),
         ({"positions": [held(BTC, 1.0, 1.0, 1.0), held(BTC, 2.0, 1.0, 1.0)]}, "stands twice on one side"),
         ({"positions": [held(BTC, 1.0, 1.0, 1.0, margin=5.0)]}, "isolated = true"),
+        ({"positions": [held(BTC, 1.0, 1.0, 1.0, implied_volatility=0.5)]}, "are an option's"),
+        (
+            {"mode": "isolated", "positions": [held(BTC, 1.0, 1.0, 1.0), held(BTC, -1.0, 1.0, 1.0)]},
+            "have wallets apart",
+        ),
         ({"rules": {"tier": {}}}, "did you mean 'tiers'?"),
         ({"rules": {"tiers": {ETH: 0.1}}}, "is not in this account"),
         ({"rules": {"tiers": {BTC: [[0, 0.1], [0, 0.2]]}}}, "does not rise above"),

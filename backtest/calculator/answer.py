@@ -23,8 +23,6 @@ from backtest.calculator.book import (
     OPEN_LOSS,
     Placed,
     Weighed,
-    forward_of,
-    greeks_of,
     place_snapshot,
     value_of,
     wallet_of,
@@ -33,14 +31,13 @@ from backtest.calculator.shown import Asked, shown
 from backtest.calculator.snapshot import Position, Snapshot, read_snapshot
 from backtest.calculator.solve import Found, account_price, leaning, leg_price, moved_prices
 from backtest.engine.tables import PAGES
-from backtest.margin.portfolio.unit import FIRST_PART, UNIT_DELTA, UNIT_INITIAL, UNIT_MAINTENANCE
+from backtest.margin.portfolio.unit import FIRST_PART
 from backtest.state import NEED_BUFFER
 from backtest.units import STEP
 from backtest.venues.table import day
 
 INFINITE = math.inf
-CELLS = ["wallet", "unit", "price_move", "volatility_shock", "profit", "in", "worst"]
-GREEKS = ["symbol", "forward", "implied_volatility", "model_premium", "delta", "gamma", "vega", "theta"]
+SCENARIO_COLUMNS = ["wallet", "unit", "price_move", "volatility_shock", "profit", "worst"]
 LABELS = {
     "equity": "Equity [USD]",
     "collateral_equity": "Collateral Equity [USD]",
@@ -161,13 +158,9 @@ class Answer:
         contracts = position.signed(instrument.contract_size)
         entry = position.entry or mark
         value, usd = value_of(instrument, mark), float(placed.indexes[settle])
+        alone = placed.now(placed.with_only(number)).need[0, wallet_of(placed, number)]
         buffer = float(placed.rules.coin[0, settle, NEED_BUFFER]) if self._adds_up_by_asset(number) else 0.0
         in_asset = usd * (1.0 + buffer)
-        if self._tiers:
-            initial, maintenance = (float(each) for each in self._weighed.asked[number])
-        else:
-            alone = placed.now(placed.with_only(number)).need[0, wallet_of(placed, number)]
-            initial, maintenance = float(alone[INITIAL]) / in_asset, float(alone[MAINTENANCE]) / in_asset
         return {
             "symbol": position.symbol,
             "side": "long" if contracts > 0 else "short",
@@ -178,11 +171,11 @@ class Answer:
             "settle": instrument.settle,
             "notional": abs(contracts * value),
             "unrealised_pnl": contracts * (value - value_of(instrument, entry)),
-            "initial_margin": initial,
-            "maintenance_margin": maintenance,
+            "initial_margin": float(alone[INITIAL]) / in_asset,
+            "maintenance_margin": float(alone[MAINTENANCE]) / in_asset,
             "notional_usd": abs(contracts * value) * usd,
-            "initial_margin_usd": initial * in_asset,
-            "maintenance_margin_usd": maintenance * in_asset,
+            "initial_margin_usd": float(alone[INITIAL]),
+            "maintenance_margin_usd": float(alone[MAINTENANCE]),
             "leverage": placed.plan.leverage_of(position.symbol),
         }
 
@@ -202,13 +195,11 @@ class Answer:
         rows = []
         for position, row in zip(self.snapshot.positions, self._basics, strict=True):
             number = self.placed.number(position)
-            exact = None if position.is_option else leg_price(self.placed, number)
+            exact = leg_price(self.placed, number)
             rows.append({
                 **row,
                 "margins_are": self._margins_are,
-                "bankruptcy_price": None
-                if position.is_option
-                else leg_price(self.placed, number, collateral_only=True),
+                "bankruptcy_price": leg_price(self.placed, number, collateral_only=True),
                 "liquidation_price": exact,
                 "liquidation_price_shown": self._shown(number, row, exact),
             })  # fmt: skip
@@ -279,82 +270,61 @@ class Answer:
 
     @cached_property
     def scenarios(self) -> pd.DataFrame:
-        """Where margin is by scenarios: profit of each coin under each move; `worst` marks the one that counts.
-
-        Of a venue's own model the cells are as its page fills them, in the page's currency (`in`).
-        """
-        rules, columns = self.placed.rule_set.scenario, ["wallet", "unit", "price_move", "profit", "worst"]
-        if not self._tiers and self.placed.rule_set.portfolio is not None:
-            return self._page_cells()
-        if rules is None or self._tiers:
-            return pd.DataFrame(columns=columns)
+        """Where margin is by scenarios: profit of each coin under each move; `worst` marks the one that counts."""
+        rules, page = self.placed.rule_set.scenario, self.placed.rule_set.portfolio
+        if self._tiers or (rules is None and page is None):
+            return pd.DataFrame(columns=SCENARIO_COLUMNS)
         frames = []
         for w in self.placed.backing:
-            for a, moves in enumerate(rules.moves):
-                exposure = float(self._weighed.exposure[0, w, a])
-                if exposure and any(moves):
-                    profit = exposure * np.array(moves)
+            for a in range(len(self.placed.assets)):
+                cells = self._own_cells(w, a) if page is None else self._page_cells(a)
+                if len(cells):
+                    profit = cells[:, 2]
                     frames.append(
                         pd.DataFrame({
                             "wallet": self.placed.plan.shape.names[w], "unit": self.placed.assets[a],
-                            "price_move": moves, "profit": profit, "worst": profit == profit.min(),
+                            "price_move": cells[:, 0], "volatility_shock": cells[:, 1], "profit": profit,
+                            "worst": profit == profit.min(),
                         })
                     )  # fmt: skip
-        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=SCENARIO_COLUMNS)
 
-    def _page_cells(self) -> pd.DataFrame:
-        frames, grid, wallet = [], self.placed.rules.grid[0], self.placed.plan.shape.names[self.placed.plan.shape.spot]
-        for a in self._units:
-            move, shock, profit = self._weighed.cell[a]
-            wide = grid.shape[2] + int(np.count_nonzero(move[grid.shape[2] :]))
-            frames.append(pd.DataFrame({
-                "wallet": wallet, "unit": self.placed.assets[a], "price_move": move[:wide],
-                "volatility_shock": shock[:wide], "profit": profit[:wide], "in": self._page_currency(a),
-                "worst": (profit[:wide] == profit[: grid.shape[2]].min()) & (np.arange(wide) < grid.shape[2]),
-            }))  # fmt: skip
-        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=CELLS)
+    def _own_cells(self, wallet: int, a: int) -> Any:
+        """The project's own grid: [scenario, (move, volatility shock, profit)] of one coin; none if nothing moves."""
+        rules, exposure = self.placed.rule_set.scenario, float(self._weighed.exposure[0, wallet, a])
+        moves = np.array(rules.moves[a] if rules is not None else ())
+        if not exposure or not moves.any():
+            return np.zeros((0, 3))
+        return np.column_stack([moves, np.zeros(len(moves)), exposure * moves])
 
-    @property
-    def _units(self) -> list[int]:
-        """Assets that a venue's own portfolio page charged."""
-        return np.flatnonzero(self._weighed.charge[:, UNIT_MAINTENANCE]).tolist()
-
-    def _page_currency(self, a: int) -> str:
-        """Deribit's page counts in the coin, the others in USD."""
-        portfolio = self.placed.rule_set.portfolio
-        return self.placed.assets[a] if portfolio and portfolio.model == "deribit" else "USD"
+    def _page_cells(self, a: int) -> Any:
+        """A venue's own page: what it left in the book of one unit, the scenarios that it adds at the end."""
+        page = self.placed.rule_set.portfolio
+        assert page is not None, "no page of portfolio margin"
+        cells = self._page[1][a].T
+        listed = len(page.grids[a])
+        used = np.flatnonzero(cells.any(axis=1))
+        last = max(listed, int(used[-1]) + 1) if len(used) else 0
+        return cells[:last] if cells[:last, 2].any() else np.zeros((0, 3))
 
     @cached_property
-    def charges(self) -> pd.DataFrame:
-        """Where a venue's own portfolio model margins: what each unit is charged, part by part; margins in USD."""
-        portfolio, rows = self.placed.rule_set.portfolio, []
-        if portfolio is None or self._tiers:
-            return pd.DataFrame(columns=["unit", "part", "amount", "in"])
-        for a in self._units:
-            charge, unit, money = self._weighed.charge[a], self.placed.assets[a], self._page_currency(a)
-            for part, amount in zip(PAGES[portfolio.model].PARTS, charge[FIRST_PART:], strict=False):
-                rows.append({"unit": unit, "part": part, "amount": float(amount), "in": money})
-            for part, place in (("delta", UNIT_DELTA), ("maintenance", UNIT_MAINTENANCE), ("initial", UNIT_INITIAL)):
-                rows.append({"unit": unit, "part": part, "amount": float(charge[place]), "in": "USD"})
-        return pd.DataFrame(rows, columns=["unit", "part", "amount", "in"])
+    def _page(self) -> tuple[Any, Any]:
+        """What the page charges each unit at the account's own prices, and its scenario tables: read off the book."""
+        book = self.placed.book
+        book.charge[:], book.cell[:] = 0.0, 0.0
+        self.placed.now()
+        return book.charge.copy(), book.cell.copy()
 
     @cached_property
-    def greeks(self) -> pd.DataFrame:
-        """One row an option: of the whole position, in its quote currency; delta in coins, vega of one point."""
-        rows = []
-        for position in self.snapshot.positions:
-            if position.is_option:
-                i = int(self.placed.rules.instrument[self.placed.number(position)])
-                option = self.placed.instruments[i]
-                forward = forward_of(position, option, self.placed.assets, self.placed.indexes)
-                premium, delta, gamma, vega, theta = greeks_of(position, option, self.snapshot.at_us, forward)
-                coins = position.signed(option.contract_size) * option.contract_size
-                rows.append({
-                    "symbol": position.symbol, "forward": forward, "implied_volatility": position.implied_volatility,
-                    "model_premium": premium, "delta": coins * delta, "gamma": coins * gamma,
-                    "vega": coins * vega / 100.0, "theta": coins * theta,
-                })  # fmt: skip
-        return pd.DataFrame(rows, columns=GREEKS)
+    def units(self) -> pd.DataFrame:
+        """Where margin is by a venue's own page: what each coin's unit was charged, and the parts the page names."""
+        page, rows = self.placed.rule_set.portfolio, []
+        for a, charge in enumerate(self._page[0] if page is not None and not self._tiers else ()):
+            if charge.any() and page is not None:
+                parts = zip(PAGES[page.model].PARTS, charge[int(FIRST_PART) :], strict=False)
+                named = {"maintenance_margin": charge[0], "initial_margin": charge[1], "delta": charge[2]}
+                rows.append({"unit": self.placed.assets[a], **named, **{k: float(v) for k, v in parts}})
+        return pd.DataFrame(rows)
 
     @cached_property
     def rules(self) -> pd.DataFrame:
@@ -436,8 +406,7 @@ class Answer:
         """Every frame by name."""
         return {
             "positions": self.positions, "wallets": self.wallets, "assets": self.assets,
-            "liquidations": self.liquidations, "charges": self.charges, "scenarios": self.scenarios,
-            "greeks": self.greeks, "rules": self.rules,
+            "liquidations": self.liquidations, "scenarios": self.scenarios, "units": self.units, "rules": self.rules,
         }  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
@@ -465,7 +434,7 @@ class Answer:
         from backtest.report.html import words
 
         parts = [f"<h3>{escape(self.title)}</h3>", self.figures.map(words).to_html(header=False)]
-        for name in ("positions", "greeks", "wallets", "liquidations", "charges", "scenarios"):
+        for name in ("positions", "wallets", "liquidations", "scenarios"):
             frame = self.tables()[name]
             if len(frame):
                 parts.append(f"<h4>{name}</h4>" + frame.to_html(index=False, na_rep="--"))

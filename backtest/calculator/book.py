@@ -14,18 +14,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from backtest.calculator.black import implied, premium
 from backtest.calculator.overrides import knowing_tiers, with_overrides
-from backtest.calculator.snapshot import Position, Snapshot
+from backtest.calculator.snapshot import Position, Snapshot, parts_of, product_of
 from backtest.engine.book import make_book
 from backtest.engine.orders import place
 from backtest.engine.shape import shape_of
 from backtest.engine.tables import Plan, make_rules
-from backtest.engine.tape import YEAR_US, make_tape
-from backtest.engine.weigh import price_option, weigh
+from backtest.engine.tape import make_tape
+from backtest.engine.weigh import weigh
 from backtest.errors import InputError
 from backtest.market.history import History
-from backtest.market.schema import Instrument, is_option, kind_of, parse_option, parse_symbol
-from backtest.state import HERE, LIMIT, O_SEEN, REDUCE_ONLY, Book, Rules
+from backtest.market.schema import Instrument
+from backtest.state import HERE, LIMIT, O_SEEN, REDUCE_ONLY, Book, Rules, Tape
 from backtest.units import HEADROOM, STEP, to_steps
 from backtest.venues.load import load
 from backtest.venues.schema import Mode, RuleSet
@@ -34,6 +35,7 @@ Floats = npt.NDArray[np.float64]
 DOLLARS = ("USD", "USDT", "USDC", "FDUSD", "BUSD", "DAI")
 FINEST = 1_000_000
 ROWS = 64
+YEAR_US = 365 * 86_400_000_000
 COLLATERAL, INITIAL, MAINTENANCE, OPEN_LOSS, RESERVED = range(5)
 
 
@@ -44,9 +46,6 @@ class Weighed:
     equity: Floats
     need: Floats
     exposure: Floats
-    asked: Floats  # [position, 2] initial and maintenance margin beside the others, in the settlement asset
-    charge: Floats  # [asset, CHARGES] what a portfolio page charged each unit
-    cell: Floats  # [asset, CELL_ROWS, scenarios] and its scenario table
 
 
 @dataclass
@@ -64,6 +63,8 @@ class Placed:
     fineness: int
     rules: Rules
     book: Book
+    forwards: Floats  # [instrument] of an option's expiry, in its quote currency; 0 where there is none
+    volatilities: Floats  # [instrument] implied, a fraction a year
     notes: list[str] = field(default_factory=list)
 
     def weigh(self, marks: Floats, indexes: Floats, book: Book | None = None) -> Weighed:
@@ -71,44 +72,42 @@ class Placed:
         marks, indexes = np.ascontiguousarray(marks, float), np.ascontiguousarray(indexes, float)
         bars = marks.shape[1] if len(marks) else indexes.shape[1]
         history = history_of(self.snapshot.at_us, self.instruments, self.assets, marks, indexes)
-        tape = make_tape(history, np.zeros((1, bars), np.int64), options=self.option_series(indexes))
+        tape = self.with_options(make_tape(history, np.zeros((1, bars), np.int64)), indexes)
         book = self.book if book is None else book
         wallets, assets = book.balance.shape[:2]
-        equity, need = np.zeros(bars), np.zeros((bars, wallets, 5))
-        exposure, asked = np.zeros((bars, wallets, assets)), np.zeros((len(book.contracts), 2))
-        book.charge[:], book.cell[:] = 0.0, 0.0
-        weigh(equity, need, exposure, asked, book, self.rules, tape)
-        for array in (equity, need, exposure, asked):
+        found = Weighed(np.zeros(bars), np.zeros((bars, wallets, 5)), np.zeros((bars, wallets, assets)))
+        weigh(found.equity, found.need, found.exposure, book, self.rules, tape)
+        for array in (found.equity, found.need, found.exposure):
             array /= self.fineness
-        return Weighed(equity, need, exposure, asked, book.charge.copy(), book.cell.copy())
-
-    def option_series(self, indexes: Floats) -> list[tuple[Floats, Floats] | None]:
-        """Implied volatility and forward of each option; forwards move with the index of their coin."""
-        found: list[tuple[Floats, Floats] | None] = [None] * len(self.instruments)
-        for position in self.snapshot.positions:
-            if position.is_option:
-                i = [instrument.symbol for instrument in self.instruments].index(position.symbol)
-                a = self.assets.index(self.instruments[i].base)
-                forward = forward_of(position, self.instruments[i], self.assets, self.indexes)
-                moved = forward * indexes[a] / self.indexes[a]
-                found[i] = (np.full(indexes.shape[1], float(position.implied_volatility or 0.0)), moved)
         return found
 
-    def premiums(self, shift: Mapping[str, Floats]) -> dict[int, Floats]:
-        """Premiums of options by instrument after their coins moved by a factor [n], volatility held."""
-        found: dict[int, Floats] = {}
-        for position in self.snapshot.positions:
-            if position.is_option:
-                i = [instrument.symbol for instrument in self.instruments].index(position.symbol)
-                option = self.instruments[i]
-                forward = forward_of(position, option, self.assets, self.indexes)
-                factors = shift[option.base] / shift[option.quote]
-                today, *after = (
-                    max(1e-12, float(greeks_of(position, option, self.snapshot.at_us, forward * factor)[0]))
-                    for factor in (1.0, *factors)
-                )
-                found[i] = float(self.marks[i]) * np.array(after) / today
-        return found
+    def with_options(self, tape: Tape, indexes: Floats) -> Tape:
+        """The tape with implied volatilities and forwards of options in it; a forward follows its coin."""
+        options = np.flatnonzero(self.forwards)
+        if not len(options):
+            return tape
+        first, n, rows = len(tape.series), len(options), tape.option_row.copy()
+        rows[options, 0], rows[options, 1] = first + np.arange(n), first + n + np.arange(n)
+        forwards = np.array([self.forwards_at(int(i), indexes) for i in options])
+        volatilities = np.repeat(self.volatilities[options, None], indexes.shape[1], axis=1)
+        return tape._replace(
+            series=np.ascontiguousarray(np.vstack([tape.series, volatilities, forwards])), option_row=rows
+        )
+
+    def forwards_at(self, i: int, indexes: Floats) -> Floats:
+        """Forward of an option's expiry [n] at indexes [asset, n]: as far from the coin, in shares of it, as now."""
+        a = self.assets.index(self.instruments[i].base)
+        return np.asarray(self.forwards[i] * indexes[a] / self.indexes[a])
+
+    def premiums_at(self, i: int, indexes: Floats) -> Floats:
+        """Premium of an option [n] at other indexes: as marked, moved by as much as Black-76 moves."""
+        instrument = self.instruments[i]
+        years = max(0.0, ((instrument.expiry_us or 0) - self.snapshot.at_us) / YEAR_US)
+        coined = instrument.settle == instrument.base
+        terms = (instrument.strike, years, float(self.volatilities[i]), instrument.call, coined)
+        now = premium(float(self.forwards[i]), *terms)
+        moved = np.array([premium(float(f), *terms) for f in self.forwards_at(i, indexes)])
+        return np.asarray(np.maximum(self.marks[i] + moved - now, 1e-12))
 
     def now(self, book: Book | None = None) -> Weighed:
         """At the snapshot's own prices."""
@@ -176,6 +175,7 @@ def place_snapshot(snapshot: Snapshot, fineness: int | None = None) -> Placed:
     assets = assets_of(snapshot, instruments)
     notes: list[str] = []
     marks, indexes = prices_of(snapshot, instruments, assets, notes)
+    forwards, volatilities = options_of(snapshot, instruments, assets, marks, indexes, notes)
     mode, rule_set = rules_of(snapshot, instruments, assets)
     plan = plan_of(snapshot, mode, rule_set, instruments, assets)
     k = fineness or fineness_of(snapshot, instruments, marks, rule_set)
@@ -187,7 +187,8 @@ def place_snapshot(snapshot: Snapshot, fineness: int | None = None) -> Placed:
     tape = make_tape(history, rules_at)
     book = make_book(rules, tape, record=True, rows=ROWS)
     placed = Placed(
-        snapshot, mode, plan, rule_set, instruments, assets, marks, indexes, k, rules, book, notes
+        snapshot=snapshot, mode=mode, plan=plan, rule_set=rule_set, instruments=instruments, assets=assets, marks=marks,
+        indexes=indexes, fineness=k, rules=rules, book=book, forwards=forwards, volatilities=volatilities, notes=notes,
     )  # fmt: skip
     _pay_in(placed)
     _open(placed)
@@ -200,30 +201,12 @@ def instruments_of(snapshot: Snapshot) -> tuple[Instrument, ...]:
     return tuple(_instrument(snapshot, symbol) for symbol in snapshot.symbols)
 
 
-def forward_of(position: Position, option: Instrument, assets: Sequence[str], indexes: Floats) -> float:
-    """Price of the future of an option's expiry in its quote currency: as given, else the index."""
-    if position.forward is not None:
-        return position.forward
-    usd = 1.0 if option.quote == "USD" else float(indexes[list(assets).index(option.quote)])
-    return float(indexes[list(assets).index(option.base)]) / usd
-
-
-def greeks_of(position: Position, option: Instrument, at_us: int, forward: float) -> Floats:
-    """Premium a coin in the settlement asset, delta, gamma, vega (of 1.00) and theta (of a day) in the quote."""
-    years = max(0.0, ((option.expiry_us or at_us) - at_us) / YEAR_US)
-    out, coined = np.zeros(5), float(option.settle == option.base)
-    volatility = float(position.implied_volatility or 0.0)
-    price_option(out, forward, option.strike, years, volatility, float(option.call), coined)
-    return out
-
-
 def _instrument(snapshot: Snapshot, symbol: str) -> Instrument:
-    base, quote, settle, expiry_us = parse_option(symbol)[:4] if is_option(symbol) else parse_symbol(symbol)
+    base, quote, settle, expiry_us = parts_of(symbol)
     terms = snapshot.instruments.get(symbol)
     size = terms.contract_size if terms else 1.0
     return Instrument(
-        symbol=symbol, kind="option" if is_option(symbol) else kind_of(symbol), base=base, quote=quote,
-        settle=settle or quote, contract_size=size,
+        symbol=symbol, kind=product_of(symbol), base=base, quote=quote, settle=settle or quote, contract_size=size,
         tick=(terms and terms.tick) or 1e-8, lot=(terms and terms.lot) or STEP, min_notional=terms.min_notional if terms
         else 0.0, listing_us=None, expiry_us=expiry_us, delisting_us=None, source="the snapshot",
     )  # fmt: skip
@@ -272,7 +255,7 @@ def prices_of(
     for asset in assets:
         if asset not in index:
             index[asset] = _from_contract(asset, instruments, given, index, notes)
-    marks = [given.get(i.symbol) or _unmarked(snapshot, i, assets, index, notes) for i in instruments]
+    marks = [given.get(i.symbol) or _from_index(i, index, notes) for i in instruments]
     return np.array(marks, float), np.array([index[asset] for asset in assets], float)
 
 
@@ -284,7 +267,7 @@ def _from_contract(
     notes: list[str],
 ) -> float:
     for instrument in sorted(instruments, key=lambda i: i.expiry_us or 0):
-        if instrument.base == asset and instrument.symbol in given:
+        if instrument.base == asset and instrument.symbol in given and instrument.kind != "option":
             usd = index.get(instrument.quote, 1.0 if instrument.quote == "USD" else 0.0)
             if usd:
                 notes.append(f"no index price of {asset}: taken as the mark of {instrument.symbol}")
@@ -292,19 +275,53 @@ def _from_contract(
     raise InputError(f"no price of {asset}; write [prices] {asset} = ... (USD a coin)")
 
 
-def _unmarked(
-    snapshot: Snapshot, instrument: Instrument, assets: Sequence[str], index: Mapping[str, float], notes: list[str]
-) -> float:
-    """A mark nobody gave: an option's by Black's formula, a future's at the index."""
-    for position in snapshot.positions:
-        if position.symbol == instrument.symbol and position.is_option:
-            forward = forward_of(position, instrument, assets, np.array([index[asset] for asset in assets]))
-            notes.append(f"no mark of {instrument.symbol}: Black's formula on a forward of {forward:g}")
-            return max(1e-12, float(greeks_of(position, instrument, snapshot.at_us, forward)[0]))
-    return _from_index(instrument, index, notes)
+def options_of(
+    snapshot: Snapshot,
+    instruments: Sequence[Instrument],
+    assets: Sequence[str],
+    marks: Floats,
+    indexes: Floats,
+    notes: list[str],
+) -> tuple[Floats, Floats]:
+    """Forward and implied volatility of each option; where only one of premium and volatility is given, the other.
+
+    `marks` of options without a premium are filled in. InputError where neither is given, or no volatility fits.
+    """
+    forwards, volatilities = np.zeros(len(instruments)), np.zeros(len(instruments))
+    held = {position.symbol: position for position in snapshot.positions}
+    for i, option in enumerate(instruments):
+        if option.kind != "option":
+            continue
+        position, usd = held.get(option.symbol), dict(zip(assets, indexes, strict=True)).get(option.quote, 1.0)
+        futures = [
+            float(mark)
+            for other, mark in zip(instruments, marks, strict=True)
+            if other.dated and (other.base, other.expiry_us) == (option.base, option.expiry_us)
+        ]
+        index = float(indexes[assets.index(option.base)] / usd)
+        forward = (position and position.forward) or next(iter(futures), index)
+        years, coined = ((option.expiry_us or 0) - snapshot.at_us) / YEAR_US, option.settle == option.base
+        volatility = position.implied_volatility if position else None
+        if np.isnan(marks[i]) and volatility is None:
+            raise InputError(
+                f"{option.symbol}: give its mark (premium a coin in {option.settle}) or implied_volatility"
+            )
+        if np.isnan(marks[i]):
+            marks[i] = premium(forward, option.strike, years, float(volatility or 0.0), option.call, coined)
+            notes.append(f"no mark of {option.symbol}: priced by Black-76 on a forward of {forward:g}")
+        if volatility is None:
+            volatility = implied(float(marks[i]), forward, option.strike, years, option.call, coined)
+        if volatility is None:
+            raise InputError(
+                f"{option.symbol}: no volatility gives a premium of {marks[i]:g} on {forward:g}; give both"
+            )
+        forwards[i], volatilities[i] = forward, volatility
+    return forwards, volatilities
 
 
 def _from_index(instrument: Instrument, index: Mapping[str, float], notes: list[str]) -> float:
+    if instrument.kind == "option":
+        return float("nan")
     usd = index.get(instrument.quote, 1.0)
     if instrument.kind != "spot":
         notes.append(f"no mark of {instrument.symbol}: taken as the index of {instrument.base}")
@@ -401,6 +418,10 @@ def _pay_in(placed: Placed) -> None:
 
 def _open(placed: Placed) -> None:
     """Positions with what they cost; an isolated one with the margin it was given, or what its leverage asked."""
+    symbols = [position.symbol for position in placed.snapshot.positions]
+    for symbol in symbols:
+        if symbols.count(symbol) > 1 and symbol in placed.plan.shape.names:
+            raise InputError(f"{symbol}: both sides of one contract, isolated, have wallets apart; ask of each alone")
     for position in placed.snapshot.positions:
         number = placed.number(position)
         i = int(placed.rules.instrument[number])
@@ -410,8 +431,7 @@ def _open(placed: Placed) -> None:
         if position.entry is None:
             placed.notes.append(f"no entry price of {position.symbol}: taken as its mark, no profit yet")
         placed.book.contracts[number, 0] = to_steps(contracts * placed.fineness, position.symbol)
-        paid = 0.0 if position.is_option else at_entry  # a premium has left the wallet already: its value is equity
-        placed.book.cost[number, 0] = to_steps(contracts * paid * placed.fineness, f"cost of {position.symbol}")
+        placed.book.cost[number, 0] = to_steps(contracts * at_entry * placed.fineness, f"cost of {position.symbol}")
         wallet = int(placed.rules.position_wallet[0, number])
         if placed.rules.isolates[0, wallet] < 0:
             continue

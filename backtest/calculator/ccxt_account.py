@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from backtest.calculator.snapshot import Snapshot, read_snapshot
+from backtest.calculator.snapshot import Snapshot, parts_of, product_of, read_snapshot
 from backtest.errors import InputError
-from backtest.market.schema import kind_of, parse_symbol
 
 WALLET_BALANCES = ("crossWalletBalance", "walletBalance")  # of a raw row by asset, the shared wallet's first
 ASSET_NAMES = ("asset", "coin", "ccy", "currency")
@@ -40,7 +39,7 @@ def from_ccxt(
     wallets = _balances(balance)
     if total_has_profit:
         for position in held:
-            asset = parse_symbol(str(position["symbol"]))[2] or ""
+            asset = parts_of(str(position["symbol"]))[2] or ""
             wallets[asset] = wallets.get(asset, 0.0) - (_number(position.get("unrealizedPnl")) or 0.0)
     terms = dict(more.pop("instruments", {}))
     for position in held:
@@ -53,7 +52,7 @@ def from_ccxt(
 
 def _position(given: Mapping[str, Any]) -> dict[str, Any]:
     symbol = str(given.get("symbol"))
-    kind_of(symbol)
+    product_of(symbol)
     row: dict[str, Any] = {"symbol": symbol, "contracts": abs(_number(given.get("contracts")) or 0.0)}
     row["side"] = given.get("side") or ("short" if (_number(given.get("contracts")) or 0.0) < 0 else "long")
     for key, name in (("entry", "entryPrice"), ("mark", "markPrice"), ("leverage", "leverage")):
@@ -62,7 +61,7 @@ def _position(given: Mapping[str, Any]) -> dict[str, Any]:
             row[key] = value
     if "mark" not in row:
         notional = _number(given.get("notional"))
-        if not notional or kind_of(symbol) != "linear":
+        if not notional or product_of(symbol) != "linear":
             raise InputError(f"fetch_positions: {symbol} has no markPrice; add it, or [prices] of the coin")
         row["mark"] = abs(notional) / (row["contracts"] * (_number(given.get("contractSize")) or 1.0))
     row["isolated"] = given.get("marginMode") == "isolated"

@@ -16,14 +16,13 @@ import numpy as np
 
 from backtest.calculator.answer import Answer
 from backtest.calculator.book import DOLLARS, Placed, history_of, place_snapshot, value_of
-from backtest.calculator.snapshot import Position, RestingOrder, Snapshot, read_snapshot
+from backtest.calculator.snapshot import Position, RestingOrder, Snapshot, parts_of, read_snapshot
 from backtest.calculator.solve import moved_prices
 from backtest.engine.advance import advance
 from backtest.engine.book import grow
 from backtest.engine.orders import place
 from backtest.engine.tape import make_tape
 from backtest.errors import InputError, nearest
-from backtest.market.schema import parse_symbol
 from backtest.state import (
     INCIDENT_ROWS,
     LIMIT,
@@ -78,12 +77,22 @@ def at_prices(placed: Placed, marks: Any, indexes: Any) -> Snapshot:
     prices = {i.symbol: float(mark) for i, mark in zip(placed.instruments, marks, strict=True)}
     prices |= {asset: float(index) for asset, index in zip(placed.assets, indexes, strict=True)}
     snapshot = placed.snapshot
-    entries = {i.symbol: float(mark) for i, mark in zip(placed.instruments, placed.marks, strict=True)}
-    positions = [
-        p.model_copy(update={"mark": None, "entry": p.entry or entries[p.symbol]}).model_dump(exclude_unset=False)
-        for p in snapshot.positions
-    ]
+    positions = _pinned(placed, {a: float(x) for a, x in zip(placed.assets, indexes, strict=True)})
     return snapshot.with_(prices=prices, positions=positions)
+
+
+def _pinned(placed: Placed, indexes: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Positions without marks, which stand among the prices; an option with its volatility and its forward there."""
+    found = []
+    for position in placed.snapshot.positions:
+        i = int(placed.rules.instrument[placed.number(position)])
+        changed: dict[str, Any] = {"mark": None, "entry": position.entry or float(placed.marks[i])}
+        if placed.forwards[i]:
+            prices = np.array([[indexes[asset]] for asset in placed.assets])
+            changed["implied_volatility"] = float(placed.volatilities[i])
+            changed["forward"] = float(placed.forwards_at(i, prices)[0])
+        found.append({**position.model_dump(), **changed})
+    return found
 
 
 def _at_set_prices(placed: Placed, prices: Mapping[str, float]) -> Snapshot:
@@ -99,7 +108,10 @@ def _at_set_prices(placed: Placed, prices: Mapping[str, float]) -> Snapshot:
 def with_basis(placed: Placed, basis: float | Mapping[str, float]) -> list[float]:
     """Marks after what is added to mark / index - 1 of futures: of all, by coin, or by symbol."""
     by_name = basis if isinstance(basis, Mapping) else None
-    known = [*(i.symbol for i in placed.instruments if i.kind != "spot"), *(i.base for i in placed.instruments)]
+    known = [
+        *(i.symbol for i in placed.instruments if i.kind in ("linear", "inverse")),
+        *(i.base for i in placed.instruments),
+    ]
     for key in by_name or ():
         if key not in known:
             raise InputError(f"basis: {key!r} has no future here; {nearest(key, known)}")
@@ -108,7 +120,7 @@ def with_basis(placed: Placed, basis: float | Mapping[str, float]) -> list[float
         more = basis if by_name is None else by_name.get(instrument.symbol, by_name.get(instrument.base, 0.0))
         usd = dict(zip(placed.assets, placed.indexes, strict=True)).get(instrument.quote, 1.0)
         fair = float(placed.indexes[placed.assets.index(instrument.base)]) / float(usd)
-        marks.append(float(mark) + (0.0 if instrument.kind == "spot" else float(more) * fair))  # type: ignore[arg-type]
+        marks.append(float(mark) + (0.0 if instrument.kind in ("spot", "option") else float(more) * fair))  # type: ignore[arg-type]
     return marks
 
 
@@ -153,11 +165,8 @@ def after_funding(placed: Placed, funding: float | Mapping[str, float]) -> Snaps
 
 def _unfunded(placed: Placed) -> list[dict[str, Any]]:
     """Positions as they are, their isolated margin read from the wallets instead."""
-    marks = {i.symbol: float(mark) for i, mark in zip(placed.instruments, placed.marks, strict=True)}
-    return [
-        {**p.model_dump(), "margin": None, "mark": None, "entry": p.entry or marks[p.symbol]}
-        for p in placed.snapshot.positions
-    ]
+    indexes = {a: float(x) for a, x in zip(placed.assets, placed.indexes, strict=True)}
+    return [{**row, "margin": None} for row in _pinned(placed, indexes)]
 
 
 def _wallets(placed: Placed, book: Book) -> dict[str, dict[str, float]]:
@@ -203,7 +212,7 @@ def read_order(given: str | Mapping[str, Any]) -> NewOrder:
             raise InputError(
                 f"add: {given!r} is no order; write 'BTC/USDT:USDT -1' or 'BTC/USDT:USDT -1 @ 70000'"
             ) from None
-    parse_symbol(found.symbol)
+    parts_of(found.symbol)
     if not found.contracts:
         raise InputError(f"add: an order of {found.contracts:g} {found.symbol} changes nothing")
     return found
@@ -213,7 +222,7 @@ def with_order(placed: Placed, order: NewOrder) -> tuple[Placed, str]:
     """The account after the engine has judged and filled an order at today's prices, and what became of the order."""
     snapshot = at_prices(placed, placed.marks, placed.indexes)
     if order.symbol not in snapshot.symbols:
-        base, quote, *_ = parse_symbol(order.symbol)
+        base, quote, *_ = parts_of(order.symbol)
         index = dict(zip(placed.assets, placed.indexes, strict=True)) | {"USD": 1.0}
         for asset in (base, quote):
             if asset not in index:
@@ -222,6 +231,8 @@ def with_order(placed: Placed, order: NewOrder) -> tuple[Placed, str]:
         prices = {**snapshot.prices, **more, order.symbol: float(index[base] / index[quote])}
         snapshot = snapshot.with_(prices=prices)
     before = place_snapshot(snapshot, fineness=1)
+    if Answer(before).account["state"] == "liquidate":
+        return placed, f"order {order.symbol} {order.contracts:g}: not tried, the account is at its liquidation level"
     position = snapshot.symbols.index(order.symbol)
     if before.plan.two_sided and order.side == "short":
         position += len(before.instruments)
@@ -244,7 +255,7 @@ def _live(placed: Placed) -> Book:
     """One bar of the engine at today's prices."""
     marks, indexes = placed.marks[:, None], placed.indexes[:, None]
     history = history_of(placed.snapshot.at_us, placed.instruments, placed.assets, marks, indexes)
-    tape = make_tape(history, np.zeros((1, 1), np.int64))
+    tape = placed.with_options(make_tape(history, np.zeros((1, 1), np.int64)), indexes)
     book = placed.book
     while advance(book, placed.rules, tape, 1) != LIVED:
         book = grow(book)
@@ -270,7 +281,7 @@ def _read_back(placed: Placed, book: Book) -> Snapshot:
         for a, asset in enumerate(placed.assets)
         if shape.loans >= 0 and book.balance[shape.loans, a, 0] < 0
     }
-    wallets = _wallets(placed, book)
+    wallets = _wallets(placed, book) or {placed.plan.shape.names[0]: {placed.assets[0]: 0.0}}
     return placed.snapshot.with_(
         wallets=wallets, positions=positions, loans=loans, orders=_waiting(placed, book), hedge=placed.plan.two_sided,
     )  # fmt: skip

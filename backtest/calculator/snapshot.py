@@ -14,15 +14,10 @@ BTC = 0.1
 symbol = "BTC/USDT:USDT"
 contracts = -0.5                      # or size = 0.5 (base coins) with side = "short"
 entry = 65_000
-mark = 67_000
+mark = 67_000                         # of an option: its premium a coin in what it settles in, or instead
+                                      # implied_volatility = 0.55, and the forward of its expiry
 isolated = true                       # margined apart, in a wallet of its own holding `margin`
 margin = 1_000
-
-[[positions]]                         # an option: its premium is in the wallets already, its value is equity
-symbol = "BTC/USD:BTC-241227-60000-C"
-size = -1
-implied_volatility = 0.6              # entry and mark are premiums a coin; without a mark, by Black's formula
-forward = 68_000                      # price of the future of its expiry; without one, the index
 
 [[orders]]
 symbol = "BTC/USDT:USDT"
@@ -42,6 +37,7 @@ collateral = { BTC = 0.95 }
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,31 +46,46 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from backtest.config import _parsed
-from backtest.config_types import Moment, NotNegative, Positive, Section, Symbol, microseconds
+from backtest.config_types import Moment, NotNegative, Positive, Section, microseconds
 from backtest.config_words import sentence
 from backtest.errors import InputError, nearest
-from backtest.market.schema import is_option, kind_of, parse_option, parse_symbol
+from backtest.market.schema import kind_of, parse_option, parse_symbol
 from backtest.units import HEADROOM
 
 Amount = Annotated[float, Field(ge=-HEADROOM, le=HEADROOM)]
-CALLED = ("preset", "margin_mode")
+OPTION = re.compile(r".*-\d{6}-[\d.]+-\w+")
 
 
-def _held(symbol: str) -> str:
+def is_option(symbol: str) -> bool:
+    """Whether a symbol names a strike."""
+    return OPTION.fullmatch(symbol) is not None
+
+
+def parts_of(symbol: str) -> tuple[str, str, str | None, int | None]:
+    """Base, quote, settlement asset and expiry of any symbol, options among them. InputError for what is none."""
     if is_option(symbol):
-        parse_option(symbol)
-    else:
-        parse_symbol(symbol)
+        return parse_option(symbol)[:4]
+    return parse_symbol(symbol)
+
+
+def product_of(symbol: str) -> str:
+    """`spot`, `linear`, `inverse` or `option`."""
+    return "option" if is_option(symbol) else kind_of(symbol)
+
+
+def _symbol(symbol: str) -> str:
+    parts_of(symbol)
     return symbol
 
 
-Held = Annotated[str, AfterValidator(_held)]  # whatever may be a position: options too
+Symbol = Annotated[str, AfterValidator(_symbol)]
+CALLED = ("preset", "margin_mode")
 
 
 class Position(Section):
     """One position. Signed `contracts`, or `size` in base coins; with `side`, both are without sign."""
 
-    symbol: Held
+    symbol: Symbol
     contracts: Amount | None = None
     size: Amount | None = None
     side: Literal["long", "short"] | None = None
@@ -95,32 +106,18 @@ class Position(Section):
             raise InputError(f"{self.symbol}: holds nothing; leave the position out")
         if amount < 0 and self.side == "long":
             raise InputError(f"{self.symbol}: {amount:g} is short but side = 'long'; write one of them")
-        if self.is_option:
-            self._check_option()
-            return self
-        if self.forward is not None or self.implied_volatility is not None:
-            raise InputError(f"{self.symbol}: forward and implied_volatility belong to options; leave them out")
-        if kind_of(self.symbol) == "spot":
+        if product_of(self.symbol) == "spot":
             base = self.symbol.split("/")[0]
             raise InputError(f"{self.symbol}: coins are no position; write [wallets] {base} = {amount:g}")
         if self.margin is not None and not self.isolated:
             raise InputError(
                 f"{self.symbol}: margin = {self.margin:g} belongs to an isolated position; isolated = true"
             )
-        if self.size is not None and kind_of(self.symbol) == "inverse":
+        if (self.implied_volatility or self.forward) and not is_option(self.symbol):
+            raise InputError(f"{self.symbol}: implied_volatility and forward are an option's; leave them out")
+        if self.size is not None and product_of(self.symbol) == "inverse":
             raise InputError(f"{self.symbol}: is counted in contracts of dollars, not in coins; write contracts")
         return self
-
-    @property
-    def is_option(self) -> bool:
-        """Whether the symbol ends in a strike and C or P."""
-        return is_option(self.symbol)
-
-    def _check_option(self) -> None:
-        if self.implied_volatility is None:
-            raise InputError(f"{self.symbol}: an option needs implied_volatility = ... (0.6 is 60 % a year)")
-        if self.isolated or self.margin is not None:
-            raise InputError(f"{self.symbol}: options lean on the shared wallet; leave out isolated and margin")
 
     def signed(self, contract_size: float) -> float:
         """Contracts with their sign."""

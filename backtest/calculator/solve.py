@@ -85,8 +85,7 @@ def leg_price(placed: Placed, position: int, collateral_only: bool = False) -> f
 def moved_prices(placed: Placed, moves: Mapping[str, Floats | float], n: int) -> tuple[Floats, Floats]:
     """Marks [instrument, n] and indexes [asset, n] after relative moves of coins in USD.
 
-    A coin takes its contracts along; a quote currency that moves alone moves what is quoted in it the other way. An
-    option is worth what Black's formula says after the move, in proportion to what it says today.
+    A coin takes its contracts along; a quote currency that moves alone moves what is quoted in it the other way.
     """
     shift = {asset: np.ones(n) for asset in (*placed.assets, "USD")}
     for asset, move in moves.items():
@@ -97,9 +96,9 @@ def moved_prices(placed: Placed, moves: Mapping[str, Floats | float], n: int) ->
         mark * shift[instrument.base] / shift[instrument.quote]
         for instrument, mark in zip(placed.instruments, placed.marks, strict=True)
     ]
-    for i, premiums in placed.premiums(shift).items():
-        marks[i] = premiums
     indexes = [price * shift[asset] for asset, price in zip(placed.assets, placed.indexes, strict=True)]
+    for i in np.flatnonzero(placed.forwards):
+        marks[i] = placed.premiums_at(int(i), np.array(indexes))
     return np.array(marks).reshape(len(marks), n), np.array(indexes)
 
 
