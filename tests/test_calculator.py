@@ -797,6 +797,11 @@ def test_prices_that_were_not_given_are_told() -> None:
     assert f"no index price of ETH: taken as the mark of {ETH}" in notes
 
 
+def test_a_coin_margined_contract_of_unknown_size_is_told() -> None:
+    answer = ask(wallets={"BTC": 1.0}, positions=[held(COIN_BTC, 100, 25_000.0, 25_000.0)])
+    assert f"no contract size of {COIN_BTC}: taken as 1 USD" in answer.notes
+
+
 def test_an_answer_of_ccxt_is_taken_as_it_is() -> None:
     position = {
         "info": {}, "symbol": BTC, "contracts": 0.5, "contractSize": 1.0, "side": "short", "entryPrice": 60_000.0,
