@@ -82,7 +82,10 @@ def margin(
     rules: Annotated[bool, typer.Option("--rules", help="Also the rule rows that were used.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """One account: equity, margins, ratio, liquidation prices, scenarios, and what if."""
+    """One account: equity, margins, ratio, liquidation prices, scenarios, and what if.
+
+    Such as: backtest margin configs/account.toml --move BTC=-0.30 ETH=-0.35 --compare
+    """
     with answering():
         tell_of_compiling()
         from backtest.calculator import margin as asked

@@ -264,6 +264,52 @@ def test_a_liquidation_price_put_back_in_is_the_level_in_every_mode_of_binance(
     put_back(answer)
 
 
+TERMS: list[dict[str, Any]] = [
+    {},
+    {"initial_at_entry": True, "maintenance_at_entry": True},
+    {"fee_to_close": True},
+    {"fee_in_maintenance": True},
+    {"debts_are_loans": True, "debt_fee": 0.005},
+    {"debt_in_maintenance": True},
+    {"haircut_in_initial": True},
+    {"fixed_usd": 20.0},
+    {"tier_flat": True, "tier_by_contracts": True},
+]
+
+
+@settings(max_examples=4, deadline=None, derandomize=True)
+@given(book=BOOKS, mode=st.sampled_from(["cross", "multi_asset"]))
+@pytest.mark.parametrize("terms", TERMS, ids=lambda terms: ", ".join(terms) or "usual")
+def test_a_liquidation_price_put_back_in_is_the_level_however_a_venue_reads_its_tables(
+    terms: dict[str, Any], book: tuple[float, ...], mode: str
+) -> None:
+    btc, eth, entry, usdt, coins = book
+    answer = margin({
+        "venue": "generic",
+        "mode": mode,
+        "wallets": {"USDT": usdt, "BTC": coins},
+        "positions": [held(BTC, btc, 60_000.0 * entry, 60_000.0), held(ETH, eth, 3000.0 / entry, 3000.0)],
+        "prices": {"BTC": 60_100.0, "ETH": 2995.0},
+        "leverage": 5,
+        "rules": {"terms": terms, "borrow_maintenance": 0.1, "borrow_initial": 0.2},
+    })  # fmt: skip
+    assert answer.account["maintenance_margin"] > 0.0
+    put_back(answer)
+
+
+def test_a_fixed_sum_is_of_the_account_and_of_no_position() -> None:
+    """1 % of 60,000, and 20 beside it."""
+    common = {"venue": "generic", "mode": "cross", "wallets": {"USDT": 9000.0}}
+    answer = margin({
+        **common,
+        "positions": [held(BTC, 1.0, 60_000.0, 60_000.0)],
+        "rules": {"tiers": {BTC: 0.01}, "terms": {"fixed_usd": 20}},
+    })  # fmt: skip
+    assert answer.account["maintenance_margin"] == pytest.approx(620.0)
+    assert first(answer, "maintenance_margin") == pytest.approx(600.0)
+    assert first(answer, "margins_are") == "additive"
+
+
 @settings(max_examples=15, deadline=None, derandomize=True)
 @given(BOOKS, st.floats(0.0, 1.0))
 def test_a_liquidation_price_put_back_in_is_the_level_under_scenarios(book: tuple[float, ...], offset: float) -> None:
@@ -749,6 +795,11 @@ def test_prices_that_were_not_given_are_told() -> None:
     notes = " ".join(ask(**long_of_eth(1400.0)).notes)
     assert "no price of USDT: taken as 1 USD" in notes
     assert f"no index price of ETH: taken as the mark of {ETH}" in notes
+
+
+def test_a_coin_margined_contract_of_unknown_size_is_told() -> None:
+    answer = ask(wallets={"BTC": 1.0}, positions=[held(COIN_BTC, 100, 25_000.0, 25_000.0)])
+    assert f"no contract size of {COIN_BTC}: taken as 1 USD" in answer.notes
 
 
 def test_an_answer_of_ccxt_is_taken_as_it_is() -> None:

@@ -159,6 +159,9 @@ class Answer:
         entry = position.entry or mark
         value, usd = value_of(instrument, mark), float(placed.indexes[settle])
         alone = placed.now(placed.with_only(number)).need[0, wallet_of(placed, number)]
+        fixed = placed.rule_set.terms.fixed_usd  # of the account, whatever it holds
+        maintenance = float(alone[MAINTENANCE])
+        maintenance = maintenance - fixed if maintenance >= fixed else maintenance
         buffer = float(placed.rules.coin[0, settle, NEED_BUFFER]) if self._adds_up_by_asset(number) else 0.0
         in_asset = usd * (1.0 + buffer)
         return {
@@ -172,10 +175,10 @@ class Answer:
             "notional": abs(contracts * value),
             "unrealised_pnl": contracts * (value - value_of(instrument, entry)),
             "initial_margin": float(alone[INITIAL]) / in_asset,
-            "maintenance_margin": float(alone[MAINTENANCE]) / in_asset,
+            "maintenance_margin": maintenance / in_asset,
             "notional_usd": abs(contracts * value) * usd,
             "initial_margin_usd": float(alone[INITIAL]),
-            "maintenance_margin_usd": float(alone[MAINTENANCE]),
+            "maintenance_margin_usd": maintenance,
             "leverage": placed.plan.leverage_of(position.symbol),
         }
 
@@ -211,7 +214,8 @@ class Answer:
         owed = float(self.placed.now(self.placed.settled()).need[0, :, MAINTENANCE].sum())
         alone = owed + sum(float(row["maintenance_margin_usd"]) for row in self._basics)
         total = float(self._weighed.need[0, :, MAINTENANCE].sum())
-        return "additive" if math.isclose(alone, total, rel_tol=1e-6, abs_tol=1e-9) else "standalone"
+        sums = (alone, alone + self.placed.rule_set.terms.fixed_usd)
+        return "additive" if any(math.isclose(x, total, rel_tol=1e-6, abs_tol=1e-9) for x in sums) else "standalone"
 
     def _shown(self, number: int, row: Mapping[str, Any], exact: float | None) -> str:
         placed, i = self.placed, int(self.placed.rules.instrument[number])

@@ -173,7 +173,11 @@ def place_snapshot(snapshot: Snapshot, fineness: int | None = None) -> Placed:
     """Lay a snapshot out. InputError where the venue does not offer the mode, or a price, rule or term is missing."""
     instruments = instruments_of(snapshot)
     assets = assets_of(snapshot, instruments)
-    notes: list[str] = []
+    notes = [
+        f"no contract size of {i.symbol}: taken as 1 {i.quote}"
+        for i in instruments
+        if i.kind == "inverse" and i.symbol not in snapshot.instruments
+    ]
     marks, indexes = prices_of(snapshot, instruments, assets, notes)
     forwards, volatilities = options_of(snapshot, instruments, assets, marks, indexes, notes)
     mode, rule_set = rules_of(snapshot, instruments, assets)
