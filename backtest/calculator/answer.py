@@ -158,12 +158,9 @@ class Answer:
         contracts = position.signed(instrument.contract_size)
         entry = position.entry or mark
         value, usd = value_of(instrument, mark), float(placed.indexes[settle])
-        alone = placed.now(placed.with_only(number)).need[0, wallet_of(placed, number)]
-        fixed = placed.rule_set.terms.fixed_usd  # of the account, whatever it holds
-        maintenance = float(alone[MAINTENANCE])
-        maintenance = maintenance - fixed if maintenance >= fixed else maintenance
         buffer = float(placed.rules.coin[0, settle, NEED_BUFFER]) if self._adds_up_by_asset(number) else 0.0
         in_asset = usd * (1.0 + buffer)
+        initial, maintenance = self._asked(number, in_asset)
         return {
             "symbol": position.symbol,
             "side": "long" if contracts > 0 else "short",
@@ -174,13 +171,21 @@ class Answer:
             "settle": instrument.settle,
             "notional": abs(contracts * value),
             "unrealised_pnl": contracts * (value - value_of(instrument, entry)),
-            "initial_margin": float(alone[INITIAL]) / in_asset,
-            "maintenance_margin": maintenance / in_asset,
+            "initial_margin": initial,
+            "maintenance_margin": maintenance,
             "notional_usd": abs(contracts * value) * usd,
-            "initial_margin_usd": float(alone[INITIAL]),
-            "maintenance_margin_usd": maintenance,
+            "initial_margin_usd": initial * in_asset,
+            "maintenance_margin_usd": maintenance * in_asset,
             "leverage": placed.plan.leverage_of(position.symbol),
         }
+
+    def _asked(self, number: int, in_asset: float) -> tuple[float, float]:
+        """Initial and maintenance margin of a position in its settlement asset: by tiers beside others, else alone."""
+        if self._tiers:
+            initial, maintenance = self._weighed.asked[number]
+            return float(initial), float(maintenance)
+        alone = self.placed.now(self.placed.with_only(number)).need[0, wallet_of(self.placed, number)]
+        return float(alone[INITIAL]) / in_asset, float(alone[MAINTENANCE]) / in_asset
 
     def _adds_up_by_asset(self, number: int) -> bool:
         """Whether requirements are summed asset by asset, dearer by the asset's buffer."""
@@ -192,8 +197,8 @@ class Answer:
 
     @cached_property
     def positions(self) -> pd.DataFrame:
-        """One row a position, with its liquidation prices. Margins are those of the position alone; `margins_are` says
-        whether they add up to the account's (`additive`) or not (`standalone`: scenarios, offsets).
+        """One row a position, with its liquidation prices. By tiers its margins are what it asks beside the others, and
+        add up (`margins_are` additive); by scenarios they are those of the position alone (`standalone`).
         """
         rows = []
         for position, row in zip(self.snapshot.positions, self._basics, strict=True):

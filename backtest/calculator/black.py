@@ -1,4 +1,4 @@
-"""What a European option is worth: Black-76 on the forward of its expiry, without interest.
+"""What a European option is worth and how it moves: the formula of `margin.portfolio.black76`, asked from here.
 
 A premium is per base coin, in the quote currency where the option settles in it, in the coin itself where it settles
 in the coin (the dollar premium over the forward).
@@ -6,22 +6,26 @@ in the coin (the dollar premium over the forward).
 
 from __future__ import annotations
 
-import math
-
+import numpy as np
+import numpy.typing as npt
 from scipy.optimize import brentq
 
+from backtest.engine.weigh import price_option
+
+Floats = npt.NDArray[np.float64]
 HIGHEST = 50.0  # of volatilities looked for, a fraction a year
 
 
 def premium(forward: float, strike: float, years: float, volatility: float, call: int, coined: bool) -> float:
     """Premium a coin of a call (+1) or put (-1). At or after expiry, or without volatility, what it would deliver."""
-    spread = volatility * math.sqrt(max(years, 0.0))
-    if spread <= 0.0:
-        worth = max(0.0, call * (forward - strike))
-    else:
-        above = math.log(forward / strike) / spread + spread / 2
-        worth = call * (forward * _normal(call * above) - strike * _normal(call * (above - spread)))
-    return worth / forward if coined else worth
+    return float(greeks(forward, strike, years, volatility, call, coined)[0])
+
+
+def greeks(forward: float, strike: float, years: float, volatility: float, call: int, coined: bool) -> Floats:
+    """Premium a coin, then delta, gamma, vega (of 1.00 of volatility) and theta (of a day) in the quote currency."""
+    out = np.zeros(5)
+    price_option(out, forward, strike, max(years, 0.0), volatility, float(call), float(coined))
+    return out
 
 
 def implied(price: float, forward: float, strike: float, years: float, call: int, coined: bool) -> float | None:
@@ -33,7 +37,3 @@ def implied(price: float, forward: float, strike: float, years: float, call: int
     if years <= 0.0 or beyond(1e-6) > 0.0 or beyond(HIGHEST) < 0.0:
         return None
     return float(brentq(beyond, 1e-6, HIGHEST, xtol=1e-12))
-
-
-def _normal(x: float) -> float:
-    return 0.5 * math.erfc(-x / math.sqrt(2.0))

@@ -46,6 +46,7 @@ class Weighed:
     equity: Floats
     need: Floats
     exposure: Floats
+    asked: Floats  # [position, 2] initial and maintenance margin by tiers beside the others, in the settlement asset
 
 
 @dataclass
@@ -75,9 +76,14 @@ class Placed:
         tape = self.with_options(make_tape(history, np.zeros((1, bars), np.int64)), indexes)
         book = self.book if book is None else book
         wallets, assets = book.balance.shape[:2]
-        found = Weighed(np.zeros(bars), np.zeros((bars, wallets, 5)), np.zeros((bars, wallets, assets)))
-        weigh(found.equity, found.need, found.exposure, book, self.rules, tape)
-        for array in (found.equity, found.need, found.exposure):
+        found = Weighed(
+            np.zeros(bars),
+            np.zeros((bars, wallets, 5)),
+            np.zeros((bars, wallets, assets)),
+            np.zeros((len(book.contracts), 2)),
+        )
+        weigh(found.equity, found.need, found.exposure, found.asked, book, self.rules, tape)
+        for array in (found.equity, found.need, found.exposure, found.asked):
             array /= self.fineness
         return found
 
