@@ -33,7 +33,7 @@ def kernel_sources(package: Path = PACKAGE) -> list[Path]:
     """Every file that holds or shapes compiled code."""
     roots = [package / name for name in ("kernel.py", "bundle.py", "units.py", "span.py", "state.py")]
     return roots + [
-        path for folder in ("margin", "ledger", "engine") for path in sorted((package / folder).glob("*.py"))
+        path for folder in ("margin", "ledger", "engine") for path in sorted((package / folder).rglob("*.py"))
     ]
 
 
