@@ -9,9 +9,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_arithmetic import Desk, asset, future, scenario
 
+from backtest.engine.book import make_book
+from backtest.engine.tape import make_tape
+from backtest.ledger.kinds import DEPOSIT
+from backtest.ledger.post import post
 from backtest.margin import procyclicality as tools
 from backtest.research.tails import filtered, tail_of, volatilities
+from backtest.units import to_steps
 from backtest.venues.schema import ScenarioRules, TailRules
 
 DAY_US = 86_400_000_000
@@ -122,3 +128,26 @@ def test_what_is_to_come_changes_no_scaled_window() -> None:
 def test_constant_volatility_is_left_as_it_is() -> None:
     moves, rows = story(path([0.01, -0.01] * 30), filtered=True)
     assert np.abs(moves[rows[0, 60] : rows[1, 60], 0]) == pytest.approx(np.full(30, 0.01))
+
+
+@pytest.mark.jit_off
+def test_margin_takes_its_tail_from_the_scaled_window_and_its_stress_from_the_moves_as_they_were() -> None:
+    """1 BTC at 100; worst scaled move -20 %, real one -10 %; a quarter of stress: 0.75 x 20 + 0.25 x 10 = 17.5."""
+    rules = TailRules("ES", 30, 1, 0.99, 0.0, 0.25, filtered=True)
+    given_rules = scenario([(0.0,), (0.0,)], tail=rules)
+    coins = {"USDT": asset([1.0] * 4), "BTC": asset([100.0] * 4)}
+    desk = Desk(
+        {"BTC/USDT:USDT": future("BTC", [100.0] * 4)}, coins, {}, multi=True, requirement="tail", scenario=given_rules
+    )
+    real, scaled = np.zeros((25, 3)), np.zeros((20, 3))
+    bitcoin = desk.history.assets.index("BTC")
+    real[3, bitcoin], scaled[7, bitcoin] = -0.10, -0.20
+    rows = np.tile(np.array([[25], [45], [25]]), (1, 4))
+    desk.tape = make_tape(desk.history, desk.tape.rules_at, [], None, (), (np.vstack([real, scaled]), rows))
+    desk.book = make_book(desk.rules, desk.tape)
+    dollars = desk.history.assets.index("USDT")
+    wallet = desk.shape.wallet("unified", dollars)
+    post(desk.book, 0, 0, wallet, dollars, DEPOSIT, to_steps(1_000.0, "deposit"), -1, -1)
+    desk.order("BTC/USDT:USDT", 1.0)
+    desk.live()
+    assert desk.margin(2, "unified")[2] == pytest.approx(17.5)
