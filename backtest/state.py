@@ -326,7 +326,9 @@ class Tape(Bundle):
     tail_move: (
         np.ndarray
     )  # float64 [row, asset + instrument] of one past horizon: relative index moves by asset, basis moves by instrument
-    tail_rows: np.ndarray  # int64 [2, bar]: first and one past last of the past horizons known at the bar
+    tail_rows: (
+        np.ndarray
+    )  # int64 [3, bar]: first and one past last of the bar's window; past horizons known, as they were
 
 
 LEAVE = -1e300  # a target cell that leaves the position as it is

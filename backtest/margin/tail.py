@@ -3,7 +3,8 @@
 The book is revalued under past relative moves of every coin's index and absolute moves of every future's basis,
 over non-overlapping horizons in a trailing window, chosen once a day from the past only. A floor k x gross and a
 share of the stressed (worst ever seen so far) loss keep it from sleeping in calm years (EMIR Art. 28, tools b and
-c). While there is too little past, the scenario grid stands in. A generic model, never an exchange's.
+c; `margin.procyclicality` has the rest). While there is too little past, the scenario grid stands in. A generic
+model, never an exchange's.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def require_tail(book, rules, tape, prices, wallet, span, point, n):
             book.tail_delta[asset, j] = book.need[EXPOSURE, j]
     for j in range(n):
         list_bases(book, rules, tape, prices, wallet, span, point, j)
-        risks = tail_loss(book, rules, tape, at, first, last, j, positions)
+        risks = tail_loss(book, rules, tape, at, first, last, tape.tail_rows[2, bar], j, positions)
         risks = max(risks, rules.risk[at, TAIL_FLOOR] * book.need[GROSS, j])
         book.need[MAINTENANCE, j] += risks + book.need[NET_MAINTENANCE, j]
         book.need[INITIAL, j] += rules.risk[at, INITIAL_FACTOR] * risks + book.need[NET_INITIAL, j]
@@ -77,9 +78,9 @@ def loss_in(book, tape, row, j, instruments, assets):
 
 
 @kernel
-def tail_loss(book, rules, tape, at, first, last, j, positions):
-    """(1 - w) x tail of the window + w x worst loss of all the past; the tail is its k-th worst loss or the mean of
-    the k worst.
+def tail_loss(book, rules, tape, at, first, last, past, j, positions):
+    """(1 - w) x tail of the window + w x worst loss of all the past (rows before `past`); the tail is the window's k-th
+    worst loss or the mean of the k worst.
     """
     instruments, assets = len(rules.kind), book.balance.shape[1]
     many = max(1, int((last - first) * (1.0 - rules.risk[at, TAIL_LEVEL]) + 1e-9))
@@ -94,7 +95,7 @@ def tail_loss(book, rules, tape, at, first, last, j, positions):
             tail += book.worst[k]
         tail /= many
     stressed = 0.0
-    for row in range(last):
+    for row in range(past):
         stressed = max(stressed, loss_in(book, tape, row, j, instruments, assets))
     weight = rules.risk[at, STRESS_WEIGHT]
     return (1.0 - weight) * tail + weight * stressed

@@ -1,4 +1,10 @@
-"""What the tail model may know: past moves of every coin's index and every future's basis, day by day."""
+"""What the tail model may know: past moves of every coin's index and every future's basis, day by day.
+
+Filtered historical simulation asks what a past move would be at today's volatility: r x sigma today / sigma then, with
+sigma exponentially weighted and known before the move it scales. The stressed share keeps the moves as they were.
+Source: Hull and White, Incorporating volatility updating into the historical simulation method, 1998 (general
+knowledge, no text of it was read); decay 0.94 a day is RiskMetrics' custom.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +22,12 @@ Ints = npt.NDArray[np.int64]
 
 
 def tail_of(plans: Sequence[Plan], history: History) -> tuple[Floats, Ints] | None:
-    """Moves [row, asset + instrument] over past horizons, and the rows [2, bar] known at each bar; None if nobody asks.
+    """Moves [row, asset + instrument] over past horizons, and rows [3, bar] of them by bar; None if nobody asks.
 
     A row is one non-overlapping horizon of whole days: the index's relative move by asset, the change of
     mark / index - 1 by future. A bar may use the rows that ended at or before its own day's start, no older than
-    the window.
+    the window: rows 0 and 1 say from where to where, row 2 how many horizons had ended. If past moves are filtered,
+    each day's scaled window stands behind the moves as they were.
     """
     rules = next((s.scenario.tail for p in plans if p.mode.requirement == "tail" for s in p.sets if s.scenario), None)
     if rules is None:
@@ -37,7 +44,40 @@ def tail_of(plans: Sequence[Plan], history: History) -> tuple[Floats, Ints] | No
         - 1
     )
     oldest = np.maximum(0, known - int(rules.window_days // rules.horizon_days))
-    return np.ascontiguousarray(moves), np.ascontiguousarray(np.vstack([oldest, known]).astype(np.int64))
+    past = known
+    if rules.filtered:
+        moves, oldest, known = filtered_windows(moves, oldest, known, rules.decay)
+    return np.ascontiguousarray(moves), np.ascontiguousarray(np.vstack([oldest, known, past]).astype(np.int64))
+
+
+def filtered_windows(moves: Floats, oldest: Ints, known: Ints, decay: float) -> tuple[Floats, Ints, Ints]:
+    """The moves, below them every window scaled to its own last day; and where each bar's window then lies."""
+    sigma, blocks, start = volatilities(moves, decay), [moves], len(moves)
+    first, last = np.zeros_like(oldest), np.zeros_like(known)
+    for low, high in sorted({(int(low), int(high)) for low, high in zip(oldest, known, strict=True)}):
+        at = (oldest == low) & (known == high)
+        blocks.append(filtered(moves[low:high], sigma[low:high], sigma[max(high, 0)]))
+        first[at], last[at] = start, start + len(blocks[-1])
+        start += len(blocks[-1])
+    return np.vstack(blocks), first, last
+
+
+def filtered(moves: Floats, then: Floats, now: Floats) -> Floats:
+    """Moves [row, column] at volatility `then` [row, column], as they would be at volatility `now` [column]."""
+    return moves * np.divide(now, then, out=np.ones_like(then), where=then > 0.0)
+
+
+def volatilities(moves: Floats, decay: float, seed_rows: int = 20) -> Floats:
+    """Volatility [row + 1, column] known before each move and, last, after them all; exponentially weighted.
+
+    It starts at the root mean square of the first `seed_rows` moves: those rows alone see a little ahead of themselves,
+    never ahead of a bar that uses them, as the model waits for as many rows.
+    """
+    variance = np.empty((len(moves) + 1, moves.shape[1]))
+    variance[0] = np.mean(moves[:seed_rows] ** 2, axis=0) if len(moves) else 0.0
+    for row, move in enumerate(moves):
+        variance[row + 1] = decay * variance[row] + (1.0 - decay) * move**2
+    return np.sqrt(variance)
 
 
 def basis_of(history: History) -> Floats:

@@ -121,6 +121,8 @@ class TailRules:
     """Value at risk (`VaR`) or expected shortfall (`ES`) of past moves: see `margin.tail`.
 
     `floor` is a fraction of gross notional; `stressed_weight` the weight of the worst window ever seen.
+    `filtered`: past moves are scaled to today's volatility, an exponentially weighted one that keeps `decay` of its
+    variance by horizon.
     """
 
     kind: str
@@ -129,6 +131,8 @@ class TailRules:
     confidence: float
     floor: float
     stressed_weight: float
+    filtered: bool = False
+    decay: float = 0.94
 
 
 @dataclass(frozen=True)

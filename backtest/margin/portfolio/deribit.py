@@ -24,7 +24,7 @@ from __future__ import annotations
 from math import exp
 
 from backtest.kernel import kernel
-from backtest.margin.portfolio.profit import coin_profit, shocked, usd_delta, usd_profit
+from backtest.margin.portfolio.profit import coin_profit, delta_of, shocked, usd_delta, usd_profit
 from backtest.margin.portfolio.unit import (
     CELL_MOVE, CELL_PROFIT, CELL_VOLATILITY, FIRST_PART, GRID_MOVE, GRID_VOLATILITY, GRID_WEIGHT, IS_OPTION, IS_SPOT,
     LEG_COINED, LEG_COINS, LEG_INDEX, LEG_KIND, LEG_STRIKE, LEG_USD, LEG_VOLATILITY, LEG_YEARS, UNIT_DELTA,
@@ -116,7 +116,8 @@ def leg_cell(leg, k, move, shock, number):
     power = number[SHORT_POWER] if leg[LEG_YEARS, k] < MONTH else number[LONG_POWER]
     volatility = leg[LEG_VOLATILITY, k]
     if shock != 0.0 and leg[LEG_KIND, k] == IS_OPTION:
-        volatility = shocked(volatility, shock, leg[LEG_YEARS, k], power, number[MIN_VOLATILITY])
+        volatility = shocked(volatility, shock, leg[LEG_YEARS, k], power, 1.0)
+        volatility = max(volatility, number[MIN_VOLATILITY]) if shock > 0.0 else volatility
     coined = leg[LEG_COINED, k] > 0.0
     if coined:
         profit = coin_profit(leg, k, move, volatility)
@@ -170,18 +171,10 @@ def roll_shock(leg, many, coined, number):
             coins = 0.0
             for other in range(k, many):
                 if in_pair(leg, other, coined) and leg[LEG_YEARS, other] == leg[LEG_YEARS, k]:
-                    coins += delta_coins(leg, other)
+                    coins += delta_of(leg, other)
             share = max(number[LEAST_MOVE], exp(number[MOVE_RISK] * leg[LEG_YEARS, k]) - 1.0)
             total += abs(coins) * share
     return total
-
-
-@kernel
-def delta_coins(leg, k):
-    """Coins that leg k moves like."""
-    if leg[LEG_KIND, k] == IS_OPTION:
-        return usd_delta(leg, k) / (leg[LEG_INDEX, k] * leg[LEG_USD, k])
-    return leg[LEG_COINS, k]
 
 
 @kernel

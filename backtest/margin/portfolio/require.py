@@ -15,7 +15,7 @@ from backtest.margin.portfolio.deribit import charge_deribit
 from backtest.margin.portfolio.legs import list_legs
 from backtest.margin.portfolio.okx import charge_okx
 from backtest.margin.portfolio.paradex import charge_paradex
-from backtest.margin.portfolio.span import charge_span
+from backtest.margin.portfolio.span import INITIAL_FACTOR, charge_span, require_beside_value
 from backtest.margin.portfolio.tims import charge_tims
 from backtest.margin.portfolio.unit import IS_SPOT, LEG_KIND, UNIT_INITIAL, UNIT_MAINTENANCE
 from backtest.span import first_account, first_bar, price
@@ -103,5 +103,6 @@ def charge_unit(book, rules, unit, at, many, usd):
         charge_paradex(charge, cell, leg, many, number, grid, band)
     elif page == SPAN:
         charge_span(charge, cell, leg, many, number, grid, band)
+        require_beside_value(charge, number[INITIAL_FACTOR])
     elif page == TIMS:
         charge_tims(charge, cell, leg, many, number, grid, band)
