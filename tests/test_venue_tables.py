@@ -503,7 +503,7 @@ def test_paradex_has_24_scenarios_and_lighter_tails_since_august_2026() -> None:
     for move, _, weight in before.portfolio.grids[0][16:]:
         assert weight == pytest.approx(0.16 / abs(move), abs=0.005)  # 24, 48, 32, 16, 8, 5.33, 4, 3.2 %
     numbers = after.portfolio.numbers[0]
-    assert (numbers["unhedged_factor"], numbers["hedged_factor"], numbers["mm_factor"]) == (0.02, 0.01, 0.5)
+    assert (numbers["unhedged_factor"], numbers["hedged_factor"], numbers["maintenance_share"]) == (0.02, 0.01, 0.5)
     assert after.funding_at == ("index",)
 
 
@@ -530,7 +530,7 @@ def test_tims_moves_in_ten_equal_steps_to_each_side() -> None:
     found = rules("generic", "2024-01-01", "portfolio", assets=("BTC",), model="tims").portfolio
     assert found is not None
     assert [move for move, _, _ in found.grids[0]] == pytest.approx([0.015 * k for k in range(-10, 11)])
-    assert found.numbers[0] == {"range": 0.15, "minimum": 0.375}
+    assert found.numbers[0] == {"range_down": 0.15, "range_up": 0.15, "minimum_usd": 0.375, "initial_factor": 1.3}
 
 
 def test_the_generic_venue_keeps_its_own_grid_unless_a_model_is_asked_for() -> None:
@@ -792,6 +792,6 @@ def test_paradex_scenarios_are_the_published_ones(reference_data: Path) -> None:
         ours = rules("paradex", "2026-09-01", "portfolio", symbols=(f"{coin}/USDC:USDC",), assets=(coin,)).portfolio
         assert ours is not None
         numbers = ours.numbers[0]
-        assert [numbers["unhedged_factor"], numbers["hedged_factor"], numbers["min_volatility"]] == [
+        assert [numbers["unhedged_factor"], numbers["hedged_factor"], numbers["min_shock_up"]] == [
             float(line[column]) for column in ("unhedged_factor", "hedged_factor", "min_vol_shock_up")
         ]

@@ -16,14 +16,14 @@ from backtest.state import CALL, HERE, INVERSE, ONE, POSITIONS, STRIKE
 
 @kernel
 def list_legs(book, rules, tape, prices, wallet, unit, coins, span, point, j):
-    """Fill `book.leg` with the legs of one unit at element j of the span; `coins` is what it holds free. How many."""
+    """Fill `book.leg` with the legs of one unit at element j of the span; `coins` are free (or owed). How many."""
     many = 0
     for k in range(many_held(book, wallet, POSITIONS, span)):
         position = nth_held(book, wallet, POSITIONS, span, k)
         if rules.base[rules.instrument[position]] == unit and book.contracts[position, first_account(span)] != 0:
             write_position(book.leg[:, many], book, rules, tape, prices, position, unit, span, point, j)
             many += 1
-    if coins > 0.0:
+    if coins != 0.0:
         write_spot(book.leg[:, many], tape, prices, unit, coins, span, point, j)
         many += 1
     return many

@@ -34,7 +34,7 @@ def require_portfolio(book, rules, tape, prices, wallet, span, point, n):
         asset = nth_held(book, wallet, ASSETS, span, k)
         count_asset(book, rules, tape, prices, wallet, asset, at, span, point, n)
         for j in range(n):
-            book.coins[asset, j] = max(0.0, book.need[NET, j]) * rules.counts[shape, asset]
+            book.coins[asset, j] = book.need[NET, j] * rules.counts[shape, asset]
     for j in range(n):
         for k in range(many_held(book, wallet, ASSETS, span)):
             unit = nth_held(book, wallet, ASSETS, span, k)
