@@ -116,6 +116,7 @@ class Account(Section):
     scope: Literal["cross", "isolated"] | None = None
     collateral_axis: Literal["settlement", "multi"] | None = None
     requirement: Literal["tiers", "scenarios", "tail"] | None = None
+    model: Literal["span", "tims"] | None = None
     isolated: list[Symbol] = []
     position_mode: Literal["one_way", "hedge"] = "one_way"
     leverage: dict[str, Annotated[float, Field(ge=1)]] = {"default": 5.0}

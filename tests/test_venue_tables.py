@@ -520,10 +520,10 @@ def test_span_moves_in_scan_ranges_and_counts_a_third_of_the_extremes() -> None:
     assert found is not None and found.model == "span"
     grid, reach = found.grids[0], found.numbers[0]["scan_range"]
     assert len(grid) == 16 and reach == 0.16
-    moves = sorted({round(move / reach, 6) for move, _, weight in grid if weight == 1})
+    moves = sorted({round(move, 6) for move, _, weight in grid if weight == 1})
     assert moves == [-1, -0.666667, -0.333333, 0, 0.333333, 0.666667, 1]
-    assert grid[14:] == ((2 * reach, 0.0, 0.33), (-2 * reach, 0.0, 0.33))
-    assert {shock for _, shock, weight in grid if weight == 1} == {0.25, -0.25}
+    assert grid[14:] == ((2.0, 0.0, 0.33), (-2.0, 0.0, 0.33))
+    assert {shock for _, shock, weight in grid if weight == 1} == {1.0, -1.0}
 
 
 def test_tims_moves_in_ten_equal_steps_to_each_side() -> None:

@@ -346,7 +346,7 @@ def rules_of(snapshot: Snapshot, instruments: Sequence[Instrument], assets: Sequ
     mode = venue.offered(snapshot.mode, at_us, isolated, snapshot.counterfactual)
     (rule_set, *_) = venue.in_force(
         instruments, assets, snapshot.mode, at_us, at_us + 1, snapshot.outside, snapshot.counterfactual,
-        isolated=isolated,
+        isolated=isolated, model=snapshot.model,
     )  # fmt: skip
     return mode, with_overrides(rule_set, snapshot.rules, instruments, assets)
 

@@ -2,6 +2,7 @@
 
 venue = "binance"
 mode = "cross"                        # isolated, cross, multi_asset, portfolio: what the venue offers
+# model = "span"                      # at venue generic in mode portfolio: span or tims instead of the project's grid
 at = 2024-06-01                       # whose rules; default: today's
 leverage = { default = 5, "ETH/USDT:USDT" = 3 }
 
@@ -155,6 +156,7 @@ class Snapshot(Section):
 
     venue: str = "binance"
     mode: str = "cross"
+    model: Literal["span", "tims"] | None = None
     at: Moment | None = None
     name: str = "account"
     wallets: dict[str, Amount | dict[str, Amount]] = {}

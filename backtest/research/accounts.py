@@ -98,10 +98,16 @@ def _plan(config: RunConfig, account: Account, history: History, unbound: bool) 
             config.rules.outside,
             config.rules.counterfactual,
             isolated=account.isolated,
+            model=account.model,
         )
     except InputError as error:
         raise InputError(f"account {account.name!r}: {error}") from None
     mode = with_requirement(venue, account, mode, any(rule_set.scenario for rule_set in sets))
+    if account.model is not None and mode.requirement != "scenarios":
+        raise InputError(
+            f"account {account.name!r}: model = {account.model!r} is one of scenarios, but {account.margin!r} at "
+            f"{account.venue} is margined by {mode.requirement}; leave it out, or use venue 'generic' and 'portfolio'"
+        )
     check_symbols(account, history)
     owes = any(rule_set.owes for rule_set in sets)
     hedge = account.position_mode == "hedge"

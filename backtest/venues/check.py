@@ -81,7 +81,7 @@ TABLES = {
         ("tail",),
         ("ranges", "other_range", "offset", "basis_charge", "contingency"),
     ),
-    "portfolio": Columns(("model", "numbers"), ("moves", "volatilities", "scenarios", "in_ranges", "bands", *BY_ASSET)),
+    "portfolio": Columns(("model", "numbers"), ("moves", "volatilities", "scenarios", "bands", *BY_ASSET)),
 }
 BESIDE = ("name", "brackets", "bracket_rates", "dated_take", "bracket_sources", "quarterlies_seen")
 CHOICES = {
@@ -308,16 +308,10 @@ def _check_word(where: str, word: Any, choices: Sequence[str]) -> None:
 
 
 def scenarios_of(row: Mapping[str, Any]) -> tuple[tuple[float, float, float], ...]:
-    """(move, volatility shock, weight) of a row of scenarios: every move with every shock, then those written out.
-
-    `in_ranges`: they are written in scan ranges, and the row's numbers say how wide those are.
-    """
+    """(move, volatility shock, weight) of a row of scenarios: every move with every shock, then those written out."""
     full = [(move, shock, 1.0) for move in row.get("moves", ()) for shock in row.get("volatilities", (0.0,))]
-    reach, shake = (
-        (row["numbers"]["scan_range"], row["numbers"]["volatility_range"]) if row.get("in_ranges") else (1.0, 1.0)
-    )
     written = [tuple(each) for each in row.get("scenarios", ())]
-    return tuple((float(move) * reach, float(shock) * shake, float(weight)) for move, shock, weight in full + written)
+    return tuple((float(move), float(shock), float(weight)) for move, shock, weight in full + written)
 
 
 def by_asset(row: Mapping[str, Any]) -> list[tuple[str, Any]]:
