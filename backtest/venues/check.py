@@ -278,8 +278,9 @@ def _check_portfolio(where: str, row: Mapping[str, Any]) -> None:
         raise InputError(f'{where}: write assets = ["BTC"], or other = true for all that no row names')
     if "moves" not in row and "scenarios" not in row:
         raise InputError(f"{where}: no scenarios; write `moves` and `volatilities`, or `scenarios`")
+    reach = row["numbers"].get("scan_range", 1.0)  # a page with scan ranges has its scenarios in them
     for move, volatility, weight in scenarios_of(row):
-        if not (move > -1 and volatility >= -1 and 0 <= weight <= 1):
+        if not (move * reach > -1 and volatility >= -1 and 0 <= weight <= 1):
             raise InputError(f"{where}: scenario [{move:g}, {volatility:g}, {weight:g}]: no such move, shock or weight")
     for key, value in row["numbers"].items():
         if isinstance(value, bool) or not isinstance(value, int | float):
