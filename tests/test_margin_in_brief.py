@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from backtest.margin.in_brief import dederi, deleverage, drift, dydx
 from backtest.margin.liquidation_price import liquidation_price
-from backtest.margin.portfolio import dederi, deleverage, drift, dydx
 from backtest.research.perpetual_price import perpetual_over_spot
 from backtest.venues.schema import Tier
 

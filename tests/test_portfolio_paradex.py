@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from portfolio_legs import Asked, call_leg, future_leg, legs_of, option_leg
 
+from backtest.margin.in_brief.paradex_account import funding_index, net_initial_margin, socialised_share
 from backtest.margin.portfolio import paradex
-from backtest.margin.portfolio.paradex_account import funding_index, net_initial_margin, socialised_share
 
 pytestmark = pytest.mark.jit_off
 
