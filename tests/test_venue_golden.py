@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import backtest
+from backtest.margin.in_brief.bybit_orders import inverse_order_cost, linear_order_cost
 
 pytestmark = pytest.mark.jit_off
 
@@ -129,6 +130,51 @@ def test_b5_35_hedged_under_the_old_rules_both_legs_ask_their_leverage() -> None
     assert answer.account.available == pytest.approx(2440.0)
 
 
+@pytest.mark.parametrize(
+    "balance, initial, maintenance, available, rates",
+    [
+        (10_011.98943823, 313.06862043, 17.32645111, 9698.9208178, (0.0312, 0.0017)),
+        (841.28368768, 3.67604398, 0.30525761, 837.6076437, (0.0043, 0.0003)),
+    ],
+)
+def test_b3_what_is_available_and_the_rates_cut_to_four_digits(
+    balance: float, initial: float, maintenance: float, available: float, rates: tuple[float, float]
+) -> None:
+    """The readings give totals: a position at 10x whose bracket asks just that stands for what was held."""
+    tiers = [[0, maintenance / (10 * initial), 10]]
+    account = margin(
+        venue="bybit", mode="multi_asset", at="2025-10-02", leverage=10, wallets={"USDT": balance},
+        positions=[{"symbol": "XYZ/USDT:USDT", "contracts": 10 * initial, "entry": 1.0, "mark": 1.0}],
+        prices={"USDT": 1.0, "XYZ": 1.0}, rules={"tiers": {"XYZ/USDT:USDT": tiers}, "taker": 0.0},
+    ).account  # fmt: skip
+    assert account.available == pytest.approx(available, abs=1e-7)
+    assert (cut(account.initial_margin / balance, 4), cut(account.venue_ratio, 4)) == rates
+
+
+def test_b5_25_and_26_what_the_order_form_shows() -> None:
+    """1 BTC at 50,000, 10x: 5,000 + 27.50 + 24.75. 10,000 dollars of ether at 2,000, 25x: 0.2 + 0.00275 + 0.00286."""
+    assert linear_order_cost(1, 50_000, 10, 0.00055) == pytest.approx(5052.25)
+    assert inverse_order_cost(10_000, 2000, 25, 0.00055) == pytest.approx(0.20561, abs=1e-12)
+
+
+def test_b5_33_an_hour_of_a_loan_of_a_bitcoin() -> None:
+    assert cut(1.06333265702840778 * 0.000001216904, 8) == 0.00000129
+
+
+def test_b6_a_fee_a_loss_and_a_purchase_beyond_the_balance_are_borrowed() -> None:
+    """1.50 of fees without USDT; 100 lost on 50; 300 USDC of bitcoin bought with 100."""
+
+    def net(asset: str, **account: Any) -> float:
+        answer = margin(venue="bybit", mode="multi_asset", at="2025-10-02", **account)
+        return float(answer.assets.set_index("asset").net[asset])
+
+    assert net("USDT", wallets={"USDT": -1.5, "USDC": 100.0}) == pytest.approx(-1.5)
+    lost = {"symbol": "BTC/USDT:USDT", "contracts": 1.0, "entry": 60_100.0, "mark": 60_000.0}
+    assert net("USDT", wallets={"USDT": 50.0, "USDC": 100.0}, positions=[lost]) == pytest.approx(-50.0)
+    bought = {"USDC": 100.0 - 300.0, "BTC": 300.0 / 60_000}
+    assert net("USDC", wallets=bought, prices={"BTC": 60_000.0}) == pytest.approx(-200.0)
+
+
 def test_b7_35_bitcoin_count_as_32_55_and_60_as_44_8() -> None:
     for coins, counted in ((35, 32.55), (60, 44.8)):
         answer = margin(
@@ -225,6 +271,20 @@ def test_o5_a_cross_long_of_fifteen_contracts_of_ether() -> None:
     assert row.initial_margin == pytest.approx(23.76495, abs=1e-8)
     assert row.maintenance_margin == pytest.approx(1.901196, abs=1e-8)
     assert row.unrealised_pnl == pytest.approx(-2.0115, abs=1e-8)
+
+
+def test_o6_the_usdt_line_of_a_multi_currency_account() -> None:
+    """4,850.4357 of cash, 150 in strategies, 7.5456 lost, a dollar at 0.99973; 158.573 frozen in orders."""
+    answer = margin(
+        venue="okx", mode="multi_asset", at="2024-01-01", leverage=10,
+        wallets={"USDT": 4850.435693622894 + 150},
+        positions=[{"symbol": "BTC/USDT:USDT", "contracts": 1, "entry": 60_007.5456, "mark": 60_000}],
+        prices={"USDT": 0.99973, "BTC": 60_000 * 0.99973}, instruments={"BTC/USDT:USDT": {"contract_size": 1.0}},
+    )  # fmt: skip
+    usdt = answer.assets.set_index("asset").loc["USDT"]
+    assert usdt.net == pytest.approx(4992.890093622894, abs=1e-8)
+    assert usdt.worth == pytest.approx(4991.542013297616, abs=1e-8)
+    assert usdt.net - 158.573 == pytest.approx(4834.317093622894, abs=1e-8)
 
 
 # --- Deribit
