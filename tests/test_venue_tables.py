@@ -461,7 +461,7 @@ def test_hyperliquid_pays_funding_on_the_oracle_price() -> None:
 
 def test_hyperliquid_asks_initial_margin_at_opening_only_and_liquidates_in_slices() -> None:
     found = rules("hyperliquid", "2026-05-01", "cross", symbols=(PERP,))
-    assert found.terms == Terms(initial_only_at_opening=True)
+    assert found.terms == Terms()
     assert (found.slice, found.slice_above_usd, found.backstop_at) == (0.2, 100_000, 2 / 3)
     assert load("hyperliquid").modes(moment("2026-05-01"))["cross"].ladder == ("cancel_orders", "slice", "takeover")
     assert found.liquidation_fee == (0.0,)
@@ -471,7 +471,7 @@ def test_hyperliquids_portfolio_margin_begins_two_days_before_christmas_2025() -
     with pytest.raises(InputError, match=r"'portfolio' was offered from 2025-12-23 on, not on 2025-12-22"):
         rules("hyperliquid", "2025-12-22", "portfolio", symbols=(PERP,))
     found = rules("hyperliquid", "2025-12-23", "portfolio", symbols=(PERP,), assets=("USDC", "HYPE"))
-    assert found.terms == Terms(initial_only_at_opening=True, debt_in_maintenance=True, fixed_usd=20)
+    assert found.terms == Terms(debt_in_maintenance=True, fixed_usd=20)
     assert [(level.ratio, level.action) for level in found.levels] == [(pytest.approx(1 / 0.95), "liquidate")]
     assert found.portfolio is None and found.tiers[0][0].rate == 0.0125  # requirements are those of its tiers
     assert (found.borrow_maintenance[0], found.borrow_initial[1]) == (0.0, math.inf)

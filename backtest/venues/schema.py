@@ -98,7 +98,7 @@ class Terms:
     debts_are_loans: a negative coin equity bears a loan's margins. debt_fee: share of a debt x (1 + its maintenance
     rate) that maintenance holds as well. haircut_in_initial: haircuts raise initial margin and do not lower collateral.
     debt_in_maintenance: debts raise maintenance and do not lower collateral. fixed_usd: maintenance of an account with
-    positions or debts, whatever they are. initial_only_at_opening: a later fall below initial margin blocks nothing.
+    positions or debts, whatever they are.
     """
 
     tier_flat: bool = False
@@ -113,7 +113,6 @@ class Terms:
     haircut_in_initial: bool = False
     debt_in_maintenance: bool = False
     fixed_usd: float = 0.0
-    initial_only_at_opening: bool = False
 
 
 @dataclass(frozen=True)
