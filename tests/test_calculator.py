@@ -30,8 +30,6 @@ from backtest.margin.liquidation_price import liquidation_price
 from backtest.venues.load import load
 from backtest.venues.schema import PortfolioRules, Tier
 
-pytestmark = pytest.mark.jit_off
-
 BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
 COIN_BTC = "BTC/USD:BTC"
 ROOT = Path(__file__).resolve().parent.parent

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from datetime import date
 from typing import Any
 
 import pytest
@@ -12,16 +13,12 @@ from backtest.errors import InputError
 from backtest.venues.load import load, names
 from backtest.venues.table import moment_us
 
-pytestmark = pytest.mark.jit_off
-
 AT = "2026-10-01"
 DOLLAR = {"hyperliquid": "USDC", "paradex": "USDC"}
 SIZE = {"deribit": 10.0, "okx": 0.01}
 
 
 def modes() -> list[tuple[str, str]]:
-    from datetime import date
-
     at = moment_us(date.fromisoformat(AT))
     return [(venue, mode) for venue in names() for mode in load(venue).modes(at)]
 
