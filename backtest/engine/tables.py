@@ -205,7 +205,7 @@ def _terms(instruments: Sequence[Instrument], assets: Sequence[str], sides: int)
         "tick": np.array([i.tick for i in instruments]),
         "min_notional": np.array([i.min_notional for i in instruments]),
         "expiry": expiry,
-        "option": np.array([[i.strike, i.call] for i in instruments], np.float64),
+        "option": np.array([[i.strike, i.call] for i in instruments], np.float64).reshape(-1, 2),
         "by_expiry": np.argsort(np.tile(expiry, sides), kind="stable").astype(I64),
     }
 
