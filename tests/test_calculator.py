@@ -951,3 +951,38 @@ def test_a_snapshot_can_be_read_once_and_asked_again() -> None:
     cross = margin(snapshot.with_(mode="cross"))
     assert cross.snapshot.mode == "cross"
     assert cross.account["collateral_equity"] < margin(snapshot).account["collateral_equity"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"move": 5}, {"move": {"BTC": "x"}}, {"move": {"BTC": None}}, {"move": {"BTC": 1e9}}, {"basis": "x"},
+        {"haircut": "x"}, {"haircut": 2}, {"haircut": {"BTC": "x"}}, {"haircut": float("nan")}, {"funding": "x"},
+        {"prices": 7}, {"prices": {"BTC": "x"}},
+    ],
+)  # fmt: skip
+def test_a_change_that_is_no_number_is_refused_by_name(change: dict[str, Any]) -> None:
+    account = {
+        "mode": "multi_asset", "at": "2024-06-01", "wallets": {"USDT": 20_000.0},
+        "positions": [{"symbol": BTC, "contracts": 0.5, "entry": 60_000.0, "mark": 60_000.0}],
+    }  # fmt: skip
+    with pytest.raises(InputError, match=next(iter(change))):
+        backtest.margin(account, **change)
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"levels": [[0, 1]]}, {"slopes": {BTC: [0.02, 0.01]}}, {"portfolio": {"model": "spam"}},
+        {"portfolio": {"model": "okx", "numbers": -0.1}}, {"portfolio": {"model": "okx", "numbers": {"BTC": [1]}}},
+        {"portfolio": {"model": "okx", "bands": [[0, 1]]}}, {"scenario": [[0, 1]]},
+        {"scenario": {"moves": {"BTC": "x"}}},
+    ],
+)  # fmt: skip
+def test_a_rule_of_another_shape_is_refused_by_name(rules: dict[str, Any]) -> None:
+    account = {
+        "venue": "generic", "mode": "portfolio", "at": "2024-06-01", "wallets": {"USDT": 20_000.0}, "rules": rules,
+        "positions": [{"symbol": BTC, "contracts": 0.5, "entry": 60_000.0, "mark": 60_000.0}],
+    }  # fmt: skip
+    with pytest.raises(InputError, match=f"rules.{next(iter(rules))}"):
+        backtest.margin(account)

@@ -7,6 +7,7 @@ it, accepted, cut or refused for the venue's reasons.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -45,6 +46,7 @@ from backtest.state import (
 )  # fmt: skip
 from backtest.units import STEP, to_steps
 
+LARGEST = 1e7
 CHANGES = ("haircut", "add", "funding", "move", "basis", "prices")
 ORDER = re.compile(r"\s*(\S+)\s+([+-]?[\d_.eE+-]+)\s*(?:@\s*([\d_.eE+]+))?\s*")
 
@@ -54,6 +56,7 @@ def what_if(answer: Answer, **changes: Any) -> Answer:
     for name in changes:
         if name not in CHANGES:
             raise InputError(f"what if {name!r}: no such change; {nearest(name, CHANGES)}")
+        check_numbers(name, changes[name])
     placed, notes = answer.placed, []
     if changes.get("haircut") is not None:
         placed = place_snapshot(with_haircuts(placed, changes["haircut"]))
@@ -70,6 +73,24 @@ def what_if(answer: Answer, **changes: Any) -> Answer:
     if changes.get("prices") is not None:
         placed = place_snapshot(_at_set_prices(placed, changes["prices"]))
     return Answer(placed, notes)
+
+
+def check_numbers(name: str, given: Any) -> None:
+    """InputError where a change is not a number, or a table of numbers (a move and prices: always a table)."""
+    if given is None or name == "add":
+        return
+    if not isinstance(given, Mapping):
+        if name in ("move", "prices"):
+            raise InputError(f"{name} = {given!r}: write a table, such as {{'BTC': -0.3}}")
+        given = {"": given}
+    for key, value in given.items():
+        where = f"{name}.{key}" if key else name
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise InputError(f"{where} = {value!r}: write a number")
+        if name == "haircut" and not 0.0 <= value <= 1.0:
+            raise InputError(f"{where} = {value:g} is not between 0 and 1")
+        if name != "prices" and abs(value) > LARGEST:
+            raise InputError(f"{where} = {value:g}: nothing moves so far; write {LARGEST:g} at most")
 
 
 def at_prices(placed: Placed, marks: Any, indexes: Any) -> Snapshot:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
+from backtest.engine.tables import PAGES
 from backtest.errors import InputError, nearest
 from backtest.market.schema import Instrument
 from backtest.venues.brackets import Brackets, bracket_entry
@@ -170,7 +171,11 @@ def _share(where: str, ratio: float) -> float:
 
 
 def _levels(where: str, given: Any) -> tuple[Level, ...]:
-    rows = given.items() if isinstance(given, Mapping) else [(r.get("action"), r.get("ratio")) for r in given]
+    if isinstance(given, Mapping):
+        rows = list(given.items())
+    else:
+        listed = given if isinstance(given, list | tuple) else [given]
+        rows = [(row.get("action"), row.get("ratio")) for row in (_table(where, each) for each in listed)]
     known = ("warn", "reduce_only", "cancel_orders", "liquidate")
     levels = []
     for action, ratio in rows:
@@ -178,6 +183,13 @@ def _levels(where: str, given: Any) -> tuple[Level, ...]:
             raise InputError(f"{where}: no action {action!r}; {nearest(str(action), known)}")
         levels.append(Level(_number(where, ratio), action))
     return tuple(sorted(levels, key=lambda level: -level.ratio))
+
+
+def _table(where: str, given: Any) -> Mapping[str, Any]:
+    """What is written as a table. InputError for anything else."""
+    if not isinstance(given, Mapping):
+        raise InputError(f"{where} = {given!r}: write a table, such as {{ name = value }}")
+    return given
 
 
 def _fields(where: str, kind: type, given: Any) -> dict[str, Any]:
@@ -192,7 +204,7 @@ def _fields(where: str, kind: type, given: Any) -> dict[str, Any]:
 
 
 def _slope(where: str, given: Any) -> Slope:
-    found = {"initial": 0.0, "maintenance": 0.0, "per_coin": 0.0, **given}
+    found = {"initial": 0.0, "maintenance": 0.0, "per_coin": 0.0, **_table(where, given)}
     if set(found) != {"initial", "maintenance", "per_coin"}:
         raise InputError(f"{where} = {given!r}: write initial, maintenance and per_coin")
     return Slope(**{key: _number(where, value) for key, value in found.items()})
@@ -201,7 +213,7 @@ def _slope(where: str, given: Any) -> Slope:
 def _scenario(where: str, before: ScenarioRules | None, given: Any, assets: list[str]) -> ScenarioRules:
     rules = before or replace(NO_SCENARIO, moves=((0.0,),) * len(assets))
     known = ("moves", "offset", "basis_charge", "contingency", "initial_factor")
-    for key in given:
+    for key in _table(where, given):
         if key not in known:
             raise InputError(f"{where}.{key}: unknown key (value {given[key]!r}); {nearest(str(key), known)}")
     found: dict[str, Any] = {k: _number(f"{where}.{k}", value) for k, value in given.items() if k != "moves"}
@@ -213,6 +225,8 @@ def _moves(where: str, given: Any) -> tuple[float, ...]:
     """A list of moves; a number r is 33 equal steps from -r to r."""
     if isinstance(given, int | float) and not isinstance(given, bool):
         return tuple(float(given) * (k - 16) / 16 for k in range(33))
+    if not isinstance(given, list | tuple):
+        raise InputError(f"{where} = {given!r}: write a list of moves, or one number")
     return tuple(_number(where, move) for move in given)
 
 
@@ -220,14 +234,18 @@ def _portfolio(where: str, before: PortfolioRules | None, given: Any, assets: li
     """The venue's own model with other numbers; by asset, each beside those of the venue that are not named."""
     count = len(assets)
     rules = before or PortfolioRules("", ((),) * count, ({},) * count, ({},) * count)
-    for key in given:
+    for key in _table(where, given):
         if key not in ("model", "numbers", "grids", "bands"):
             raise InputError(f"{where}.{key}: unknown key; {nearest(key, ('model', 'numbers', 'grids', 'bands'))}")
     changes: dict[str, Any] = {"model": str(given.get("model", rules.model))}
+    if changes["model"] not in PAGES:
+        raise InputError(f"{where}.model: no model {changes['model']!r}; {nearest(changes['model'], PAGES)}")
     grid = _each(f"{where}.grids", rules.grids, given.get("grids", {}), assets, _grid)
     changes["grids"] = grid
     for name, read in (("numbers", _number), ("bands", _band)):
-        table = given.get(name, {})
+        table = _table(f"{where}.{name}", given.get(name, {}))
+        for asset in assets:
+            _table(f"{where}.{name}.{asset}", table.get(asset, {}))
         shared = table if table and not any(key in assets for key in table) else None
         changes[name] = tuple(
             {**old, **{k: read(f"{where}.{name}.{k}", v) for k, v in (shared or table.get(asset, {})).items()}}
