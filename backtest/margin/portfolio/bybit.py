@@ -6,10 +6,12 @@ A spot hedge gains |hedge| x index x |move| where it gains; where it would lose 
 the derivatives' delta leaves open the other way; owed coins hedge a long. Shocks of volatility are relative to the
 implied one, an assumption: the published sample's own ones could not be rebuilt.
 
-Contingency has five parts. Of futures: the sum of |coins| x rate x index. Of options: net sold coins x rate x index. Of
-vega: the hedged vega between expiries, by days apart (second-hand). Of futures' delta: what futures of different expiry
-offset of each other, by the years between, at a rate of basis risk (second-hand; the published figure of a perpetual
-could not be rebuilt). Between dollars: nothing was found, 0. Amounts in USD.
+Contingency has five parts. Of futures: the sum of |coins| x rate x index. Of options: coins of a contract sold net
+x rate x index. Of vega: the option coins that expiries offset of each other x days apart x rate x index (second-hand;
+that the hedged quantity counts coins is an assumption, the one in which the amount is money). Of futures' delta: what
+futures of different expiry offset of each other x years apart x a rate of basis risk (second-hand; the published figure
+of a perpetual could not be rebuilt). Near expiries offset first, those on one side in proportion, an assumption too.
+Between dollars: nothing was found, 0. Amounts in USD.
 Source: Docs v5/asset/portfolio-margin and its response example; Bybit Learn on the grid of 2025-01-10.
 """
 
@@ -18,14 +20,15 @@ from __future__ import annotations
 from backtest.kernel import kernel
 from backtest.margin.portfolio.profit import delta_of, next_expiry, profit_usd, usd_delta
 from backtest.margin.portfolio.unit import (
-    CELL_MOVE, CELL_PROFIT, CELL_VOLATILITY, FIRST_PART, GRID_MOVE, GRID_VOLATILITY, GRID_WEIGHT, IS_OPTION, IS_SPOT,
-    LEG_COINS, LEG_INDEX, LEG_KIND, LEG_STRIKE, LEG_USD, LEG_VOLATILITY, LEG_YEARS, UNIT_DELTA, UNIT_INITIAL,
-    UNIT_MAINTENANCE,
+    CELL_MOVE, CELL_PROFIT, CELL_VOLATILITY, FIRST_PART, GRID_MOVE, GRID_VOLATILITY, GRID_WEIGHT, IS_FUTURE, IS_OPTION,
+    IS_SPOT, LEG_CALL, LEG_COINS, LEG_INDEX, LEG_KIND, LEG_STRIKE, LEG_USD, LEG_VOLATILITY, LEG_YEARS, UNIT_DELTA,
+    UNIT_INITIAL, UNIT_MAINTENANCE,
 )  # fmt: skip
 from backtest.state import I64
 
 NAMES = ("future_contingency", "option_contingency", "vega_contingency", "delta_contingency", "initial_factor")
 FUTURE_RATE, OPTION_RATE, VEGA_RATE, BASIS_RATE, INITIAL_FACTOR = (I64(k) for k in range(5))
+DAYS = 365.0  # a year, of expiries
 LADDERS: tuple[str, ...] = ()
 PARTS = (
     "max_loss",
@@ -47,8 +50,9 @@ def charge_bybit(charge, cell, leg, many, number, grid, band):
     charge[MAX_LOSS] = largest_loss(cell, leg, many, charge[HEDGE], grid)
     charge[OF_FUTURES] = future_contingency(leg, many, number[FUTURE_RATE])
     charge[OF_OPTIONS] = option_contingency(leg, many, number[OPTION_RATE])
-    charge[OF_VEGA] = charge[OF_DOLLARS] = 0.0
-    charge[OF_DELTA] = delta_contingency(leg, many, number[BASIS_RATE])
+    charge[OF_VEGA] = spread_of_expiries(leg, many, IS_OPTION) * DAYS * number[VEGA_RATE]
+    charge[OF_DELTA] = spread_of_expiries(leg, many, IS_FUTURE) * number[BASIS_RATE]
+    charge[OF_DOLLARS] = 0.0
     contingency = charge[OF_FUTURES] + charge[OF_OPTIONS] + charge[OF_VEGA] + charge[OF_DELTA] + charge[OF_DOLLARS]
     charge[UNIT_MAINTENANCE] = charge[MAX_LOSS] + contingency
     charge[UNIT_INITIAL] = number[INITIAL_FACTOR] * charge[UNIT_MAINTENANCE]
@@ -116,13 +120,13 @@ def future_contingency(leg, many, rate):
 
 @kernel
 def option_contingency(leg, many, rate):
-    """Options sold net at a strike: coins x rate x index."""
+    """Contracts sold net, over the dollars they are paid in: coins x rate x index. A bought put covers no sold call."""
     total = 0.0
     for k in range(many):
         if leg[LEG_KIND, k] == IS_OPTION:
             net, first = 0.0, True
             for other in range(many):
-                if leg[LEG_KIND, other] == IS_OPTION and leg[LEG_STRIKE, other] == leg[LEG_STRIKE, k]:
+                if leg[LEG_KIND, other] == IS_OPTION and same_contract(leg, k, other):
                     first = first and other >= k
                     net += leg[LEG_COINS, other]
             if first:
@@ -131,18 +135,44 @@ def option_contingency(leg, many, rate):
 
 
 @kernel
-def delta_contingency(leg, many, rate):
-    """What expiries offset of each other, near to far, x the years between them x the rate of basis risk."""
-    total, carried, before = 0.0, 0.0, 0.0
+def same_contract(leg, k, other):
+    """Whether two options have strike, expiry and side in common."""
+    alike = leg[LEG_STRIKE, k] == leg[LEG_STRIKE, other] and leg[LEG_YEARS, k] == leg[LEG_YEARS, other]
+    return alike and leg[LEG_CALL, k] == leg[LEG_CALL, other]
+
+
+@kernel
+def spread_of_expiries(leg, many, kind):
+    """USD x years that expiries of one kind of contract offset of each other, near to far."""
+    total, carried, since = 0.0, 0.0, 0.0
     years = next_expiry(leg, many, -1.0)
     while years >= 0.0:
-        delta = 0.0
-        for k in range(many):
-            if leg[LEG_KIND, k] != IS_SPOT and leg[LEG_KIND, k] != IS_OPTION and leg[LEG_YEARS, k] == years:
-                delta += usd_delta(leg, k)
-        if carried * delta < 0.0:
-            total += min(abs(carried), abs(delta)) * (years - before) * rate
-        carried += delta
-        before = years
+        amount = net_of_expiry(leg, many, kind, years)
+        if carried * amount < 0.0:
+            total += min(abs(carried), abs(amount)) * (years - since)
+        since = mean_expiry(carried, since, amount, years)
+        carried += amount
         years = next_expiry(leg, many, years)
     return total
+
+
+@kernel
+def net_of_expiry(leg, many, kind, years):
+    """USD of one expiry, net: of futures the delta, of options the coins at the index (calls and puts gain alike)."""
+    total = 0.0
+    for k in range(many):
+        if leg[LEG_KIND, k] == kind and leg[LEG_YEARS, k] == years:
+            if kind == IS_OPTION:
+                total += leg[LEG_COINS, k] * leg[LEG_INDEX, k] * leg[LEG_USD, k]
+            else:
+                total += usd_delta(leg, k)
+    return total
+
+
+@kernel
+def mean_expiry(carried, since, amount, years):
+    """When what is left to offset expires, on average, once `amount` of expiry `years` has joined `carried`."""
+    if carried * amount < 0.0:
+        return years if abs(amount) > abs(carried) else since
+    both = carried + amount
+    return (carried * since + amount * years) / both if both != 0.0 else since
