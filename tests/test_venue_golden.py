@@ -287,6 +287,40 @@ def test_o6_the_usdt_line_of_a_multi_currency_account() -> None:
     assert usdt.net - 158.573 == pytest.approx(4834.317093622894, abs=1e-8)
 
 
+@pytest.mark.parametrize("venue", ["okx", "bybit"])
+@pytest.mark.parametrize("mode", ["multi_asset", "portfolio"])
+def test_a_debt_is_margined_once_however_it_is_written(venue: str, mode: str) -> None:
+    """50,000 owed: as a negative balance or as a loan, the coin's equity and so its liability are the same."""
+    shared = {"venue": venue, "mode": mode, "at": "2025-06-15", "prices": {"BTC": 100_000.0, "USDT": 1.0}}
+    owed = margin(**shared, wallets={"BTC": 2.0, "USDT": -50_000.0}).account
+    lent = margin(**shared, wallets={"BTC": 2.0}, loans={"USDT": 50_000.0}).account
+    for name in ("collateral_equity", "initial_margin", "maintenance_margin"):
+        assert lent[name] == pytest.approx(owed[name], rel=1e-12), name
+    if venue == "okx":  # 2 % and 0.1 % x 1.02 of it; initially 10 %
+        assert lent.maintenance_margin == pytest.approx(50_000 * (0.02 + 0.001 * 1.02))
+        assert lent.initial_margin == pytest.approx(5000.0)
+
+
+def test_a_loan_that_its_own_coin_covers_asks_for_nothing_at_okx() -> None:
+    answer = margin(
+        venue="okx", mode="multi_asset", at="2025-06-15", wallets={"USDT": 60_000.0}, loans={"USDT": 50_000.0},
+        prices={"USDT": 1.0},
+    )  # fmt: skip
+    assert answer.account.maintenance_margin == 0.0
+
+
+def test_okx_contracts_whose_size_nobody_gave_are_noted_because_brackets_are_by_contracts() -> None:
+    position = {"symbol": "BTC/USDT:USDT", "size": 300, "entry": 100_000.0, "mark": 100_000.0}
+    shared = {
+        "venue": "okx", "mode": "cross", "at": "2025-06-15", "leverage": 10, "wallets": {"USDT": 5_300_000.0},
+        "positions": [position], "prices": {"USDT": 1.0, "BTC": 100_000.0},
+    }  # fmt: skip
+    assert any("number of contracts" in note for note in margin(**shared).notes)
+    sized = margin(**shared, instruments={"BTC/USDT:USDT": {"contract_size": 0.01}})
+    assert not any("number of contracts" in note for note in sized.notes)
+    assert sized.account.maintenance_margin == pytest.approx(30e6 * (0.0125 + 0.0005))  # 30,000 contracts: tier 4
+
+
 # --- Deribit
 
 

@@ -175,6 +175,18 @@ def value_of(instrument: Instrument, price: float) -> float:
     return -instrument.contract_size / price if instrument.kind == "inverse" else instrument.contract_size * price
 
 
+def unsized(snapshot: Snapshot, instruments: Sequence[Instrument], rule_set: RuleSet) -> list[str]:
+    """Notes where brackets are by number of contracts and nobody said how large one is."""
+    if not rule_set.terms.tier_by_contracts:
+        return []
+    return [
+        f"no contract size of {i.symbol}: taken as 1 {i.base}; {snapshot.venue} finds brackets by number of contracts, "
+        f'so write [instruments."{i.symbol}"] contract_size = ... or the margin may be that of another bracket'
+        for i in instruments
+        if i.kind == "linear" and i.symbol not in snapshot.instruments
+    ]
+
+
 def place_snapshot(snapshot: Snapshot, fineness: int | None = None) -> Placed:
     """Lay a snapshot out. InputError where the venue does not offer the mode, or a price, rule or term is missing."""
     instruments = instruments_of(snapshot)
@@ -187,6 +199,7 @@ def place_snapshot(snapshot: Snapshot, fineness: int | None = None) -> Placed:
     marks, indexes = prices_of(snapshot, instruments, assets, notes)
     forwards, volatilities = options_of(snapshot, instruments, assets, marks, indexes, notes)
     mode, rule_set = rules_of(snapshot, instruments, assets)
+    notes += unsized(snapshot, instruments, rule_set)
     plan = plan_of(snapshot, mode, rule_set, instruments, assets)
     k = fineness or fineness_of(snapshot, instruments, marks, rule_set)
     plan = replace(plan, sets=(finer(rule_set, k),))

@@ -50,8 +50,13 @@ def add_net(out, book, rules, tape, prices, wallet, asset, span, point):
 
 @kernel
 def add_loan(net, initial, maintenance, book, rules, loans, asset, at, span):
-    """What is borrowed lowers the net amount and carries a requirement of its own."""
+    """What is borrowed lowers the net amount and carries a requirement of its own.
+
+    Where the venue margins what an asset owes after everything has netted, that is charged there, once.
+    """
     add_balance(net, book.running[loans, asset], book.balance[loans, asset], span)
+    if rules.term[at, DEBTS_ARE_LOANS] != 0:
+        return
     add_share_of_debt(
         initial, book.running[loans, asset], book.balance[loans, asset], span, rules.coin[at, asset, BORROW_INITIAL]
     )
