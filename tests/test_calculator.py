@@ -986,3 +986,53 @@ def test_a_rule_of_another_shape_is_refused_by_name(rules: dict[str, Any]) -> No
     }  # fmt: skip
     with pytest.raises(InputError, match=f"rules.{next(iter(rules))}"):
         backtest.margin(account)
+
+
+SHORT = {
+    "mode": "cross", "at": "2024-06-01", "wallets": {"USDT": 20_000.0}, "leverage": 5,
+    "positions": [{"symbol": BTC, "contracts": -0.5, "entry": 65_000.0, "mark": 67_000.0}],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"tiers": {BTC: float("nan")}}, {"tiers": {BTC: [[0, float("nan")]]}}, {"tiers": {BTC: -0.1}},
+        {"tiers": {BTC: [[0, -0.1]]}}, {"tiers": {BTC: float("inf")}}, {"taker": float("nan")},
+        {"slopes": {BTC: {"initial": 0.02}}}, {"slopes": {BTC: {"initial": 1e9, "maintenance": 0.01}}},
+        {"levels": {"liquidate": float("nan")}},
+    ],
+)  # fmt: skip
+def test_a_rule_that_would_make_the_requirement_vanish_is_refused(rules: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=f"rules.{next(iter(rules))}"):
+        backtest.margin({**SHORT, "rules": rules})
+
+
+def test_a_rate_of_zero_asks_for_nothing_and_is_no_division_by_it() -> None:
+    for tiers in (0, [[0, 0]]):
+        assert backtest.margin({**SHORT, "rules": {"tiers": {BTC: tiers}}}).account.maintenance_margin == 0.0
+
+
+@pytest.mark.parametrize("order", [{"side": "buy", "contracts": -1}, {"contracts": 0}])
+def test_a_waiting_order_that_contradicts_itself_or_is_for_nothing_is_refused(order: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=r"write one of them|for nothing"):
+        backtest.margin({**SHORT, "orders": [{"symbol": BTC, "price": 60_000.0, **order}]})
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        5, {"symbol": BTC}, {"contracts": 1}, {"symbol": 5, "contracts": 1}, {"symbol": BTC, "contracts": "1"},
+        {"symbol": BTC, "contracts": 1, "price": -5}, {"symbol": BTC, "contracts": 1, "price": float("nan")},
+        {"symbol": BTC, "contracts": 1, "side": "foo"}, f"{BTC} 1 @ 0", f"{BTC} 1 @ 1e400",
+    ],
+)  # fmt: skip
+def test_an_order_to_be_tried_that_cannot_be_is_refused(order: Any) -> None:
+    with pytest.raises(InputError, match="add"):
+        backtest.margin(SHORT, add=order)
+
+
+@pytest.mark.parametrize("second", [{}, {"USDT": [float("nan")]}, {"USDT": ["x"]}])
+def test_a_grid_of_what_is_no_move_is_refused(second: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=r"grid|move"):
+        backtest.margin(SHORT).grid({"BTC": [-0.1, 0.0]}, second)

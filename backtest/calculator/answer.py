@@ -31,6 +31,7 @@ from backtest.calculator.shown import Asked, shown
 from backtest.calculator.snapshot import Position, Snapshot, read_snapshot
 from backtest.calculator.solve import Found, account_price, leaning, leg_price, moved_prices
 from backtest.engine.tables import PAGES
+from backtest.errors import InputError
 from backtest.margin.portfolio.unit import FIRST_PART
 from backtest.state import NEED_BUFFER
 from backtest.units import STEP
@@ -391,6 +392,14 @@ class Answer:
 
     def grid(self, first: Mapping[str, Sequence[float]], second: Mapping[str, Sequence[float]]) -> pd.DataFrame:
         """Margin ratio under every pair of moves of two coins: rows the first's moves, columns the second's."""
+        from backtest.calculator.move import check_numbers
+
+        for coins in (first, second):
+            if not isinstance(coins, Mapping) or len(coins) != 1:
+                raise InputError(f"grid: {coins!r}: write one coin and its moves, such as {{'BTC': [-0.3, 0.0]}}")
+            for coin, steps in coins.items():
+                for step in steps:
+                    check_numbers("move", {coin: step.item() if isinstance(step, np.generic) else step})
         ((one, down), (two, across)) = (*first.items(), *second.items())
         a, b = (axis.ravel() for axis in np.meshgrid(np.array(down, float), np.array(across, float), indexing="ij"))
         need = self.placed.weigh(*moved_prices(self.placed, {one: a, two: b}, len(a))).need[:, self.placed.backing]

@@ -223,7 +223,12 @@ def read_order(given: str | Mapping[str, Any]) -> NewOrder:
         for key in given:
             if key not in known:
                 raise InputError(f"add: unknown key {key!r}; {nearest(key, known)}")
+        for key in ("symbol", "contracts"):
+            if key not in given:
+                raise InputError(f"add: {key!r} is missing; write symbol, contracts, and a price for a limit order")
         found = NewOrder(**given)
+    elif not isinstance(given, str):
+        raise InputError(f"add = {given!r}: write 'BTC/USDT:USDT -1', or a table with symbol and contracts")
     else:
         match = ORDER.fullmatch(given)
         try:
@@ -233,10 +238,26 @@ def read_order(given: str | Mapping[str, Any]) -> NewOrder:
             raise InputError(
                 f"add: {given!r} is no order; write 'BTC/USDT:USDT -1' or 'BTC/USDT:USDT -1 @ 70000'"
             ) from None
+    check_order(found)
     parts_of(found.symbol)
     if not found.contracts:
         raise InputError(f"add: an order of {found.contracts:g} {found.symbol} changes nothing")
     return found
+
+
+def check_order(order: NewOrder) -> None:
+    """InputError for an order whose words or numbers cannot be."""
+    if not isinstance(order.symbol, str):
+        raise InputError(f"add: symbol = {order.symbol!r}: write a symbol, such as 'BTC/USDT:USDT'")
+    for name, value in (("contracts", order.contracts), ("price", order.price)):
+        if value is None and name == "price":
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise InputError(f"add: {name} = {value!r}: write a number")
+    if order.price is not None and order.price <= 0:
+        raise InputError(f"add: price = {order.price:g}: a limit is above zero; leave it out for a market order")
+    if order.side not in (None, "long", "short"):
+        raise InputError(f"add: side = {order.side!r} is no side of a position; valid: long, short")
 
 
 def with_order(placed: Placed, order: NewOrder) -> tuple[Placed, str]:

@@ -13,6 +13,7 @@ ask_buffer, requirement_buffer, borrow_maintenance, ...       a number for all, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
@@ -106,7 +107,7 @@ def _each(
 
 
 def _number(where: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
         raise InputError(f"{where} = {value!r}: write a number")
     return float(value)
 
@@ -136,19 +137,25 @@ def _rows_of(where: str, given: Any, widths: tuple[int, ...], words: str) -> lis
 def _tiers(where: str, given: Any) -> tuple[Tier, ...]:
     """Brackets as published; what a table that rises by its own deductions says is taken as it stands."""
     if isinstance(given, int | float) and not isinstance(given, bool):
-        return (Tier(0.0, float(given), 0.0, NO_CAP / float(given) if given else 1e9),)
+        rate = _share(where, _number(where, given))
+        return (Tier(0.0, rate, 0.0, _highest(rate)),)
     rows = _rows_of(
         where, given, (2, 3, 4), "[floor, rate, highest leverage] or [floor, rate, deduction, highest leverage]"
     )
     tiers: list[Tier] = []
     for row in rows:
-        floor, rate = row[0], row[1]
+        floor, rate = row[0], _share(where, row[1])
         if tiers and floor <= tiers[-1].floor:
             raise InputError(f"{where}: floor {floor:g} does not rise above {tiers[-1].floor:g}")
         passed = tiers[-1].deduction + floor * (rate - tiers[-1].rate) if tiers else 0.0
         deduction = row[2] if len(row) == 4 else passed
-        tiers.append(Tier(floor, rate, deduction, row[-1] if len(row) > 2 else NO_CAP / rate))
+        tiers.append(Tier(floor, rate, deduction, row[-1] if len(row) > 2 else _highest(rate)))
     return tuple(tiers)
+
+
+def _highest(rate: float) -> float:
+    """The leverage above which initial margin would be below a maintenance rate."""
+    return NO_CAP / rate if rate else 1e9
 
 
 def _ratios(where: str, given: Any) -> tuple[CollateralTier, ...]:
@@ -204,10 +211,10 @@ def _fields(where: str, kind: type, given: Any) -> dict[str, Any]:
 
 
 def _slope(where: str, given: Any) -> Slope:
-    found = {"initial": 0.0, "maintenance": 0.0, "per_coin": 0.0, **_table(where, given)}
+    found = {"per_coin": 0.0, **_table(where, given)}
     if set(found) != {"initial", "maintenance", "per_coin"}:
-        raise InputError(f"{where} = {given!r}: write initial, maintenance and per_coin")
-    return Slope(**{key: _number(where, value) for key, value in found.items()})
+        raise InputError(f"{where} = {given!r}: write initial and maintenance, and per_coin where it is not 0")
+    return Slope(**{key: _share(f"{where}.{key}", _number(where, value)) for key, value in found.items()})
 
 
 def _scenario(where: str, before: ScenarioRules | None, given: Any, assets: list[str]) -> ScenarioRules:

@@ -136,6 +136,14 @@ class RestingOrder(Section):
     position_side: Literal["long", "short"] | None = None
     reduce_only: bool = False
 
+    @model_validator(mode="after")
+    def _of_one_side(self) -> Self:
+        if not self.contracts:
+            raise InputError(f"{self.symbol}: an order for nothing; leave it out")
+        if self.contracts < 0 and self.side == "buy":
+            raise InputError(f"{self.symbol}: {self.contracts:g} sells but side = 'buy'; write one of them")
+        return self
+
     @property
     def signed(self) -> float:
         """Contracts with their sign."""
