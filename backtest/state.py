@@ -168,6 +168,8 @@ PAGE_NAMES = ("", "bybit", "okx", "deribit", "paradex", "span", "tims")
 DEBT_FEE, FIXED = (I64(k) for k in range(2))
 # A requirement that rises with size without brackets, by instrument.
 SLOPE_INITIAL, SLOPE_MAINTENANCE, SLOPE_PER_COIN = (I64(k) for k in range(3))
+# What written options ask by tiers, as shares of the underlying; see `margin.options`.
+WRITTEN_FLAT, WRITTEN_LEAST, WRITTEN_MAINTENANCE = (I64(k) for k in range(3))
 # Terms of an option, by instrument; strike 0: no option.
 STRIKE, CALL = (I64(k) for k in range(2))
 # Rungs of a liquidation ladder.
@@ -270,6 +272,7 @@ class Rules(Bundle):
     term: np.ndarray  # int64 [set, TERMS]
     due: np.ndarray  # float64 [set, 2]: DEBT_FEE, FIXED
     slope: np.ndarray  # float64 [set, instrument, 3]
+    written: np.ndarray  # float64 [set, 3]: of written options, the flat share, the least one, that of maintenance
     number: np.ndarray  # float64 [set, asset, NUMBERS]: of the portfolio page in force
     grid: np.ndarray  # float64 [set, asset, 3, scenarios]: price move, volatility shock, share that counts
     band: np.ndarray  # float64 [set, asset, ladders, 2, steps]

@@ -539,7 +539,8 @@ class WithOptions:
 
     def in_force(self, instruments: Any, *rest: Any, **more: Any) -> Any:
         stand_in = [replace(i, kind="linear") if i.kind == "option" else i for i in instruments]
-        return self.venue.in_force(stand_in, *rest, **more)
+        sets = self.venue.in_force(stand_in, *rest, **more)
+        return tuple(replace(each, written_option=(0.15, 0.1, 0.075)) for each in sets)
 
 
 def short_call(monkeypatch: pytest.MonkeyPatch, **more: Any) -> Answer:

@@ -374,6 +374,28 @@ def test_d4_the_published_book_asks_through_the_account_what_the_exchange_answer
     assert answer.account.maintenance_margin / 65_666.19 == pytest.approx(0.050274504784, abs=1e-9)
 
 
+@pytest.mark.parametrize(
+    "strike, side, mark, initial, maintenance",
+    [
+        (60_000, "C", 0.05, 0.15 + 0.05, 0.075 + 0.05),  # at the money
+        (63_000, "C", 0.02, 0.15 - 0.05 + 0.02, 0.075 + 0.02),  # 5 % out of it
+        (90_000, "C", 0.001, 0.10 + 0.001, 0.075 + 0.001),  # far out: the least share
+        (57_000, "P", 0.02, 0.15 - 0.05 + 0.02, 0.075 + 0.02),
+    ],
+)
+def test_a_written_option_asks_the_shares_of_deribits_table(
+    strike: float, side: str, mark: float, initial: float, maintenance: float
+) -> None:
+    option = {"symbol": f"BTC/USD:BTC-270326-{strike}-{side}", "contracts": -1.0, "mark": mark}
+    written = margin(
+        venue="deribit", mode="cross", at="2026-10-01", wallets={"BTC": 1.0}, prices={"BTC": 60_000.0},
+        positions=[{**option, "implied_volatility": 0.5}],
+    )  # fmt: skip
+    row = written.positions.iloc[0]
+    assert row.initial_margin == pytest.approx(initial)
+    assert row.maintenance_margin == pytest.approx(maintenance)
+
+
 # --- Hyperliquid
 
 

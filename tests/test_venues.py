@@ -349,7 +349,17 @@ def test_every_tuple_of_a_rule_set_follows_the_runs_instruments_or_assets() -> N
     rules = span("2024-06-01", mode="portfolio", symbols=(BTC, ETH, "BTC/USDT"), assets=("USDT", "BTC"))[0]
     fees = ("maker", "taker", "delivery_fee", "liquidation_fee", "half_spread")
     by_instrument = (*fees, "tiers", "slopes", "settled", "funding_at")
-    of_account = ("levels", "owes", "open_loss", "asks_initial", "terms", "slice", "slice_above_usd", "backstop_at")
+    of_account = (
+        "levels",
+        "owes",
+        "open_loss",
+        "asks_initial",
+        "terms",
+        "slice",
+        "slice_above_usd",
+        "backstop_at",
+        "written_option",
+    )
     others = (*of_account, "start_us", "impact_y", "scenario", "portfolio", "rows")
     for each in fields(rules):
         if each.name not in others:

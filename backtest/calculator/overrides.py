@@ -5,6 +5,7 @@ tiers        by symbol: a rate, or rows [floor, rate, highest leverage] (the ded
 collateral   by asset: a ratio, or rows [floor, ratio] or [floor, ratio, deduction]
 levels       { liquidate = 1.05, reduce_only = 1.2 }
 terms        the fields of `Terms`                  slopes     by symbol: initial, maintenance, per_coin
+written_option  flat, least, maintenance: see `margin.options`
 scenario     offset, basis_charge, contingency, initial_factor; moves by asset
 portfolio    model; numbers, grids and bands by asset
 maker, taker, delivery_fee, liquidation_fee, half_spread      a number for all, or by symbol
@@ -75,6 +76,8 @@ def _read(name: str, before: Any, given: Any, symbols: list[str], assets: list[s
         return replace(before, **_fields(where, Terms, given))
     if name == "slopes":
         return _each(where, before or (None,) * len(symbols), given, symbols, _slope, only_by_name=True)
+    if name == "written_option":
+        return _written_option(where, before, given)
     if name == "scenario":
         return _scenario(where, before, given, assets)
     if name == "portfolio":
@@ -215,6 +218,17 @@ def _slope(where: str, given: Any) -> Slope:
     if set(found) != {"initial", "maintenance", "per_coin"}:
         raise InputError(f"{where} = {given!r}: write initial and maintenance, and per_coin where it is not 0")
     return Slope(**{key: _share(f"{where}.{key}", _number(where, value)) for key, value in found.items()})
+
+
+def _written_option(where: str, before: tuple[float, ...], given: Any) -> tuple[float, ...]:
+    known = ("flat", "least", "maintenance")
+    for key in _table(where, given):
+        if key not in known:
+            raise InputError(f"{where}.{key}: unknown key (value {given[key]!r}); {nearest(str(key), known)}")
+    return tuple(
+        _share(f"{where}.{key}", _number(f"{where}.{key}", given.get(key, old)))
+        for key, old in zip(known, before, strict=True)
+    )
 
 
 def _scenario(where: str, before: ScenarioRules | None, given: Any, assets: list[str]) -> ScenarioRules:

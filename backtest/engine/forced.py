@@ -70,6 +70,14 @@ def heaviest(book, rules, tape, account, wallet, bar):
 
 
 @kernel
+def next_to_cut(book, rules, tape, account, wallet, bar):
+    """The position a rung turns to: the heaviest; -1 where the wallet is sound or has none. Leaves need[] as asked."""
+    if sound(book, rules, tape, account, wallet, bar):
+        return NOTHING
+    return heaviest(book, rules, tape, account, wallet, bar)
+
+
+@kernel
 def smallest_cut(book, rules, tape, account, wallet, position, bar, point):
     """Fewest contracts whose forced sale makes the wallet sound, in lots; all of them if nothing less does."""
     lot = rules.lot[rules.instrument[position]]

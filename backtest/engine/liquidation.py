@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from backtest.engine.exchange import sell_collateral
 from backtest.engine.fills import free_steps
-from backtest.engine.forced import force, heaviest, note, smallest_cut, sound
+from backtest.engine.forced import force, heaviest, next_to_cut, note, smallest_cut, sound
 from backtest.engine.orders import end_order, settle_orders
 from backtest.engine.rungs import close_all, slice_positions, step_down, tier_down, two_tiers_down
 from backtest.kernel import kernel
@@ -110,9 +110,7 @@ def cancel_orders(book, rules, account, wallet, bar, point):
 def reduce_positions(book, rules, tape, account, wallet, bar, point):
     """Cut positions, the largest first, each by no more than makes the wallet sound again."""
     while book.held[account, wallet, POSITIONS, 0] > 0:
-        if sound(book, rules, tape, account, wallet, bar):
-            return
-        position = heaviest(book, rules, tape, account, wallet, bar)
+        position = next_to_cut(book, rules, tape, account, wallet, bar)
         if position < 0:
             return
         collateral, maintenance = book.need[COLLATERAL, 0], book.need[MAINTENANCE, 0]

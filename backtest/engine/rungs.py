@@ -14,7 +14,7 @@ import numpy as np
 
 from backtest.engine.exchange import call_loans, is_sold
 from backtest.engine.fills import trade
-from backtest.engine.forced import force_at, forced_price, heaviest, note, sound
+from backtest.engine.forced import force_at, forced_price, heaviest, next_to_cut, note, sound
 from backtest.engine.judgement import restore, save
 from backtest.kernel import kernel
 from backtest.ledger.kinds import ALLOCATE, INSURANCE
@@ -25,8 +25,8 @@ from backtest.margin.tiers import value_of_contract
 from backtest.margin.wallets import list_held, require_now
 from backtest.state import (
     BACKSTOP, BACKSTOP_AT, BY_LIQUIDATION, CLOSE_ALL, COLLATERAL, FLOOR, HERE, I64, INVERSE, LIQUIDATION_FEE,
-    MAINTENANCE, NOTHING, OFFSET, POSITIONS, RATE, SLICE, SLICE_ABOVE, SLICE_DOWN, STEP_DOWN, TAKE_OVER,
-    PAIRED_OFF, TIER_BY_CONTRACTS, TIER_DOWN, TWO_SIDED, TWO_TIERS_DOWN,
+    MAINTENANCE, NOTHING, OFFSET, POSITIONS, RATE, SLICE, SLICE_ABOVE, SLICE_DOWN, STEP_DOWN, TAKE_OVER, PAIRED_OFF,
+    TIER_BY_CONTRACTS, TIER_DOWN, TWO_SIDED, TWO_TIERS_DOWN,
 )  # fmt: skip
 from backtest.units import STEP, units
 
@@ -115,9 +115,7 @@ def tier_down(book, rules, tape, account, wallet, bar, point):
     the lowest, the position is taken over at the bankruptcy price.
     """
     while book.held[account, wallet, POSITIONS, 0] > 0:
-        if sound(book, rules, tape, account, wallet, bar):
-            return
-        position = heaviest(book, rules, tape, account, wallet, bar)
+        position = next_to_cut(book, rules, tape, account, wallet, bar)
         if position < 0:
             return
         contracts = cut_to_lower_bracket(book, rules, tape, account, wallet, position, bar, point)
@@ -153,9 +151,7 @@ def two_tiers_down(book, rules, tape, account, wallet, bar, point):
     if rules.switch[account, TWO_SIDED] != 0:
         offset_pairs(book, rules, tape, account, wallet, bar, point)
     while book.held[account, wallet, POSITIONS, 0] > 0:
-        if sound(book, rules, tape, account, wallet, bar):
-            return
-        position = heaviest(book, rules, tape, account, wallet, bar)
+        position = next_to_cut(book, rules, tape, account, wallet, bar)
         if position < 0:
             return
         row, contracts = bracket_of(book, rules, tape, account, position, bar), I64(0)
@@ -241,29 +237,21 @@ def too_late(book, rules, tape, account, bar):
 
 @kernel
 def first_slice(book, rules, tape, account, position, bar):
-    """Contracts of the first order, signed: the venue's share of a large position in whole lots, at least one; all of a
-    small one.
-    """
-    at, i, held = (
-        tape.rules_at[rules.shape[account], bar],
-        rules.instrument[position],
-        book.contracts[position, account],
-    )
+    """Contracts of the first order, signed: the venue's share of a large position; all of a small one."""
+    at, held = tape.rules_at[rules.shape[account], bar], book.contracts[position, account]
+    i = rules.instrument[position]
     usd = notional_here(book, rules, account, position) * STEP * index_here(book, rules, rules.settlement[i])
-    share = rules.rung_number[at, SLICE]
-    if share <= 0.0 or usd <= rules.rung_number[at, SLICE_ABOVE]:
+    if rules.rung_number[at, SLICE] <= 0.0 or usd <= rules.rung_number[at, SLICE_ABOVE]:
         return -held
-    size = max(I64(1), I64(np.rint(abs(held) * share / rules.lot[i]))) * rules.lot[i]
-    return -min(size, held) if held > 0 else min(size, -held)
+    step = step_of(book, rules, tape, account, position, bar)
+    return max(step, -held) if held > 0 else min(step, -held)
 
 
 @kernel
 def step_down(book, rules, tape, account, wallet, bar, point):
     """Equal small orders until margin is met, the largest position first; each moves the price as one of them does."""
     while book.held[account, wallet, POSITIONS, 0] > 0:
-        if sound(book, rules, tape, account, wallet, bar):
-            return
-        position = heaviest(book, rules, tape, account, wallet, bar)
+        position = next_to_cut(book, rules, tape, account, wallet, bar)
         if position < 0:
             return
         collateral, maintenance = book.need[COLLATERAL, 0], book.need[MAINTENANCE, 0]
@@ -277,13 +265,10 @@ def step_down(book, rules, tape, account, wallet, bar, point):
 
 @kernel
 def step_of(book, rules, tape, account, position, bar):
-    """Contracts of one step, signed to close: the venue's share of the position in whole lots, at least one lot."""
-    at, i, held = (
-        tape.rules_at[rules.shape[account], bar],
-        rules.instrument[position],
-        book.contracts[position, account],
-    )
-    size = max(I64(1), I64(np.rint(abs(held) * rules.rung_number[at, SLICE] / rules.lot[i]))) * rules.lot[i]
+    """The venue's share of a position in whole lots, at least one lot: contracts, signed to close."""
+    at, held = tape.rules_at[rules.shape[account], bar], book.contracts[position, account]
+    lot = rules.lot[rules.instrument[position]]
+    size = max(I64(1), I64(np.rint(abs(held) * rules.rung_number[at, SLICE] / lot))) * lot
     return -size if held > 0 else size
 
 

@@ -245,6 +245,7 @@ def _rule_tables(sets: Sequence[RuleSet], instruments: int, assets: int) -> dict
         "coin": np.array([_coin_columns(s) for s in sets]),
         "impact": np.array([s.impact_y for s in sets]),
         "slope": _slopes(sets, instruments),
+        "written": np.array([s.written_option for s in sets]),
         **scenarios,
         **portfolio_tables(sets, assets),
     }

@@ -14,7 +14,7 @@ from backtest.margin.leaves import (
 from backtest.span import first_account
 from backtest.state import (
     ASSETS, BORROW_INITIAL, BORROW_MAINTENANCE, BY_QUANTITY, COLLATERAL, DEBT_BUFFER, DEBT_IN_MAINTENANCE,
-    DEBTS_ARE_LOANS, HAIRCUT_IN_INITIAL, HERE, INITIAL, MAINTENANCE, NET, ONE, POSITIONS,
+    DEBTS_ARE_LOANS, HAIRCUT_IN_INITIAL, HERE, INITIAL, MAINTENANCE, NET, NET_INITIAL, NET_MAINTENANCE, ONE, POSITIONS,
 )  # fmt: skip
 
 
@@ -49,24 +49,22 @@ def add_net(out, book, rules, tape, prices, wallet, asset, span, point):
 
 
 @kernel
-def add_loan(net, initial, maintenance, book, rules, loans, asset, at, span):
-    """What is borrowed lowers the net amount and carries a requirement of its own.
+def add_asset(book, rules, tape, prices, wallet, asset, at, span, point, n):
+    """NET += balance and unrealised profit of one asset, less what is borrowed of it; NET_INITIAL, NET_MAINTENANCE +=
+    what that loan asks for, all in units of the asset.
 
-    Where the venue margins what an asset owes after everything has netted, that is charged there, once.
+    Where the venue margins what an asset owes after everything has netted, a loan is charged there, once.
     """
-    add_balance(net, book.running[loans, asset], book.balance[loans, asset], span)
-    if rules.term[at, DEBTS_ARE_LOANS] != 0:
+    add_net(book.need[NET, :n], book, rules, tape, prices, wallet, asset, span, point)
+    shape = rules.shape[first_account(span)]
+    loans = rules.loan_wallet[shape]
+    if loans < 0 or rules.settle[shape, wallet] >= 0:
         return
-    add_share_of_debt(
-        initial, book.running[loans, asset], book.balance[loans, asset], span, rules.coin[at, asset, BORROW_INITIAL]
-    )
-    add_share_of_debt(
-        maintenance,
-        book.running[loans, asset],
-        book.balance[loans, asset],
-        span,
-        rules.coin[at, asset, BORROW_MAINTENANCE],
-    )
+    running, balance, coin = book.running[loans, asset], book.balance[loans, asset], rules.coin[at, asset]
+    add_balance(book.need[NET, :n], running, balance, span)
+    if rules.term[at, DEBTS_ARE_LOANS] == 0:
+        add_share_of_debt(book.need[NET_INITIAL, :n], running, balance, span, coin[BORROW_INITIAL])
+        add_share_of_debt(book.need[NET_MAINTENANCE, :n], running, balance, span, coin[BORROW_MAINTENANCE])
 
 
 @kernel

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from backtest.kernel import kernel
-from backtest.margin.collateral import add_loan, add_net, many_held, nth_held, side_of
+from backtest.margin.collateral import add_asset, many_held, nth_held, side_of
 from backtest.margin.leaves import add_gross, add_notional, clear, counted
 from backtest.span import dated, first_account, first_bar, price
 from backtest.state import (
@@ -41,20 +41,7 @@ def add_unit_collateral(book, rules, tape, prices, wallet, unit, at, span, point
     """COLLATERAL += the unit's coins, those in use as a hedge in full; EXPOSURE = derivative delta + spot in use."""
     clear(book.need[NET, :n])
     clear(book.need[EXPOSURE, :n])
-    add_net(book.need[NET, :n], book, rules, tape, prices, wallet, unit, span, point)
-    loans = rules.loan_wallet[rules.shape[first_account(span)]]
-    if loans >= 0:
-        add_loan(
-            book.need[NET, :n],
-            book.need[NET_INITIAL, :n],
-            book.need[NET_MAINTENANCE, :n],
-            book,
-            rules,
-            loans,
-            unit,
-            at,
-            span,
-        )
+    add_asset(book, rules, tape, prices, wallet, unit, at, span, point, n)
     add_exposure(book, rules, tape, prices, wallet, unit, span, point, n)
     own, owe = prices[tape.index_row[point, unit, 0]], prices[tape.index_row[point, unit, 1]]
     share = rules.counts[rules.shape[first_account(span)], unit]

@@ -8,12 +8,13 @@ other; Hyperliquid's, whose debts are a requirement. What one position asks stan
 from __future__ import annotations
 
 from backtest.kernel import kernel
-from backtest.margin.collateral import add_collateral_of, add_loan, add_net, many_held, nth_held
+from backtest.margin.collateral import add_asset, add_collateral_of, many_held, nth_held
 from backtest.margin.leaves import add_fixed, add_priced, clear
 from backtest.margin.positions import add_position
 from backtest.span import first_account, first_bar
 from backtest.state import (
-    ASSETS, COLLATERAL, FIXED, INITIAL, INVERSE, MAINTENANCE, NEED_BUFFER, NET, NET_INITIAL, NET_MAINTENANCE, POSITIONS,
+    ASSETS, COLLATERAL, FIXED, INITIAL, INVERSE, MAINTENANCE, NEED_BUFFER, NET, NET_INITIAL, NET_MAINTENANCE,
+    POSITIONS,
 )  # fmt: skip
 
 
@@ -46,21 +47,7 @@ def need_of_asset(book, rules, tape, prices, wallet, asset, at, span, point, n):
     clear(book.need[NET, :n])
     clear(book.need[NET_INITIAL, :n])
     clear(book.need[NET_MAINTENANCE, :n])
-    add_net(book.need[NET, :n], book, rules, tape, prices, wallet, asset, span, point)
-    account = first_account(span)
-    loans = rules.loan_wallet[rules.shape[account]]
-    if loans >= 0 and rules.settle[rules.shape[account], wallet] < 0:
-        add_loan(
-            book.need[NET, :n],
-            book.need[NET_INITIAL, :n],
-            book.need[NET_MAINTENANCE, :n],
-            book,
-            rules,
-            loans,
-            asset,
-            at,
-            span,
-        )
+    add_asset(book, rules, tape, prices, wallet, asset, at, span, point, n)
     for k in range(many_held(book, wallet, POSITIONS, span)):
         position = nth_held(book, wallet, POSITIONS, span, k)
         if rules.settlement[rules.instrument[position]] == asset:

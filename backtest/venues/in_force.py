@@ -69,6 +69,7 @@ class Asked(Lookup):
             **self._terms(),
             scenario=self._scenario(),
             slopes=slopes,
+            written_option=self._written_option(),
             collateral_by_quantity=tuple(by_quantity),
             portfolio=self._portfolio(),
             settled=tuple(self._settled(instrument) for instrument in instruments),
@@ -100,8 +101,6 @@ class Asked(Lookup):
         return float(self._of_asset("liquidation_fee", instrument.base, 0.0, asked, at_us))
 
     def _tiers(self, instrument: Instrument) -> tuple[Tier, ...]:
-        if instrument.kind == "option":
-            self._of_options(instrument)
         if instrument.kind in ("spot", "option"):
             return ()
         at_us = self._when_listed(instrument)
@@ -121,11 +120,15 @@ class Asked(Lookup):
         self.rows[entry.row(instrument.symbol, tiers, early, also)] = None
         return tiers
 
-    def _of_options(self, instrument: Instrument) -> None:
-        """Note the venue's rule for written options. InputError where it has none in the mode, nor scenarios."""
+    def _written_option(self) -> tuple[float, float, float]:
+        """What written options ask by tiers; nothing where the run has none, or scenarios margin them.
+
+        InputError where the venue has no rule of them in the mode.
+        """
+        instrument = next((each for each in self.question.instruments if each.kind == "option"), None)
         modes = self._fitting("mode", {"preset": self.mode})
-        if any(entry.values["requirement"] != "tiers" for entry in modes):
-            return
+        if instrument is None or any(entry.values["requirement"] != "tiers" for entry in modes):
+            return (0.0, 0.0, 0.0)
         rows = self._fitting("option", {"mode": self.mode})
         if not rows:
             raise InputError(
@@ -133,8 +136,11 @@ class Asked(Lookup):
                 f"{self.mode!r}; ask in a portfolio mode, or at deribit"
             )
         entry, early = self._choose(rows, self._when_listed(instrument), f"options such as {instrument.symbol}")
-        for name in ("flat", "least", "maintenance"):
-            self._note(entry, f"{entry.whom}: {name}", entry.values[name], early)
+        flat, least, maintenance = (
+            float(self._note(entry, f"{entry.whom}: {name}", entry.values[name], early))
+            for name in ("flat", "least", "maintenance")
+        )
+        return flat, least, maintenance
 
     def _slope(self, instrument: Instrument) -> Slope | None:
         """How an instrument's requirement rises with size; None where it has brackets instead."""

@@ -223,6 +223,7 @@ class RuleSet:
     scenario: ScenarioRules | None = None
     terms: Terms = Terms()
     slopes: tuple[Slope | None, ...] = ()  # by instrument, where the requirement rises with size without brackets
+    written_option: tuple[float, float, float] = (0.0, 0.0, 0.0)  # by tiers: flat share, least share, maintenance share
     collateral_by_quantity: tuple[bool, ...] = ()  # by asset: its collateral tiers are in coins
     portfolio: PortfolioRules | None = None
     settled: tuple[str, ...] = ()  # by instrument, when profit becomes cash: "" at closing, "funding", "daily"

@@ -18,7 +18,7 @@ Source: Docs v5/asset/portfolio-margin and its response example; Bybit Learn on 
 from __future__ import annotations
 
 from backtest.kernel import kernel
-from backtest.margin.portfolio.profit import delta_of, next_expiry, profit_usd, usd_delta
+from backtest.margin.portfolio.profit import delta_of, next_expiry, profit_usd, unit_delta, usd_delta
 from backtest.margin.portfolio.unit import (
     CELL_MOVE, CELL_PROFIT, CELL_VOLATILITY, FIRST_PART, GRID_MOVE, GRID_VOLATILITY, GRID_WEIGHT, IS_FUTURE, IS_OPTION,
     IS_SPOT, LEG_CALL, LEG_COINS, LEG_INDEX, LEG_KIND, LEG_STRIKE, LEG_USD, LEG_VOLATILITY, LEG_YEARS, UNIT_DELTA,
@@ -71,18 +71,6 @@ def hedge_spot(leg, many):
         return 0.0
     used = min(abs(free), abs(derivatives))
     return used if free > 0.0 else -used
-
-
-@kernel
-def unit_delta(leg, many, hedge):
-    """USD that the unit moves with its coin, spot hedge included."""
-    total = 0.0
-    for k in range(many):
-        if leg[LEG_KIND, k] == IS_SPOT:
-            total += hedge * leg[LEG_INDEX, k] * leg[LEG_USD, k]
-        else:
-            total += usd_delta(leg, k)
-    return total
 
 
 @kernel

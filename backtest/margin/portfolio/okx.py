@@ -18,7 +18,7 @@ rates from the API's response example of account/position-builder.
 from __future__ import annotations
 
 from backtest.kernel import kernel
-from backtest.margin.portfolio.profit import usd_delta, usd_profit
+from backtest.margin.portfolio.profit import unit_delta, usd_delta, usd_profit
 from backtest.margin.portfolio.unit import (
     BAND_RATE, BAND_UP_TO, CELL_MOVE, CELL_PROFIT, CELL_VOLATILITY, FIRST_PART, GRID_MOVE, GRID_VOLATILITY, IS_SPOT,
     LEG_COINED, LEG_COINS, LEG_INDEX, LEG_KIND, LEG_SETTLE, LEG_USD, LEG_VOLATILITY, LEG_YEARS, UNIT_DELTA,
@@ -61,18 +61,6 @@ def spot_in_use(leg, many):
         else:
             derivatives += usd_delta(leg, k) / (leg[LEG_INDEX, k] * leg[LEG_USD, k])
     return max(0.0, min(free, -derivatives))
-
-
-@kernel
-def unit_delta(leg, many, used):
-    """USD that the unit moves with its coin, spot in use included."""
-    total = 0.0
-    for k in range(many):
-        if leg[LEG_KIND, k] == IS_SPOT:
-            total += used * leg[LEG_INDEX, k] * leg[LEG_USD, k]
-        else:
-            total += usd_delta(leg, k)
-    return total
 
 
 @kernel

@@ -53,6 +53,18 @@ def usd_delta(leg, k):
 
 
 @kernel
+def unit_delta(leg, many, hedge):
+    """USD that a unit moves with its coin, with so many of its coins as the spot that hedges."""
+    total = 0.0
+    for k in range(many):
+        if leg[LEG_KIND, k] == IS_SPOT:
+            total += hedge * leg[LEG_INDEX, k] * leg[LEG_USD, k]
+        else:
+            total += usd_delta(leg, k)
+    return total
+
+
+@kernel
 def delta_of(leg, k):
     """Coins that leg k moves like."""
     if leg[LEG_KIND, k] != IS_OPTION:
