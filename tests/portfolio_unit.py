@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 import numpy as np
+import portfolio_legs
 import pytest
 
 from backtest.margin.portfolio.unit import (
@@ -16,20 +17,6 @@ from backtest.margin.portfolio.unit import (
     IS_FUTURE,
     IS_OPTION,
     IS_SPOT,
-    LEG_CALL,
-    LEG_COINED,
-    LEG_COINS,
-    LEG_FORWARD,
-    LEG_INDEX,
-    LEG_KIND,
-    LEG_POSITION,
-    LEG_PRICE,
-    LEG_ROWS,
-    LEG_SETTLE,
-    LEG_STRIKE,
-    LEG_USD,
-    LEG_VOLATILITY,
-    LEG_YEARS,
     NUMBERS,
 )
 
@@ -39,20 +26,13 @@ UNCOMPILED = [
         os.environ.get("NUMBA_DISABLE_JIT") != "1", reason="asks single rules, which can be called uncompiled only"
     ),
 ]
-KINDS = {"spot": IS_SPOT, "future": IS_FUTURE, "option": IS_OPTION}
 
 
 def leg(coins: float, index: float, price: float | None = None, kind: str = "future", **more: float) -> np.ndarray:
     """A column of the table of legs; `more`: years, coined, usd, settle, strike, call, volatility, forward."""
-    column = np.zeros(LEG_ROWS)
-    column[LEG_KIND], column[LEG_COINS], column[LEG_INDEX] = KINDS[kind], coins, index
-    column[LEG_PRICE] = index if price is None else price
-    column[LEG_USD], column[LEG_COINED] = more.get("usd", 1.0), more.get("coined", 0.0)
-    column[LEG_YEARS], column[LEG_STRIKE] = more.get("years", 0.0), more.get("strike", 0.0)
-    column[LEG_CALL], column[LEG_VOLATILITY] = more.get("call", 0.0), more.get("volatility", 0.0)
-    column[LEG_FORWARD], column[LEG_SETTLE] = more.get("forward", index), more.get("settle", 1.0)
-    column[LEG_POSITION] = -1.0 if kind == "spot" else 0.0
-    return column
+    kinds = {"spot": IS_SPOT, "future": IS_FUTURE, "option": IS_OPTION}
+    usual = {"index": index, "forward": index, "settle": 1.0, "position": -1.0 if kind == "spot" else 0.0}
+    return portfolio_legs.leg(kinds[kind], coins, index if price is None else price, **{**usual, **more})
 
 
 class Unit:

@@ -593,8 +593,8 @@ def test_a_page_of_portfolio_margin_shows_its_units_and_its_scenarios(monkeypatc
     def charged(placed: Placed, book: Any = None) -> Any:
         found = asked_now(placed, book)
         a = placed.assets.index("BTC")
-        placed.book.charge[a, :2] = 5000.0, 6000.0
-        placed.book.cell[a, :, :2] = [[-0.1, 0.1], [0.0, 0.0], [5000.0, -5000.0]]
+        found.charge[a, :2] = 5000.0, 6000.0
+        found.cell[a, :, :2] = [[-0.1, 0.1], [0.0, 0.0], [5000.0, -5000.0]]
         return found
 
     monkeypatch.setattr(Placed, "now", charged)

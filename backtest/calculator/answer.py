@@ -18,13 +18,13 @@ import pandas as pd
 
 from backtest.calculator.book import (
     COLLATERAL,
+    DOLLARS,
     INITIAL,
     MAINTENANCE,
     OPEN_LOSS,
     Placed,
     Weighed,
     place_snapshot,
-    value_of,
     wallet_of,
 )  # fmt: skip
 from backtest.calculator.shown import Asked, shown
@@ -158,7 +158,7 @@ class Answer:
         instrument, mark, settle = placed.instruments[i], float(placed.marks[i]), int(placed.rules.settlement[i])
         contracts = position.signed(instrument.contract_size)
         entry = position.entry or mark
-        value, usd = value_of(instrument, mark), float(placed.indexes[settle])
+        value, usd = instrument.worth(mark), float(placed.indexes[settle])
         buffer = float(placed.rules.coin[0, settle, NEED_BUFFER]) if self._adds_up_by_asset(number) else 0.0
         in_asset = usd * (1.0 + buffer)
         initial, maintenance = self._asked(number, in_asset)
@@ -171,7 +171,7 @@ class Answer:
             "wallet": placed.plan.shape.names[wallet_of(placed, number)],
             "settle": instrument.settle,
             "notional": abs(contracts * value),
-            "unrealised_pnl": contracts * (value - value_of(instrument, entry)),
+            "unrealised_pnl": contracts * (value - instrument.worth(entry)),
             "initial_margin": initial,
             "maintenance_margin": maintenance,
             "notional_usd": abs(contracts * value) * usd,
@@ -311,25 +311,17 @@ class Answer:
         """A venue's own page: what it left in the book of one unit, the scenarios that it adds at the end."""
         page = self.placed.rule_set.portfolio
         assert page is not None, "no page of portfolio margin"
-        cells = self._page[1][a].T
+        cells = self._weighed.cell[a].T
         listed = len(page.grids[a])
         used = np.flatnonzero(cells.any(axis=1))
         last = max(listed, int(used[-1]) + 1) if len(used) else 0
         return cells[:last] if cells[:last, 2].any() else np.zeros((0, 3))
 
     @cached_property
-    def _page(self) -> tuple[Any, Any]:
-        """What the page charges each unit at the account's own prices, and its scenario tables: read off the book."""
-        book = self.placed.book
-        book.charge[:], book.cell[:] = 0.0, 0.0
-        self.placed.now()
-        return book.charge.copy(), book.cell.copy()
-
-    @cached_property
     def units(self) -> pd.DataFrame:
         """Where margin is by a venue's own page: what each coin's unit was charged, and the parts the page names."""
         page, rows = self.placed.rule_set.portfolio, []
-        for a, charge in enumerate(self._page[0] if page is not None and not self._tiers else ()):
+        for a, charge in enumerate(self._weighed.charge if page is not None and not self._tiers else ()):
             if charge.any() and page is not None:
                 parts = zip(PAGES[page.model].PARTS, charge[int(FIRST_PART) :], strict=False)
                 named = {"maintenance_margin": charge[0], "initial_margin": charge[1], "delta": charge[2]}
@@ -362,7 +354,7 @@ class Answer:
         """The account's liquidation price along each coin that its positions or coins move with, others held."""
         rows = []
         for asset in dict.fromkeys([*(i.base for i in self.placed.instruments), *self.placed.assets]):
-            if asset in ("USD", "USDT", "USDC", "FDUSD", "BUSD", "DAI") or asset not in self.placed.assets:
+            if asset in DOLLARS or asset not in self.placed.assets:
                 continue
             found = self.liquidation(asset)
             rows.append({

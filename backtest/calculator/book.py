@@ -47,6 +47,8 @@ class Weighed:
     need: Floats
     exposure: Floats
     asked: Floats  # [position, 2] initial and maintenance margin by tiers beside the others, in the settlement asset
+    charge: Floats  # [asset, CHARGES] what a portfolio page charged each unit at the last set of prices
+    cell: Floats  # [asset, CELL_ROWS, scenarios] and its scenario table
 
 
 @dataclass
@@ -76,16 +78,13 @@ class Placed:
         tape = self.with_options(make_tape(history, np.zeros((1, bars), np.int64)), indexes)
         book = self.book if book is None else book
         wallets, assets = book.balance.shape[:2]
-        found = Weighed(
-            np.zeros(bars),
-            np.zeros((bars, wallets, 5)),
-            np.zeros((bars, wallets, assets)),
-            np.zeros((len(book.contracts), 2)),
-        )
-        weigh(found.equity, found.need, found.exposure, found.asked, book, self.rules, tape)
-        for array in (found.equity, found.need, found.exposure, found.asked):
+        equity, need = np.zeros(bars), np.zeros((bars, wallets, 5))
+        exposure, asked = np.zeros((bars, wallets, assets)), np.zeros((len(book.contracts), 2))
+        book.charge[:], book.cell[:] = 0.0, 0.0  # books made from one another share them
+        weigh(equity, need, exposure, asked, book, self.rules, tape)
+        for array in (equity, need, exposure, asked):
             array /= self.fineness
-        return found
+        return Weighed(equity, need, exposure, asked, book.charge.copy(), book.cell.copy())
 
     def with_options(self, tape: Tape, indexes: Floats) -> Tape:
         """The tape with implied volatilities and forwards of options in it; a forward follows its coin."""
@@ -139,7 +138,7 @@ class Placed:
         """A book with this position alone, its profit settled: nothing owed, nothing gained, nothing waiting."""
         book = self._emptied()
         i, wallet = int(self.rules.instrument[position]), int(self.rules.position_wallet[0, position])
-        worth = value_of(self.instruments[i], float(self.marks[i]) if mark is None else mark)
+        worth = self.instruments[i].worth(float(self.marks[i]) if mark is None else mark)
         book.contracts[position, 0] = self.book.contracts[position, 0]
         book.cost[position, 0] = self.book.cost[position, 0]
         profit = book.contracts[position, 0] * worth - book.cost[position, 0]
@@ -152,7 +151,7 @@ class Placed:
         book.balance[:] = self.book.balance
         for number in np.flatnonzero(self.book.contracts[:, 0]).tolist():
             i, wallet = int(self.rules.instrument[number]), int(self.rules.position_wallet[0, number])
-            worth = value_of(self.instruments[i], float(self.marks[i]))
+            worth = self.instruments[i].worth(float(self.marks[i]))
             profit = self.book.contracts[number, 0] * worth - self.book.cost[number, 0]
             book.balance[wallet, self.rules.settlement[i], 0] += int(np.rint(profit))
         return book
@@ -168,11 +167,6 @@ class Placed:
             name: np.zeros_like(getattr(self.book, name)) for name in ("balance", "contracts", "cost", "resting")
         }
         return self.book._replace(**changed, count=np.zeros_like(self.book.count))
-
-
-def value_of(instrument: Instrument, price: float) -> float:
-    """What one contract is worth in its settlement asset; rises with the price, also where it is inverse."""
-    return -instrument.contract_size / price if instrument.kind == "inverse" else instrument.contract_size * price
 
 
 def unsized(snapshot: Snapshot, instruments: Sequence[Instrument], rule_set: RuleSet) -> list[str]:
@@ -398,8 +392,8 @@ def fineness_of(snapshot: Snapshot, instruments: Sequence[Instrument], marks: Fl
     for position in snapshot.positions:
         instrument, mark = by_symbol[position.symbol]
         contracts = abs(position.signed(instrument.contract_size))
-        worth = abs(value_of(instrument, min(mark, position.entry or mark)))
-        worth = max(worth, abs(value_of(instrument, max(mark, position.entry or mark))))
+        worth = abs(instrument.worth(min(mark, position.entry or mark)))
+        worth = max(worth, abs(instrument.worth(max(mark, position.entry or mark))))
         amounts += [contracts, contracts * worth, abs(position.margin or 0.0)]
     amounts += [abs(order.contracts) for order in snapshot.orders]
     room, k = HEADROOM / 16 / max([1.0, *amounts]), 1
@@ -450,7 +444,7 @@ def _open(placed: Placed) -> None:
         i = int(placed.rules.instrument[number])
         instrument, mark = placed.instruments[i], float(placed.marks[i])
         contracts = position.signed(instrument.contract_size)
-        at_entry = value_of(instrument, position.entry or mark)
+        at_entry = instrument.worth(position.entry or mark)
         if position.entry is None:
             placed.notes.append(f"no entry price of {position.symbol}: taken as its mark, no profit yet")
         placed.book.contracts[number, 0] = to_steps(contracts * placed.fineness, position.symbol)

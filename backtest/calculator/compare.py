@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from backtest.calculator.answer import Answer, margin
-from backtest.calculator.book import balances_of, instruments_of, value_of
+from backtest.calculator.book import balances_of, instruments_of
 from backtest.calculator.snapshot import Snapshot
 from backtest.errors import InputError
 from backtest.venues.load import load, names
@@ -65,7 +65,7 @@ def portable(answer: Answer, venue: str, mode: str, rules: dict[str, Any]) -> Sn
         changed: dict[str, Any] = {"isolated": False, "margin": None}
         if mode == "isolated":
             entry = position.entry or priced.prices[symbol]
-            cost = abs(position.signed(instrument.contract_size) * value_of(instrument, entry))
+            cost = abs(position.signed(instrument.contract_size) * instrument.worth(entry))
             own = cost / snapshot.leverage_of(position)
             changed = {"isolated": True, "margin": own}
             sums[instrument.settle] = sums.get(instrument.settle, 0.0) - own

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from backtest.calculator.answer import Answer
-from backtest.calculator.book import DOLLARS, Placed, history_of, place_snapshot, value_of
+from backtest.calculator.book import DOLLARS, Placed, history_of, place_snapshot
 from backtest.calculator.snapshot import Position, RestingOrder, Snapshot, parts_of, read_snapshot
 from backtest.calculator.solve import moved_prices
 from backtest.engine.advance import advance
@@ -85,12 +85,17 @@ def check_numbers(name: str, given: Any) -> None:
         given = {"": given}
     for key, value in given.items():
         where = f"{name}.{key}" if key else name
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise InputError(f"{where} = {value!r}: write a number")
+        check_number(where, value)
         if name == "haircut" and not 0.0 <= value <= 1.0:
             raise InputError(f"{where} = {value:g} is not between 0 and 1")
         if name != "prices" and abs(value) > LARGEST:
             raise InputError(f"{where} = {value:g}: nothing moves so far; write {LARGEST:g} at most")
+
+
+def check_number(where: str, value: Any) -> None:
+    """InputError for anything but a finite number."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise InputError(f"{where} = {value!r}: write a number")
 
 
 def at_prices(placed: Placed, marks: Any, indexes: Any) -> Snapshot:
@@ -176,7 +181,7 @@ def after_funding(placed: Placed, funding: float | Mapping[str, float]) -> Snaps
             number = placed.number(position)
             i = int(placed.rules.instrument[number])
             instrument = placed.instruments[i]
-            worth = abs(value_of(instrument, float(placed.marks[i])))
+            worth = abs(instrument.worth(float(placed.marks[i])))
             paid = position.signed(instrument.contract_size) * worth * rates[position.symbol]
             wallet = placed.plan.shape.names[int(placed.rules.position_wallet[0, number])]
             held.setdefault(wallet, {})
@@ -240,8 +245,6 @@ def read_order(given: str | Mapping[str, Any]) -> NewOrder:
             ) from None
     check_order(found)
     parts_of(found.symbol)
-    if not found.contracts:
-        raise InputError(f"add: an order of {found.contracts:g} {found.symbol} changes nothing")
     return found
 
 
@@ -252,8 +255,9 @@ def check_order(order: NewOrder) -> None:
     for name, value in (("contracts", order.contracts), ("price", order.price)):
         if value is None and name == "price":
             continue
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise InputError(f"add: {name} = {value!r}: write a number")
+        check_number(f"add: {name}", value)
+    if not order.contracts:
+        raise InputError(f"add: an order of {order.contracts:g} {order.symbol} changes nothing")
     if order.price is not None and order.price <= 0:
         raise InputError(f"add: price = {order.price:g}: a limit is above zero; leave it out for a market order")
     if order.side not in (None, "long", "short"):

@@ -15,7 +15,7 @@ ask_buffer, requirement_buffer, borrow_maintenance, ...       a number for all, 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -195,21 +195,24 @@ def _levels(where: str, given: Any) -> tuple[Level, ...]:
     return tuple(sorted(levels, key=lambda level: -level.ratio))
 
 
-def _table(where: str, given: Any) -> Mapping[str, Any]:
+def _table(where: str, given: Any, such_as: str = "name") -> Mapping[str, Any]:
     """What is written as a table. InputError for anything else."""
     if not isinstance(given, Mapping):
-        raise InputError(f"{where} = {given!r}: write a table, such as {{ name = value }}")
+        raise InputError(f"{where} = {given!r}: write a table, such as {{ {such_as} = ... }}")
     return given
+
+
+def _named(where: str, table: Mapping[str, Any], known: Collection[str]) -> None:
+    """InputError for a key of a table that is not known."""
+    for key in table:
+        if key not in known:
+            raise InputError(f"{where}.{key}: unknown key (value {table[key]!r}); {nearest(str(key), known)}")
 
 
 def _fields(where: str, kind: type, given: Any) -> dict[str, Any]:
     """Fields of a dataclass from a table, numbers and switches as its own are."""
     known = {field.name: field.default for field in fields(kind)}
-    if not isinstance(given, Mapping):
-        raise InputError(f"{where} = {given!r}: write a table, such as {{ {next(iter(known))} = ... }}")
-    for key in given:
-        if key not in known:
-            raise InputError(f"{where}.{key}: unknown key (value {given[key]!r}); {nearest(str(key), known)}")
+    _named(where, _table(where, given, next(iter(known))), known)
     return {key: _like(known[key])(f"{where}.{key}", value) for key, value in given.items()}
 
 
@@ -222,9 +225,7 @@ def _slope(where: str, given: Any) -> Slope:
 
 def _written_option(where: str, before: tuple[float, ...], given: Any) -> tuple[float, ...]:
     known = ("flat", "least", "maintenance")
-    for key in _table(where, given):
-        if key not in known:
-            raise InputError(f"{where}.{key}: unknown key (value {given[key]!r}); {nearest(str(key), known)}")
+    _named(where, _table(where, given), known)
     return tuple(
         _share(f"{where}.{key}", _number(f"{where}.{key}", given.get(key, old)))
         for key, old in zip(known, before, strict=True)
@@ -234,9 +235,7 @@ def _written_option(where: str, before: tuple[float, ...], given: Any) -> tuple[
 def _scenario(where: str, before: ScenarioRules | None, given: Any, assets: list[str]) -> ScenarioRules:
     rules = before or replace(NO_SCENARIO, moves=((0.0,),) * len(assets))
     known = ("moves", "offset", "basis_charge", "contingency", "initial_factor")
-    for key in _table(where, given):
-        if key not in known:
-            raise InputError(f"{where}.{key}: unknown key (value {given[key]!r}); {nearest(str(key), known)}")
+    _named(where, _table(where, given), known)
     found: dict[str, Any] = {k: _number(f"{where}.{k}", value) for k, value in given.items() if k != "moves"}
     moves = _each(f"{where}.moves", rules.moves, given.get("moves", {}), assets, _moves)
     return replace(rules, moves=moves, **found)
@@ -255,9 +254,7 @@ def _portfolio(where: str, before: PortfolioRules | None, given: Any, assets: li
     """The venue's own model with other numbers; by asset, each beside those of the venue that are not named."""
     count = len(assets)
     rules = before or PortfolioRules("", ((),) * count, ({},) * count, ({},) * count)
-    for key in _table(where, given):
-        if key not in ("model", "numbers", "grids", "bands"):
-            raise InputError(f"{where}.{key}: unknown key; {nearest(key, ('model', 'numbers', 'grids', 'bands'))}")
+    _named(where, _table(where, given), ("model", "numbers", "grids", "bands"))
     changes: dict[str, Any] = {"model": str(given.get("model", rules.model))}
     if changes["model"] not in PAGES:
         raise InputError(f"{where}.model: no model {changes['model']!r}; {nearest(changes['model'], PAGES)}")

@@ -62,8 +62,7 @@ class Rows:
 
 def value_of(history: History, i: int, price: Floats) -> Floats:
     """What one contract is worth in its settlement asset: size x price, or -size / price if it is inverse."""
-    size = history.instruments[i].contract_size
-    return -size / price if history.instruments[i].kind == "inverse" else size * price
+    return history.instruments[i].worth(price)
 
 
 def make_tape(

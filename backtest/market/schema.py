@@ -12,8 +12,14 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from numbers import Real
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 from backtest.errors import InputError, nearest
+
+Price = TypeVar("Price", float, npt.NDArray[np.float64])
 
 MINUTE_US = 60_000_000
 INTERVALS: dict[str, int] = {
@@ -76,6 +82,13 @@ class Instrument:
     def call(self) -> int:
         """+1 for a call, -1 for a put, 0 for anything else."""
         return parse_option(self.symbol)[5] if self.kind == "option" else 0
+
+    def worth(self, price: Price) -> Price:
+        """What one contract is worth in its settlement asset: size x price, or -size / price if it is inverse.
+
+        `price` is a number or an array of them. Written so, worth rises with the price for both.
+        """
+        return -self.contract_size / price if self.kind == "inverse" else self.contract_size * price
 
     @property
     def dated(self) -> bool:

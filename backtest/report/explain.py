@@ -174,11 +174,9 @@ class _Held:
         self.index_value = self._worth(self._index_price("close"), history.mark_close[number])
 
     def _worth(self, price: Floats, otherwise: Floats | None = None) -> Floats:
-        """One contract in the settlement asset: size x price, or -size / price."""
-        size = self.instrument.contract_size
+        """One contract in the settlement asset."""
         usable = price if otherwise is None else np.where(np.isfinite(price) & (price > 0), price, otherwise)
-        worth: Floats = -size / usable if self.instrument.kind == "inverse" else size * usable
-        return worth
+        return self.instrument.worth(usable)
 
     def _index_price(self, point: str) -> Floats:
         """The base's index in the quote currency [bar]; NaN where the run has none."""

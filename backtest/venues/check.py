@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from backtest.errors import InputError, nearest
+from backtest.state import PAGE_NAMES
 from backtest.venues.schema import Terms, Tier
 from backtest.venues.table import SAID
 
@@ -27,7 +28,7 @@ RUNGS = (
     "takeover",
 )
 TAIL_KINDS = ("VaR", "ES")
-MODELS = ("bybit", "okx", "deribit", "paradex", "span", "tims")
+MODELS = PAGE_NAMES[1:]
 TERMS = {field.name: field.default for field in fields(Terms)}
 SLICING = ("slice", "slice_above_usd", "backstop_at")
 
