@@ -16,11 +16,13 @@ from typing import Any
 
 import pytest
 
+from backtest.engine.tables import PAGES
 from backtest.errors import InputError
 from backtest.market.schema import Instrument, kind_of, parse_symbol
+from backtest.state import PAGE_NAMES
 from backtest.venues import describe, load
 from backtest.venues.brackets import Kind, read_brackets
-from backtest.venues.check import check_tiers, scenarios_of
+from backtest.venues.check import MODELS, check_tiers, scenarios_of
 from backtest.venues.load import read_venue
 from backtest.venues.schema import CollateralTier, RuleSet, Slope, Terms, Tier
 
@@ -795,3 +797,7 @@ def test_paradex_scenarios_are_the_published_ones(reference_data: Path) -> None:
         assert [numbers["unhedged_factor"], numbers["hedged_factor"], numbers["min_shock_up"]] == [
             float(line[column]) for column in ("unhedged_factor", "hedged_factor", "min_vol_shock_up")
         ]
+
+
+def test_a_table_may_name_the_scenario_models_there_are_and_no_other() -> None:
+    assert MODELS == PAGE_NAMES[1:] == tuple(PAGES)

@@ -9,7 +9,6 @@ from itertools import pairwise
 from typing import Any
 
 from backtest.errors import InputError, nearest
-from backtest.state import PAGE_NAMES
 from backtest.venues.schema import Terms, Tier
 from backtest.venues.table import SAID
 
@@ -28,7 +27,8 @@ RUNGS = (
     "takeover",
 )
 TAIL_KINDS = ("VaR", "ES")
-MODELS = PAGE_NAMES[1:]
+# As `state.PAGE_NAMES`, which is not read from there: it would load the compiler.
+MODELS = ("bybit", "okx", "deribit", "paradex", "span", "tims")
 TERMS = {field.name: field.default for field in fields(Terms)}
 SLICING = ("slice", "slice_above_usd", "backstop_at")
 
