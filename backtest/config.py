@@ -164,7 +164,12 @@ class Compare(Section):
     """Margin modes set side by side; by default all presets, and the generic venue's scenario and tail models."""
 
     modes: (
-        list[Literal["isolated", "cross", "multi_asset", "portfolio", "generic scenarios", "generic tail"]] | None
+        list[
+            Literal[
+                "isolated", "cross", "multi_asset", "portfolio", "portfolio_pro", "generic scenarios", "generic tail"
+            ]
+        ]
+        | None
     ) = None
 
     @field_validator("modes", mode="before")

@@ -12,8 +12,8 @@ from backtest.errors import InputError, nearest
 from backtest.market.schema import parse_symbol
 from backtest.units import HEADROOM, STEP
 
-Preset = Literal["isolated", "cross", "multi_asset", "portfolio"]
-PRESETS: tuple[Preset, ...] = ("isolated", "cross", "multi_asset", "portfolio")
+Preset = Literal["isolated", "cross", "multi_asset", "portfolio", "portfolio_pro"]
+PRESETS: tuple[Preset, ...] = ("isolated", "cross", "multi_asset", "portfolio", "portfolio_pro")
 WALLET_NAMES = ("spot", "usdm", "coinm", "unified")
 _AXES: dict[tuple[str, str, str], Preset] = {
     ("isolated", "settlement", "tiers"): "isolated",
@@ -60,6 +60,21 @@ class Refill(Section):
 def _check_upwards(section: TopUp | Refill) -> None:
     if section.target <= section.trigger:
         raise InputError(f"target ({section.target:g}) is not above trigger ({section.trigger:g}): raise the target")
+
+
+class Tail(Section):
+    """Numbers of the tail model that the account takes instead of the venue's; see `venues.schema.TailRules`."""
+
+    kind: Literal["VaR", "ES"] | None = None
+    window_days: Annotated[int, Field(ge=20)] | None = None
+    horizon_days: Annotated[int, Field(ge=1)] | None = None
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] | None = None
+    floor: Annotated[float, Field(ge=0, lt=1)] | None = None
+    stressed_weight: Annotated[float, Field(ge=0, le=1)] | None = None
+    filtered: bool | None = None
+    decay: Annotated[float, Field(gt=0, lt=1)] | None = None
+    buffer: Annotated[float, Field(ge=0, le=1)] | None = None
+    long_run_floor: bool | None = None
 
 
 class Flow(Section):
@@ -117,6 +132,7 @@ class Account(Section):
     collateral_axis: Literal["settlement", "multi"] | None = None
     requirement: Literal["tiers", "scenarios", "tail"] | None = None
     model: Literal["span", "tims"] | None = None
+    tail: Tail | None = None
     isolated: list[Symbol] = []
     position_mode: Literal["one_way", "hedge"] = "one_way"
     leverage: dict[str, Annotated[float, Field(ge=1)]] = {"default": 5.0}

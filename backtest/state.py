@@ -152,8 +152,10 @@ FLOOR, RATE, OFFSET, MAX_LEVERAGE = (I64(k) for k in range(4))
 UNIT_OFFSET, BASIS_CHARGE, CONTINGENCY, INITIAL_FACTOR, TAIL_FLOOR, TAIL_LEVEL, STRESS_WEIGHT, TAIL_IS_SHORTFALL = (
     I64(k) for k in range(8)
 )
-# Levels of a mode, as margin ratios.
-LIQUIDATE_AT, REDUCE_ONLY_AT = (I64(k) for k in range(2))
+TAIL_BUFFER, LONG_RUN_FLOOR = I64(8), I64(9)
+RISK_NUMBERS = 10
+# Levels of a mode, as margin ratios: liquidated at, only reducing from, and up to where forced sales go on.
+LIQUIDATE_AT, REDUCE_ONLY_AT, RESTORED_AT = (I64(k) for k in range(3))
 # Terms of a mode: losses beyond the collateral stay the user's debt; the loss that resting orders would open with
 # lowers the collateral; orders are asked for initial margin; then how it reads its tables, see `venues.schema.Terms`.
 OWES, OPEN_LOSS_COUNTS, ASKS_INITIAL = (I64(k) for k in range(3))
@@ -164,8 +166,9 @@ TERMS = 14
 # Pages of portfolio margin; 0: the project's own grid.
 OWN_GRID, BYBIT, OKX, DERIBIT, PARADEX, SPAN, TIMS = (I64(k) for k in range(7))
 PAGE_NAMES = ("", "bybit", "okx", "deribit", "paradex", "span", "tims")
-# What a wallet owes whatever it holds: a share of debts beside a loan's margin, and a fixed sum in USD.
-DEBT_FEE, FIXED = (I64(k) for k in range(2))
+# What a wallet owes whatever it holds: a share of debts beside a loan's margin, and a fixed sum in USD. What may leave
+# it: all above so many times its maintenance; 0: above its initial margin.
+DEBT_FEE, FIXED, KEEPS = (I64(k) for k in range(3))
 # A requirement that rises with size without brackets, by instrument.
 SLOPE_INITIAL, SLOPE_MAINTENANCE, SLOPE_PER_COIN = (I64(k) for k in range(3))
 # What written options ask by tiers, as shares of the underlying; see `margin.options`.
@@ -200,8 +203,8 @@ RUNG_NAMES = (
     "offset pairs",
 )
 # Numbers of a ladder: share of a position cut at once, if it is above so many USD; share of maintenance below which all
-# is taken over; whether brackets are by number of contracts.
-SLICE, SLICE_ABOVE, BACKSTOP_AT, TIER_BY_CONTRACTS = (I64(k) for k in range(4))
+# is taken over.
+SLICE, SLICE_ABOVE, BACKSTOP_AT = (I64(k) for k in range(3))
 # An account's own choices.
 SLIPPAGE, VOLUME_SHARE, GUARD_RATIO, GUARD_USE, TOP_UP_TRIGGER, TOP_UP_TARGET, TOP_UP_CAP = (I64(k) for k in range(7))
 REFILL_TRIGGER, REFILL_TARGET, REFILL_COST, TRANSFER_FEE = (I64(k) for k in range(7, 11))
@@ -268,17 +271,18 @@ class Rules(Bundle):
     transit_wallet: np.ndarray  # int64 [shape]
     loan_wallet: np.ndarray  # int64 [shape]; -1: nothing can be borrowed
     debt_wallet: np.ndarray  # int64 [shape]: what the user still owes after a ruin; -1: the venue forgives it
-    level: np.ndarray  # float64 [set, 2]
+    level: np.ndarray  # float64 [set, 3]
     term: np.ndarray  # int64 [set, TERMS]
-    due: np.ndarray  # float64 [set, 2]: DEBT_FEE, FIXED
+    due: np.ndarray  # float64 [set, 3]: DEBT_FEE, FIXED, KEEPS
     slope: np.ndarray  # float64 [set, instrument, 3]
     written: np.ndarray  # float64 [set, 3]: of written options, the flat share, the least one, that of maintenance
     number: np.ndarray  # float64 [set, asset, NUMBERS]: of the portfolio page in force
     grid: np.ndarray  # float64 [set, asset, 3, scenarios]: price move, volatility shock, share that counts
     band: np.ndarray  # float64 [set, asset, ladders, 2, steps]
+    spread: np.ndarray  # float64 [set, spreads, 5]: credits between two units, see `margin.portfolio.span`
     option: np.ndarray  # float64 [instrument, 2]: strike, +1 call or -1 put
     ladder: np.ndarray  # int64 [shape, rungs]
-    rung_number: np.ndarray  # float64 [set, 4] numbers of the ladder's rungs
+    rung_number: np.ndarray  # float64 [set, 3] numbers of the ladder's rungs
     choice: np.ndarray  # float64 [account, CHOICES]
     switch: np.ndarray  # int64 [account, SWITCHES]
     leverage: np.ndarray  # float64 [account, instrument]
@@ -300,7 +304,7 @@ class Rules(Bundle):
     impact: np.ndarray  # float64 [set]
     funding_at: np.ndarray  # int64 [set, instrument]: funding is paid on the contract's worth at mark (0) or index (1)
     move: np.ndarray  # float64 [set, asset, scenarios] relative moves of a base coin
-    risk: np.ndarray  # float64 [set, 8]
+    risk: np.ndarray  # float64 [set, RISK_NUMBERS]
 
 
 class Tape(Bundle):
@@ -329,9 +333,7 @@ class Tape(Bundle):
     tail_move: (
         np.ndarray
     )  # float64 [row, asset + instrument] of one past horizon: relative index moves by asset, basis moves by instrument
-    tail_rows: (
-        np.ndarray
-    )  # int64 [3, bar]: first and one past last of the bar's window; past horizons known, as they were
+    tail_rows: np.ndarray  # int64 [4, bar]: a bar's window (first, one past last), horizons known, first of a long run
 
 
 LEAVE = -1e300  # a target cell that leaves the position as it is

@@ -20,6 +20,7 @@ from backtest.ledger.audit import audit
 from backtest.ledger.kinds import DEPOSIT, KIND_NAMES
 from backtest.ledger.post import post
 from backtest.state import (
+    FLOW,
     INCIDENT_ROWS,
     INTEREST,
     LIMIT,
@@ -36,6 +37,7 @@ from backtest.state import (
     Book,
 )
 from backtest.units import to_steps
+from backtest.venues.schema import Terms
 
 pytestmark = pytest.mark.jit_off
 
@@ -441,3 +443,21 @@ def test_a_calendar_spread_is_charged_by_the_time_that_is_left_wherever_the_hist
         answers.append(desk.book.path[3, 0].copy())
     assert np.array_equal(*answers)
     assert answers[0][10] == pytest.approx(10_000 * np.sqrt(30 / 8760))
+
+
+def test_where_orders_ask_no_initial_margin_what_is_above_1_2_times_maintenance_may_leave() -> None:
+    """One coin at 100 asks 10: of 50 dollars 38 may go, though half of 100 would be its initial margin at 2x."""
+    leaves = Event(2, int(FLOW), 0, 0, float(to_steps(-1000.0, "flow")), 0.0)
+    terms = {"terms": Terms(keeps=1.2), "asks_initial": False}
+    desk = Desk(
+        {"BTC/USDT:USDT": future("BTC", [100.0] * 4, tiers=[[0, 0.1, 0, 10]])},
+        {"USDT": asset([1.0] * 4), "BTC": asset([100.0] * 4)},
+        {"unified": {"USDT": 50.0}},
+        multi=True,
+        leverage=2.0,
+        rules=terms,
+        happenings=[leaves],
+    )
+    desk.order("BTC/USDT:USDT", 1.0)
+    desk.live()
+    assert desk.balance("unified", "USDT") == pytest.approx(12.0)

@@ -727,7 +727,7 @@ def test_a_grid_of_two_moves_holds_the_ratios_of_each_pair(tmp_path: Path) -> No
 def test_the_same_book_in_every_mode_of_the_venue_and_elsewhere() -> None:
     answer = ask(wallets={"USDT": 20_000.0, "BTC": 1.0}, positions=[held(BTC, -1.0, 60_000.0, 60_000.0)], leverage=5)
     modes = compare_modes(answer).set_index("mode")
-    assert list(modes.index) == ["isolated", "cross", "multi_asset", "portfolio"]
+    assert list(modes.index) == ["isolated", "cross", "multi_asset", "portfolio", "portfolio_pro"]
     assert set(modes["equity"]) == {80_000.0}
     assert modes.loc["cross", "collateral_equity"] == pytest.approx(20_000.0)
     assert modes.loc["portfolio", "collateral_equity"] == pytest.approx(20_000.0 + 0.95 * 60_000)
@@ -886,7 +886,9 @@ def test_json_is_one_object_with_both_states(account: str) -> None:
     fall = (1.0 * 67_480 - 1.0 * 67_500) * -0.3 + 4.0 * 3760 * -0.35
     assert then - now == pytest.approx(fall)
     assert said["along"]["asset"] == "BTC"
-    assert {row["mode"] for row in said["compare"]} == {"isolated", "cross", "multi_asset", "portfolio"}
+    assert {row["mode"] for row in said["compare"]} == {
+        "isolated", "cross", "multi_asset", "portfolio", "portfolio_pro",
+    }  # fmt: skip
     assert said["positions"][1]["liquidation_price"] is None
 
 

@@ -18,7 +18,7 @@ from backtest.report.record import FORCED
 from backtest.state import INCIDENT_ROWS, MARKET, N_AMOUNT, N_CONTRACTS, N_PRICE, RUNG_NAMES
 from backtest.strategy import Order
 from backtest.venues import check
-from backtest.venues.schema import Terms
+from backtest.venues.schema import Level, Terms
 
 pytestmark = pytest.mark.jit_off
 
@@ -243,6 +243,63 @@ def test_steps_of_a_tenth_are_taken_until_margin_is_met() -> None:
     desk.live()
     assert incidents(desk) == [("step", -6.0, 90.0, 0.0)]
     assert held(desk) == 14.0
+
+
+def on_both_sides(long_coins: float, short_coins: float, price: float, usdt: float) -> Desk:
+    """A quarterly bought and a perpetual of the same coin sold at 100; then both marks are another."""
+    marks, dated = [100.0, 100.0, price, price], "BTC/USDT:USDT-300628"
+    desk = Desk(
+        {BTC: future("BTC", marks, tiers=[[0, 0.1, 0, 125]]), dated: future("BTC", marks, tiers=[[0, 0.1, 0, 125]])},
+        {"USDT": asset([1.0] * 4), "BTC": asset(marks)},
+        {"usdm": {"USDT": usdt}},
+        ladder=("step", "takeover"),
+        leverage=100.0,
+    )
+    desk.order(dated, long_coins)
+    desk.order(BTC, -short_coins)
+    return desk
+
+
+def test_steps_close_the_side_that_the_delta_leans_to() -> None:
+    """Long 12, short 6, on 181; at 90 60 are lost: 121 cover 13.444 coins of both at 9 each. They are of the long."""
+    desk = on_both_sides(12.0, 6.0, 90.0, 181.0)
+    desk.live()
+    assert (held(desk, 1), held(desk)) == (pytest.approx(7.444), -6.0)
+    assert incidents(desk) == [("step", pytest.approx(-4.556), 90.0, 0.0)]
+
+
+def test_a_short_that_the_delta_leans_to_is_bought_back() -> None:
+    """Short 12, long 6, on 181; at 104 24 are lost: 157 cover 15.096 coins at 10.4 each."""
+    desk = on_both_sides(6.0, 12.0, 104.0, 181.0)
+    desk.live()
+    assert (held(desk, 1), held(desk)) == (6.0, pytest.approx(-9.096))
+
+
+def test_steps_go_no_further_than_to_neutral_and_then_take_the_largest_leg() -> None:
+    """Long 14, short 6, on 205; at 80 160 are lost: 45 cover 5.624 coins at 8 each. First 8 of the long, then there is
+    no delta; of two equal legs the first goes whole, and what is left of the other is covered.
+    """
+    desk = on_both_sides(14.0, 6.0, 80.0, 205.0)
+    desk.live()
+    assert [row[1] for row in incidents(desk)] == [pytest.approx(-8.0), pytest.approx(6.0), pytest.approx(-0.376)]
+    assert (held(desk, 1), held(desk)) == (pytest.approx(5.624), 0.0)
+
+
+def test_a_venue_that_sells_until_90_percent_cuts_more_than_makes_the_account_sound() -> None:
+    """20 on 330, at 90: 130 against 9 a coin. Sound at 14.444; with 25 % to spare, 130 / 11.25 = 11.555."""
+    levels = (Level(1.25, "restored"), Level(1.0, "liquidate"))
+    desk = long(20.0, 90.0, 330.0, "reduce", "takeover", rules={"levels": levels})
+    desk.live()
+    assert held(desk) == pytest.approx(11.555)
+    assert desk.rungs() == ["reduce"]
+
+
+def test_an_account_between_the_two_ratios_is_left_alone() -> None:
+    """At 93: 190 against 186, sound though not at 1.25."""
+    levels = (Level(1.25, "restored"), Level(1.0, "liquidate"))
+    desk = long(20.0, 93.0, 330.0, "reduce", "takeover", rules={"levels": levels})
+    desk.live()
+    assert (held(desk), desk.rungs()) == (20.0, [])
 
 
 def test_without_a_step_size_no_more_lots_are_sold_than_needed() -> None:

@@ -101,13 +101,13 @@ CALM_THEN_WILD = [0.01, -0.01] * 20 + [0.05, -0.05] * 10
 def test_without_the_filter_a_window_is_the_moves_as_they_were() -> None:
     moves, rows = story(path(CALM_THEN_WILD))
     assert moves[:, 0] == pytest.approx(CALM_THEN_WILD)
-    assert rows[:, 60].tolist() == [30, 60, 60]
-    assert rows[:, 10].tolist() == [0, 10, 10]
+    assert rows[:, 60].tolist() == [30, 60, 60, 0]
+    assert rows[:, 10].tolist() == [0, 10, 10, 0]
 
 
 def test_with_the_filter_calm_moves_are_as_wild_as_today_and_stress_stays_as_it_was() -> None:
     moves, rows = story(path(CALM_THEN_WILD), filtered=True, decay=0.9)
-    first, last, past = rows[:, 60]
+    first, last, past, _ = rows[:, 60]
     assert (last - first, past) == (30, 60)
     assert moves[:past, 0] == pytest.approx(CALM_THEN_WILD)
     # Twenty moves of 5 % on a volatility of 1 %: 0.9^20 of 0.0001, the rest 0.0025. Row 35 was 1 % at 1 %.
@@ -130,6 +130,52 @@ def test_constant_volatility_is_left_as_it_is() -> None:
     assert np.abs(moves[rows[0, 60] : rows[1, 60], 0]) == pytest.approx(np.full(30, 0.01))
 
 
+def test_the_long_run_is_ten_years_at_most() -> None:
+    _, rows = story([100.0] * 3800)
+    assert rows[3, 3600] == 0
+    assert rows[3, 3700] == 50
+
+
+def tail_margin(window: list[float], earlier: list[float], **tail: Any) -> float:
+    """Maintenance of 1 BTC at 100 whose window holds these moves and whose long run the earlier ones as well."""
+    given_rules = scenario([(0.0,), (0.0,)], tail=TailRules("ES", 30, 1, 0.99, 0.0, 0.0, **tail))
+    coins = {"USDT": asset([1.0] * 4), "BTC": asset([100.0] * 4)}
+    desk = Desk(
+        {"BTC/USDT:USDT": future("BTC", [100.0] * 4)}, coins, {}, multi=True, requirement="tail", scenario=given_rules
+    )
+    moves = np.zeros((len(earlier) + len(window), 3))
+    moves[:, desk.history.assets.index("BTC")] = earlier + window
+    many = len(moves)
+    rows = np.tile(np.array([[len(earlier)], [many], [many], [0]]), (1, 4))
+    desk.tape = make_tape(desk.history, desk.tape.rules_at, [], None, (), (moves, rows))
+    desk.book = make_book(desk.rules, desk.tape)
+    dollars = desk.history.assets.index("USDT")
+    post(desk.book, 0, 0, desk.shape.wallet("unified", dollars), dollars, DEPOSIT, to_steps(1_000.0, "deposit"), -1, -1)
+    desk.order("BTC/USDT:USDT", 1.0)
+    desk.live()
+    return desk.margin(2, "unified")[2]
+
+
+CALM, WILD, ROUGH = [-0.10] + [0.0] * 29, [-0.16] + [0.0] * 29, [-0.12] + [0.0] * 29
+
+
+@pytest.mark.jit_off
+def test_a_run_may_ask_for_a_floor_at_the_long_run() -> None:
+    """The month asks 10, the long run (its worst in a hundred moves) 16."""
+    assert tail_margin(CALM, WILD) == pytest.approx(10.0)
+    assert tail_margin(CALM, WILD, long_run_floor=True) == pytest.approx(16.0)
+    assert tail_margin(WILD, CALM, long_run_floor=True) == pytest.approx(16.0)
+
+
+@pytest.mark.jit_off
+def test_a_buffer_stands_on_margin_below_the_long_run_and_is_used_up_above_it() -> None:
+    """With a long run of 12: a month of 10 asks 12.5; 12 asks 15. One of 12 against a long run of 12 and one of 16
+    against one of 16 keep theirs; 12 against 10 alone keeps 12.5 (10 x 1.25).
+    """
+    assert tail_margin(CALM, ROUGH, buffer=0.25) == pytest.approx(12.5)
+    assert tail_margin(ROUGH, CALM, buffer=0.25) == pytest.approx(15.0)
+
+
 @pytest.mark.jit_off
 def test_margin_takes_its_tail_from_the_scaled_window_and_its_stress_from_the_moves_as_they_were() -> None:
     """1 BTC at 100; worst scaled move -20 %, real one -10 %; a quarter of stress: 0.75 x 20 + 0.25 x 10 = 17.5."""
@@ -142,7 +188,7 @@ def test_margin_takes_its_tail_from_the_scaled_window_and_its_stress_from_the_mo
     real, scaled = np.zeros((25, 3)), np.zeros((20, 3))
     bitcoin = desk.history.assets.index("BTC")
     real[3, bitcoin], scaled[7, bitcoin] = -0.10, -0.20
-    rows = np.tile(np.array([[25], [45], [25]]), (1, 4))
+    rows = np.tile(np.array([[25], [45], [25], [0]]), (1, 4))
     desk.tape = make_tape(desk.history, desk.tape.rules_at, [], None, (), (np.vstack([real, scaled]), rows))
     desk.book = make_book(desk.rules, desk.tape)
     dollars = desk.history.assets.index("USDT")

@@ -172,7 +172,7 @@ def test_modes_are_offered_from_their_day_on() -> None:
     venue = load("binance")
     assert list(venue.modes(moment("2020-06-01"))) == ["isolated", "cross"]
     assert list(venue.modes(moment("2021-12-01"))) == ["isolated", "cross", "multi_asset"]
-    assert list(venue.modes(moment("2022-04-01"))) == ["isolated", "cross", "multi_asset", "portfolio"]
+    assert list(venue.modes(moment("2022-04-01"))) == ["isolated", "cross", "multi_asset", "portfolio", "portfolio_pro"]
 
 
 def test_portfolio_margin_liquidated_at_1_2_in_2022_and_at_1_05_since_the_second_product() -> None:
@@ -184,6 +184,31 @@ def test_portfolio_margin_liquidated_at_1_2_in_2022_and_at_1_05_since_the_second
     first, second = (load("binance").modes(moment(on))["portfolio"] for on in ("2023-04-30", "2023-05-01"))
     assert (first.loss_beyond, first.open_loss) == ("user_debt", False)
     assert (second.loss_beyond, second.open_loss) == ("insurance", True)
+
+
+def test_the_first_product_lives_on_as_pm_pro_with_bands_of_its_own() -> None:
+    sets = span("2023-04-01", "2023-06-01", mode="portfolio_pro", symbols=())
+    assert sets[0].levels == span("2023-04-01", "2023-04-02", mode="portfolio", symbols=())[0].levels
+    assert [(level.ratio, level.action) for level in sets[-1].levels] == [
+        (1.5, "warn"), (1.2, "reduce_only"), (1.05, "liquidate"),
+    ]  # fmt: skip
+    mode = load("binance").modes(moment("2026-01-01"))["portfolio_pro"]
+    assert (mode.preset, mode.loss_beyond, mode.open_loss) == ("portfolio_pro", "user_debt", False)
+    assert not sets[-1].asks_initial
+    assert sets[-1].terms.keeps == 1.2
+
+
+def test_xrp_backs_pm_pro_by_rank_5_and_later_by_rank_4() -> None:
+    """Of 6 million: 1 + 0.95 + 0.75 x 3 + 0.6 x 1 = 4.8; from 2025-09-16 3 + 0.95 x 3 = 5.85. Before: nine tenths."""
+
+    def counted(day: str) -> float:
+        rules = span(day, mode="portfolio_pro", symbols=(), assets=("XRP",))[0]
+        tier = [step for step in rules.collateral[0] if step.floor_usd < 6e6][-1]
+        return 6e6 * tier.ratio - tier.deduction_usd
+
+    assert counted("2024-01-01") == pytest.approx(5.4e6)
+    assert counted("2025-01-01") == pytest.approx(4.8e6)
+    assert counted("2025-10-01") == pytest.approx(5.85e6)
 
 
 def test_coins_back_inverse_contracts_under_portfolio_margin_and_not_in_multi_assets_mode() -> None:
@@ -384,7 +409,7 @@ def test_the_rules_shown_without_a_date_are_all_there_ever_were() -> None:
 def test_the_venues_there_are_come_with_their_modes() -> None:
     assert names() == ["binance", "bybit", "deribit", "generic", "hyperliquid", "okx", "paradex"]
     assert [line["venue"] for line in describe()] == names()
-    assert describe()[0]["modes"] == "isolated, cross, multi_asset, portfolio"
+    assert describe()[0]["modes"] == "isolated, cross, multi_asset, portfolio, portfolio_pro"
 
 
 def test_an_unknown_venue_names_the_nearest() -> None:

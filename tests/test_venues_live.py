@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import backtest
+from backtest.errors import InputError
 from backtest.market.store import Store
 
 pytestmark = pytest.mark.jit_off
@@ -63,6 +64,37 @@ def test_a_run_and_the_calculator_ask_the_same_of_the_same_account(venue: str, m
     })  # fmt: skip
     for name in ("equity", "collateral_equity", "initial_margin", "maintenance_margin"):
         assert answer.account[name] == pytest.approx(final[name], rel=1e-9), name
+
+
+def test_under_span_a_bitcoin_against_as_much_ether_is_credited_half_of_both_scans() -> None:
+    """16 % of 60,000 on either side are 9,600; one spread of 1 to 20, half of each: 9,600 are left."""
+
+    def asked(ether: float) -> Any:
+        return backtest.margin({
+            "venue": "generic", "mode": "portfolio", "model": "span", "at": "2024-06-01", "wallets": {"USDT": 50_000.0},
+            "positions": [
+                {"symbol": "BTC/USDT:USDT", "contracts": 1.0, "entry": 60_000.0, "mark": 60_000.0},
+                {"symbol": "ETH/USDT:USDT", "contracts": ether, "entry": 3_000.0, "mark": 3_000.0},
+            ],
+        }).account  # fmt: skip
+
+    assert asked(-20.0)["maintenance_margin"] == pytest.approx(9_600.0)
+    assert asked(-20.0)["initial_margin"] == pytest.approx(1.3 * 9_600.0)
+    assert asked(-10.0)["maintenance_margin"] == pytest.approx(9_600.0 + 4_800.0 - 2 * 0.5 * 4_800.0)
+    assert asked(20.0)["maintenance_margin"] == pytest.approx(19_200.0)
+
+
+def test_a_run_takes_its_own_numbers_of_the_tail_model_and_says_so() -> None:
+    usual = lived("generic", "portfolio", requirement="tail")
+    ours = lived("generic", "portfolio", requirement="tail", tail={"buffer": 0.25, "confidence": 0.995})
+    said = {row["key"]: row["value"] for row in ours.manifest["rules"] if row["table"] == "account"}
+    assert said == {"tail buffer": 0.25, "tail confidence": 0.995}
+    assert (ours.account.maintenance_margin >= usual.account.maintenance_margin - 1e-9).all()
+
+
+def test_numbers_of_the_tail_model_are_refused_where_margin_is_not_by_tail() -> None:
+    with pytest.raises(InputError, match="tail would do nothing: 'portfolio' at generic is margined by scenarios"):
+        lived("generic", "portfolio", tail={"buffer": 0.25})
 
 
 @pytest.mark.parametrize("model", ["span", "tims"])

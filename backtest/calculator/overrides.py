@@ -254,7 +254,7 @@ def _portfolio(where: str, before: PortfolioRules | None, given: Any, assets: li
     """The venue's own model with other numbers; by asset, each beside those of the venue that are not named."""
     count = len(assets)
     rules = before or PortfolioRules("", ((),) * count, ({},) * count, ({},) * count)
-    _named(where, _table(where, given), ("model", "numbers", "grids", "bands"))
+    _named(where, _table(where, given), ("model", "numbers", "grids", "bands", "spreads"))
     changes: dict[str, Any] = {"model": str(given.get("model", rules.model))}
     if changes["model"] not in PAGES:
         raise InputError(f"{where}.model: no model {changes['model']!r}; {nearest(changes['model'], PAGES)}")
@@ -269,7 +269,23 @@ def _portfolio(where: str, before: PortfolioRules | None, given: Any, assets: li
             {**old, **{k: read(f"{where}.{name}.{k}", v) for k, v in (shared or table.get(asset, {})).items()}}
             for asset, old in zip(assets, getattr(rules, name), strict=True)
         )
+    if "spreads" in given:
+        changes["spreads"] = _spreads(f"{where}.spreads", given["spreads"], assets)
     return replace(rules, **changes)
+
+
+def _spreads(where: str, given: Any, assets: list[str]) -> tuple[tuple[int, int, float, float, float], ...]:
+    """Rows [first coin, second coin, coins of each in one spread, credit]; of coins that the account lacks none."""
+    rows = []
+    for k, row in enumerate(given if isinstance(given, list) else [given]):
+        if not isinstance(row, list) or len(row) != 5 or not all(isinstance(coin, str) for coin in row[:2]):
+            raise InputError(f'{where}[{k}] = {row!r}: write ["BTC", "ETH", 1, 20, 0.5]')
+        one, other, credit = (_number(f"{where}[{k}]", number) for number in row[2:])
+        if one <= 0 or other <= 0 or not 0 <= credit <= 1:
+            raise InputError(f"{where}[{k}] = {row!r}: coins must be above 0 and the credit between 0 and 1")
+        if row[0] in assets and row[1] in assets:
+            rows.append((assets.index(row[0]), assets.index(row[1]), one, other, credit))
+    return tuple(rows)
 
 
 def _grid(where: str, given: Any) -> tuple[tuple[float, ...], ...]:

@@ -54,13 +54,18 @@ def make_book(rules: Rules, tape: Tape, record: bool = True, rows: int = FIRST_R
         leg=np.zeros((LEG_ROWS, positions + 1)),
         charge=np.zeros((assets, CHARGES)),
         cell=np.zeros((assets, CELL_ROWS, rules.grid.shape[3] + EXTRA_CELLS)),
-        worst=np.zeros(1 + int((tape.tail_rows[1] - tape.tail_rows[0]).max())),
+        worst=np.zeros(1 + longest_window(tape)),
         saved=np.zeros(saved, I64),
         path=np.zeros((PATH_COLUMNS, accounts, bars)),
         wallet_path=np.zeros((3, wallets, accounts, bars)),
         headroom=np.zeros((wallets, accounts, bars)),
         opened=np.zeros(wallets),
     )
+
+
+def longest_window(tape: Tape) -> int:
+    """Rows of past horizons that the tail model ever sorts through at once, its long run included."""
+    return int(np.maximum(tape.tail_rows[1] - tape.tail_rows[0], tape.tail_rows[2] - tape.tail_rows[3]).max())
 
 
 def grow(book: Book, least: int = 0) -> Book:

@@ -19,7 +19,8 @@ from backtest.margin.orders import isolated_orders, reserved_spot
 from backtest.margin.wallets import list_held, require_now
 from backtest.state import (
     AUTO_TRANSFER, BORROWS, COLLATERAL, F_ACCOUNT, F_BAR, F_CAUSE, F_CONTRACTS, F_COST, F_FEE, F_FEE_ASSET, F_ORDER,
-    F_POINT, F_POSITION, F_REALISED, FILL_ROWS, HERE, I64, INITIAL, MAINTENANCE, NOTHING, OPEN_LOSS, SPOT, UNBOUND,
+    F_POINT, F_POSITION, F_REALISED, FILL_ROWS, HERE, I64, INITIAL, KEEPS, MAINTENANCE, NOTHING, OPEN_LOSS, SPOT,
+    UNBOUND,
 )  # fmt: skip
 from backtest.units import STEP, units
 
@@ -125,10 +126,15 @@ def trade_spot(book, rules, tape, bar, account, position, contracts, price, fee_
 def free_steps(book, rules, tape, bar, account, wallet, asset):
     """Steps of an asset that may leave a wallet: its balance, less what positions and orders need.
 
-    An isolated wallet keeps its maintenance in cash and its initial margin in all: Binance FAQ 360038447311.
+    An isolated wallet keeps its maintenance in cash and its initial margin in all: Binance FAQ 360038447311. Where the
+    mode asks no initial margin, a multiple of maintenance is kept: Binance FAQ 5e33af8e6ac0.
     """
     balance = book.balance[wallet, asset, account]
-    spare = -lacking(book, rules, tape, account, wallet, bar) / index_here(book, rules, asset)
+    usd = -lacking(book, rules, tape, account, wallet, bar)
+    keeps = rules.due[tape.rules_at[rules.shape[account], bar], KEEPS]
+    if keeps > 0.0:
+        usd = book.need[COLLATERAL, 0] - keeps * book.need[MAINTENANCE, 0]
+    spare = usd / index_here(book, rules, asset)
     free = min(balance, I64(spare / STEP)) - reserved_here(book, rules, account, wallet, asset)
     if rules.isolates[rules.shape[account], wallet] >= 0:
         free = min(free, balance - I64(book.need[MAINTENANCE, 0] / index_here(book, rules, asset) / STEP))

@@ -20,7 +20,7 @@ from backtest.margin.wallets import list_held, require_now
 from backtest.state import (
     BY_LIQUIDATION, COLLATERAL, HALF_SPREAD, I64, INCIDENT_ROWS, LIQUIDATE_AT, LIQUIDATION_FEE, MAINTENANCE, NOTHING,
     N_ACCOUNT, N_AMOUNT, N_BAR, N_COLLATERAL, N_CONTRACTS, N_MAINTENANCE, N_POINT, N_POSITION, N_PRICE, N_RUNG,
-    N_WALLET, POSITIONS,
+    N_WALLET, POSITIONS, RESTORED_AT,
 )  # fmt: skip
 from backtest.units import STEP, units
 
@@ -32,6 +32,14 @@ def sound(book, rules, tape, account, wallet, bar):
     """
     require_now(book, rules, tape, wallet, account, bar)
     level = rules.level[tape.rules_at[rules.shape[account], bar], LIQUIDATE_AT]
+    return is_sound(book.need[COLLATERAL, 0], book.need[MAINTENANCE, 0], level)
+
+
+@kernel
+def restored(book, rules, tape, account, wallet, bar):
+    """Whether forced sales may stop: the wallet is sound, and above the ratio up to which the venue goes on selling."""
+    require_now(book, rules, tape, wallet, account, bar)
+    level = rules.level[tape.rules_at[rules.shape[account], bar], RESTORED_AT]
     return is_sound(book.need[COLLATERAL, 0], book.need[MAINTENANCE, 0], level)
 
 
@@ -71,15 +79,15 @@ def heaviest(book, rules, tape, account, wallet, bar):
 
 @kernel
 def next_to_cut(book, rules, tape, account, wallet, bar):
-    """The position a rung turns to: the heaviest; -1 where the wallet is sound or has none. Leaves need[] as asked."""
-    if sound(book, rules, tape, account, wallet, bar):
+    """The position a rung turns to: the heaviest; -1 where the wallet is mended or has none. Leaves need[] as asked."""
+    if restored(book, rules, tape, account, wallet, bar):
         return NOTHING
     return heaviest(book, rules, tape, account, wallet, bar)
 
 
 @kernel
 def smallest_cut(book, rules, tape, account, wallet, position, bar, point):
-    """Fewest contracts whose forced sale makes the wallet sound, in lots; all of them if nothing less does."""
+    """Fewest contracts whose forced sale mends the wallet, in lots; all of them if nothing less does."""
     lot = rules.lot[rules.instrument[position]]
     held = book.contracts[position, account]
     enough, lots = abs(held) // lot, I64(0)
@@ -98,10 +106,10 @@ def smallest_cut(book, rules, tape, account, wallet, position, bar, point):
 
 @kernel
 def suffices(book, rules, tape, account, wallet, position, contracts, bar, point):
-    """Whether forcing so many contracts would make the wallet sound; a trial that is put back."""
+    """Whether forcing so many contracts would mend the wallet; a trial that is put back."""
     save(book, account)
     force(book, rules, tape, account, wallet, position, contracts, bar, point)
-    enough = sound(book, rules, tape, account, wallet, bar)
+    enough = restored(book, rules, tape, account, wallet, bar)
     restore(book, account)
     list_held(book, rules, account)
     return enough

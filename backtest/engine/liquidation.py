@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from backtest.engine.exchange import sell_collateral
 from backtest.engine.fills import free_steps
-from backtest.engine.forced import force, heaviest, next_to_cut, note, smallest_cut, sound
+from backtest.engine.forced import force, heaviest, next_to_cut, note, restored, smallest_cut, sound
 from backtest.engine.orders import end_order, settle_orders
 from backtest.engine.rungs import close_all, slice_positions, step_down, tier_down, two_tiers_down
 from backtest.kernel import kernel
@@ -28,12 +28,16 @@ from backtest.units import STEP, units
 
 @kernel
 def liquidate(book, rules, tape, account, wallet, bar, point):
-    """Climb the ladder until the wallet is sound again."""
+    """Climb the ladder until the wallet is sound again, and at the ratio up to which the venue goes on selling."""
     top_up(book, rules, tape, account, wallet, bar, point)
     shape = rules.shape[account]
+    if sound(book, rules, tape, account, wallet, bar):
+        return
     for k in range(rules.ladder.shape[1]):
         rung = rules.ladder[shape, k]
-        if rung == NO_RUNG or sound(book, rules, tape, account, wallet, bar):
+        if rung == NO_RUNG or restored(book, rules, tape, account, wallet, bar):
+            return
+        if rung == TAKE_OVER and sound(book, rules, tape, account, wallet, bar):
             return
         if rung == CANCEL_ORDERS:
             cancel_orders(book, rules, account, wallet, bar, point)
@@ -108,7 +112,7 @@ def cancel_orders(book, rules, account, wallet, bar, point):
 
 @kernel
 def reduce_positions(book, rules, tape, account, wallet, bar, point):
-    """Cut positions, the largest first, each by no more than makes the wallet sound again."""
+    """Cut positions, the largest first, each by no more than mends the wallet."""
     while book.held[account, wallet, POSITIONS, 0] > 0:
         position = next_to_cut(book, rules, tape, account, wallet, bar)
         if position < 0:

@@ -3,8 +3,9 @@
 Bybit cuts an isolated position to a lower bracket whose maintenance is met; OKX cuts two brackets at a time while the
 collateral would still cover the first; Hyperliquid sells a fifth of a large position and then the rest, and takes
 everything over where the collateral has fallen below two thirds of maintenance; Deribit sells step by step until
-margin is met. An isolated position that is cut keeps its margin: nothing is released while the venue sells. What is
-taken over at the bankruptcy price leaves its owner nothing, and costs him no more than that.
+margin is met, on the side that a coin's delta leans to. An isolated position that is cut keeps its margin: nothing is
+released while the venue sells. What is taken over at the bankruptcy price leaves its owner nothing, and costs him no
+more than that. Some venues sell on until the wallet is not just sound but at a better ratio (`forced.restored`).
 Source: Bybit, isolated ladder; OKX, help 360020411711; Hyperliquid, "Liquidations"; Deribit, support 25944769313309.
 """
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from backtest.engine.exchange import call_loans, is_sold
 from backtest.engine.fills import trade
-from backtest.engine.forced import force_at, forced_price, heaviest, next_to_cut, note, sound
+from backtest.engine.forced import force_at, forced_price, heaviest, next_to_cut, note, restored, sound
 from backtest.engine.judgement import restore, save
 from backtest.kernel import kernel
 from backtest.ledger.kinds import ALLOCATE, INSURANCE
@@ -69,10 +70,10 @@ def force_kept(book, rules, tape, account, wallet, position, contracts, price, b
 
 @kernel
 def suffices(book, rules, tape, account, wallet, position, contracts, price, bar, point):
-    """Whether such an order would make the wallet sound; a trial that is put back."""
+    """Whether such an order would mend the wallet; a trial that is put back."""
     save(book, account)
     force_kept(book, rules, tape, account, wallet, position, contracts, price, bar, point)
-    enough = sound(book, rules, tape, account, wallet, bar)
+    enough = restored(book, rules, tape, account, wallet, bar)
     restore(book, account)
     list_held(book, rules, account)
     return enough
@@ -84,7 +85,7 @@ def suffices(book, rules, tape, account, wallet, position, contracts, price, bar
 @kernel
 def in_brackets(book, rules, at, i, contracts):
     """What the venue's brackets tell a position's size in: contracts where it says so, else notional at the mark."""
-    if rules.rung_number[at, TIER_BY_CONTRACTS] != 0.0:
+    if rules.term[at, TIER_BY_CONTRACTS] != 0:
         return abs(contracts) * STEP
     side = len(rules.kind) if contracts < 0 else 0
     return abs(contracts * book.here[side + i, 0]) * STEP
@@ -208,7 +209,7 @@ def slice_positions(book, rules, tape, account, wallet, bar, point):
     the venue's share of maintenance, everything is taken over at once.
     """
     while book.held[account, wallet, POSITIONS, 0] > 0:
-        if sound(book, rules, tape, account, wallet, bar):
+        if restored(book, rules, tape, account, wallet, bar):
             return
         if too_late(book, rules, tape, account, bar):
             surrender(book, rules, tape, account, wallet, bar, point, BACKSTOP)
@@ -219,7 +220,7 @@ def slice_positions(book, rules, tape, account, wallet, bar, point):
         contracts = first_slice(book, rules, tape, account, position, bar)
         cut(book, rules, tape, account, wallet, position, contracts, bar, point, SLICE_DOWN)
         if book.contracts[position, account] != 0:
-            if sound(book, rules, tape, account, wallet, bar):
+            if restored(book, rules, tape, account, wallet, bar):
                 return
             if not too_late(book, rules, tape, account, bar):
                 contracts = -book.contracts[position, account]
@@ -249,18 +250,70 @@ def first_slice(book, rules, tape, account, position, bar):
 
 @kernel
 def step_down(book, rules, tape, account, wallet, bar, point):
-    """Equal small orders until margin is met, the largest position first; each moves the price as one of them does."""
+    """Equal small orders until margin is met, each of which moves the price as one of them does: first those that bring
+    a coin's delta towards zero, and no further; of a book without delta the largest position.
+
+    The venue may open a new future against the delta instead, which stays. Without options there is always a position
+    on the side of the delta, and to close it asks less margin and costs no more than to hold both; so it is closed.
+    """
     while book.held[account, wallet, POSITIONS, 0] > 0:
         position = next_to_cut(book, rules, tape, account, wallet, bar)
         if position < 0:
             return
         collateral, maintenance = book.need[COLLATERAL, 0], book.need[MAINTENANCE, 0]
+        leaning = leaning_most(book, rules, tape, account, wallet, bar)
+        position = leaning if leaning >= 0 else position
         step = step_of(book, rules, tape, account, position, bar)
+        most = -(-abs(book.contracts[position, account]) // abs(step))
+        if leaning >= 0:
+            most = min(most, steps_to_neutral(book, rules, account, wallet, position, step))
         price = forced_price(book, rules, tape, account, rules.instrument[position], step, bar)
-        contracts = fewest_steps(book, rules, tape, account, wallet, position, step, price, bar, point)
+        contracts = fewest_steps(book, rules, tape, account, wallet, position, step, most, price, bar, point)
         force_kept(book, rules, tape, account, wallet, position, contracts, price, bar, point)
         size = contracts * STEP
         note(book, bar, account, wallet, STEP_DOWN, position, collateral, maintenance, size, price, point, 0.0)
+
+
+@kernel
+def delta_of_coin(book, rules, account, wallet, coin):
+    """USD by which the wallet's futures on a coin are long (below zero: short) together."""
+    delta = 0.0
+    for k in range(book.held[account, wallet, POSITIONS, 0]):
+        position = book.held[account, wallet, POSITIONS, 1 + k]
+        if rules.base[rules.instrument[position]] == coin:
+            delta += exposure_usd(book, rules, account, position)
+    return delta
+
+
+@kernel
+def exposure_usd(book, rules, account, position):
+    """Signed USD notional of a position at the moment."""
+    usd = index_here(book, rules, rules.settlement[rules.instrument[position]])
+    notional = notional_here(book, rules, account, position) * STEP * usd
+    return notional if book.contracts[position, account] > 0 else -notional
+
+
+@kernel
+def leaning_most(book, rules, tape, account, wallet, bar):
+    """The largest position that lies on the side of its coin's delta, by a step at least; -1 if none does."""
+    best, largest = NOTHING, 0.0
+    for k in range(book.held[account, wallet, POSITIONS, 0]):
+        position = book.held[account, wallet, POSITIONS, 1 + k]
+        own = exposure_usd(book, rules, account, position)
+        delta = delta_of_coin(book, rules, account, wallet, rules.base[rules.instrument[position]])
+        if delta * own > 0.0 and abs(own) > largest:
+            step = step_of(book, rules, tape, account, position, bar)
+            if abs(delta) >= abs(own * (step / book.contracts[position, account])):
+                best, largest = position, abs(own)
+    return best
+
+
+@kernel
+def steps_to_neutral(book, rules, account, wallet, position, step):
+    """Steps of a position that bring its coin's delta as near to zero as they can without turning it; 1 at least."""
+    delta = delta_of_coin(book, rules, account, wallet, rules.base[rules.instrument[position]])
+    one = abs(exposure_usd(book, rules, account, position) * (step / book.contracts[position, account]))
+    return max(I64(1), I64(abs(delta) / one))
 
 
 @kernel
@@ -273,10 +326,10 @@ def step_of(book, rules, tape, account, position, bar):
 
 
 @kernel
-def fewest_steps(book, rules, tape, account, wallet, position, step, price, bar, point):
-    """Fewest steps whose sale at the price makes the wallet sound, in contracts; the whole position if none does."""
+def fewest_steps(book, rules, tape, account, wallet, position, step, most, price, bar, point):
+    """Fewest steps whose sale at the price mends the wallet, in contracts; `most` of them if none does."""
     held = book.contracts[position, account]
-    enough, few = -(-abs(held) // abs(step)), I64(0)
+    enough, few = most, I64(0)
     while enough - few > 1:
         middle = (few + enough) // 2
         if suffices(book, rules, tape, account, wallet, position, middle * step, price, bar, point):

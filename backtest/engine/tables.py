@@ -19,8 +19,8 @@ from backtest.state import (
     AUTO_TRANSFER, BORROWS, BORROW_INITIAL, BORROW_MAINTENANCE, BY_QUANTITY, CANCEL_ORDERS, CHOICES, CLOSE_ALL,
     CONVERSION, CUTS, DEBT_BUFFER, DELIVERY_FEE, FLOOR, GUARD_RATIO, GUARD_USE, HALF_SPREAD, I64, INVERSE, LINEAR,
     LIQUIDATION_FEE, MAKER, MAX_LEVERAGE, NEED_BUFFER, OVERDRAFT, PAGE_NAMES, PATH, PATH_NAMES, REDUCE, REFILL_COST,
-    REFILL_DELAY, REFILL_SELLS, REFILL_TARGET, REFILL_TRIGGER, REPAY_DEBTS, SELL_COLLATERAL, SLICE_DOWN, SLIPPAGE,
-    SPOT, STEP_DOWN, SWITCHES, TAKER, TAKE_OVER, TIER_DOWN, TOP_UP_CAP, TOP_UP_TARGET, TOP_UP_TRIGGER, TOUCH,
+    REFILL_DELAY, REFILL_SELLS, REFILL_TARGET, REFILL_TRIGGER, REPAY_DEBTS, RISK_NUMBERS, SELL_COLLATERAL, SLICE_DOWN,
+    SLIPPAGE, SPOT, STEP_DOWN, SWITCHES, TAKER, TAKE_OVER, TIER_DOWN, TOP_UP_CAP, TOP_UP_TARGET, TOP_UP_TRIGGER, TOUCH,
     TRANSFER_FEE, TWO_SIDED, TWO_TIERS_DOWN, UNBOUND, VOLUME_SHARE, Rules,
 )  # fmt: skip
 from backtest.units import HEADROOM, to_steps
@@ -60,7 +60,7 @@ TERM_NAMES = (  # of `Terms`, in the order of the state's columns from TIER_FLAT
     "haircut_in_initial",
     "debt_in_maintenance",
 )
-MARGIN_CALLS = ("liquidate", "reduce_only")
+MARGIN_CALLS = ("liquidate", "reduce_only", "restored")
 PAGES: dict[str, Any] = {
     "bybit": bybit,
     "okx": okx,
@@ -120,7 +120,7 @@ def make_rules(plans: Sequence[Plan], history: History) -> tuple[Rules, Ints]:
         ladder=ladder,
         level=np.array([_levels(rule_set) for rule_set in sets]),
         term=np.array([_term_columns(s) for s in sets], I64),
-        due=np.array([[s.terms.debt_fee, s.terms.fixed_usd] for s in sets]),
+        due=np.array([[s.terms.debt_fee, s.terms.fixed_usd, s.terms.keeps] for s in sets]),
         choice=np.array([_choices(plan) for plan in plans]),
         switch=np.array([_switches(plan) for plan in plans], I64),
         leverage=np.array(
@@ -130,9 +130,7 @@ def make_rules(plans: Sequence[Plan], history: History) -> tuple[Rules, Ints]:
         instrument=np.tile(np.arange(len(instruments), dtype=I64), sides),
         **_wallet_tables([plan.shape for plan in plans], wallets, len(assets), sides * len(instruments)),
         **_terms(instruments, assets, sides),
-        rung_number=np.array(
-            [[s.slice, s.slice_above_usd, s.backstop_at, s.terms.tier_by_contracts] for s in sets], np.float64
-        ),
+        rung_number=np.array([[s.slice, s.slice_above_usd, s.backstop_at] for s in sets], np.float64),
         funding_at=np.array([[word == "index" for word in s.funding_at or [""] * len(instruments)] for s in sets], I64),
         **_rule_tables(sets, len(instruments), len(assets)),
     )
@@ -140,9 +138,12 @@ def make_rules(plans: Sequence[Plan], history: History) -> tuple[Rules, Ints]:
 
 
 def _levels(rule_set: RuleSet) -> list[float]:
-    """Margin ratios at which the venue liquidates and at which it lets only reduce; 0 where it has no such level."""
+    """Margin ratios at which the venue liquidates, at which it lets only reduce (0 where it has no such level), and up
+    to which forced sales go on.
+    """
     at = {action: max((v.ratio for v in rule_set.levels if v.action == action), default=0.0) for action in MARGIN_CALLS}
-    return [at["liquidate"] or 1.0, at["reduce_only"]]
+    liquidate = at["liquidate"] or 1.0
+    return [liquidate, at["reduce_only"], at["restored"] or liquidate]
 
 
 def _term_columns(rule_set: RuleSet) -> list[int]:
@@ -280,7 +281,7 @@ def scenario_tables(sets: Sequence[RuleSet], assets: int) -> dict[str, Any]:
     """Moves by base coin and the numbers of the scenario and tail models; sets without them move nothing."""
     rows = [s.scenario for s in sets]
     width = max([1] + [len(moves) for row in rows if row for moves in row.moves])
-    move, risk = np.zeros((len(sets), assets, width)), np.zeros((len(sets), 8))
+    move, risk = np.zeros((len(sets), assets, width)), np.zeros((len(sets), RISK_NUMBERS))
     for at, row in enumerate(rows):
         if row is not None:
             for a, moves in enumerate(row.moves):
@@ -295,6 +296,8 @@ def scenario_tables(sets: Sequence[RuleSet], assets: int) -> dict[str, Any]:
                 tail.confidence if tail else 0.0,
                 tail.stressed_weight if tail else 0.0,
                 bool(tail and tail.kind == "ES"),
+                tail.buffer if tail else 0.0,
+                bool(tail and tail.long_run_floor),
             ]
     return {"move": move, "risk": risk}
 
@@ -333,7 +336,17 @@ def portfolio_tables(sets: Sequence[RuleSet], assets: int) -> dict[str, Any]:
                 if rows:
                     band[at, a, k, :, : len(rows)] = np.array(rows).T
                     band[at, a, k, 1, len(rows) :] = rows[-1][1]
-    return {"number": number, "grid": grid, "band": band}
+    return {"number": number, "grid": grid, "band": band, "spread": _spreads(sets)}
+
+
+def _spreads(sets: Sequence[RuleSet]) -> Floats:
+    """Credits between two units [set, spread, 5]; a first unit of -1 is no spread."""
+    pages = [rule_set.portfolio.spreads if rule_set.portfolio else () for rule_set in sets]
+    table = np.full((len(sets), max(1, *(len(rows) for rows in pages)), 5), -1.0)
+    for at, rows in enumerate(pages):
+        for k, row in enumerate(rows):
+            table[at, k] = row
+    return table
 
 
 def _named(page: str, what: str, names: Sequence[str], given: Mapping[str, Any], none: Any) -> list[Any]:

@@ -84,7 +84,7 @@ def make_tape(
     """
     rows, bars, instruments = Rows(history), len(history.time), len(history.instruments)
     table, number, event_at = order_events([*events, *_funding(history), *_deliveries(history)], bars)
-    no_tail = (np.zeros((1, len(history.assets) + instruments)), np.zeros((3, bars), I64))
+    no_tail = (np.zeros((1, len(history.assets) + instruments)), np.zeros((4, bars), I64))
     moves, known = tail or no_tail
     value_row, index_row = _value_rows(rows), _index_rows(rows)
     last_row, mark_row = _price_rows(rows, "{}", "{}"), _price_rows(rows, "mark_{}", "worst_{}")

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtest.config import Account, RunConfig
+from backtest.config_account import Tail
 from backtest.engine.session import Session
 from backtest.engine.shape import Shape, shape_of
 from backtest.engine.tables import Plan
@@ -21,7 +22,7 @@ from backtest.market.history import History
 from backtest.state import FLOW, INTEREST, SETTLEMENT
 from backtest.units import to_steps
 from backtest.venues.load import Venue, load
-from backtest.venues.schema import Mode
+from backtest.venues.schema import Mode, Row, RuleSet
 
 Floats = npt.NDArray[np.float64]
 NO_CAP = 1e12
@@ -44,7 +45,7 @@ def plan_of(config: RunConfig, account: Account, history: History, unbound: bool
 
 
 def idle_settings(plan: Plan, account: Account, history: History) -> list[tuple[str, str]]:
-    """What the account asks for and its mode has no place for, with the reason: `top_up`, `refill`, `borrow`."""
+    """What the account asks for that does nothing in its mode, and why: `top_up`, `refill`, `borrow`, `tail`."""
     shape, found = plan.shape, []
     shared = {w for w in shape.position_wallet if w >= 0 and shape.settle[w] >= 0 and shape.isolates[w] < 0}
     if account.top_up is not None and not any(position >= 0 for position in shape.isolates):
@@ -55,6 +56,8 @@ def idle_settings(plan: Plan, account: Account, history: History) -> list[tuple[
         lent = any(np.isfinite(each) for rule_set in plan.sets for each in rule_set.borrow_initial)
         why = "no borrow rate of this run's assets is known (import a borrow series)" if lent else "nothing is lent"
         found.append(("borrow", f"{why} at {account.venue} under {account.margin!r}"))
+    if account.tail is not None and plan.mode.requirement != "tail":
+        found.append(("tail", f"{account.margin!r} at {account.venue} is margined by {plan.mode.requirement}"))
     return found
 
 
@@ -62,10 +65,10 @@ def without_idle(
     config: RunConfig, account: Account, history: History, unbound: bool = False
 ) -> tuple[Account, list[str]]:
     """The account less what would do nothing under its mode, and a note for each: one account, compared under modes."""
-    if account.top_up is None and account.refill is None and not account.borrow:
+    if account.top_up is None and account.refill is None and account.tail is None and not account.borrow:
         return account, []
     idle = idle_settings(_plan(config, account, history, unbound), account, history)
-    off = {"top_up": None, "refill": None, "borrow": False}
+    off = {"top_up": None, "refill": None, "tail": None, "borrow": False}
     changed = account.model_copy(update={setting: off[setting] for setting, _ in idle})
     return changed, [f"{account.name}: {setting} left out: {why}" for setting, why in idle]
 
@@ -108,6 +111,7 @@ def _plan(config: RunConfig, account: Account, history: History, unbound: bool) 
             f"account {account.name!r}: model = {account.model!r} is one of scenarios, but {account.margin!r} at "
             f"{account.venue} is margined by {mode.requirement}; leave it out, or use venue 'generic' and 'portfolio'"
         )
+    sets = tuple(with_tail(rule_set, account.tail) for rule_set in sets)
     check_symbols(account, history)
     owes = any(rule_set.owes for rule_set in sets)
     hedge = account.position_mode == "hedge"
@@ -139,6 +143,18 @@ def _plan(config: RunConfig, account: Account, history: History, unbound: bool) 
         two_sided=hedge,
         touch=execution.limit_touch,
     )
+
+
+def with_tail(rule_set: RuleSet, chosen: Tail | None) -> RuleSet:
+    """The rule set with the account's own numbers of the tail model, each a row of the journal."""
+    if chosen is None or rule_set.scenario is None or rule_set.scenario.tail is None:
+        return rule_set
+    own = chosen.model_dump(exclude_none=True)
+    rows = tuple(
+        Row("account", f"tail {name}", value, rule_set.start_us, "the config", "") for name, value in own.items()
+    )
+    scenario = replace(rule_set.scenario, tail=replace(rule_set.scenario.tail, **own))
+    return replace(rule_set, scenario=scenario, rows=(*rule_set.rows, *rows))
 
 
 def with_requirement(venue: Venue, account: Account, mode: Mode, has_scenarios: bool) -> Mode:

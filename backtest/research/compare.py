@@ -41,6 +41,7 @@ Progress = Callable[[int, int], None]
 GENERIC = {"generic scenarios": "scenarios", "generic tail": "tail"}
 MODES = ("isolated", "cross", "multi_asset", "portfolio", *GENERIC)
 """What is set side by side: the venue's presets, and two models of no exchange, which never pass for one."""
+ASKED_BY_NAME = ("portfolio_pro",)
 ANSWERS = (
     "Margin Mode",
     "Survived",
@@ -152,8 +153,9 @@ def compare(
     if isinstance(modes, str):
         raise InputError(f"modes = {modes!r} is one mode; give a list, such as [{modes!r}, 'portfolio']")
     for k, mode in enumerate(modes or ()):
-        if mode not in MODES:
-            raise InputError(f"modes[{k}] = {mode!r}: {nearest(str(mode), MODES)} (valid: {', '.join(MODES)})")
+        valid = (*MODES, *ASKED_BY_NAME)
+        if mode not in valid:
+            raise InputError(f"modes[{k}] = {mode!r}: {nearest(str(mode), valid)} (valid: {', '.join(valid)})")
     prepared = prepare(config)
     asked = list(modes or prepared.config.compare.modes or [])
     plans, notes = plans_of(prepared, asked or list(MODES), strict=bool(asked))

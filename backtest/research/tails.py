@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from backtest.engine.tables import Plan
 from backtest.engine.tape import DAY_US
+from backtest.margin.procyclicality import FLOOR_YEARS
 from backtest.market.history import History
 
 Floats = npt.NDArray[np.float64]
@@ -22,12 +23,12 @@ Ints = npt.NDArray[np.int64]
 
 
 def tail_of(plans: Sequence[Plan], history: History) -> tuple[Floats, Ints] | None:
-    """Moves [row, asset + instrument] over past horizons, and rows [3, bar] of them by bar; None if nobody asks.
+    """Moves [row, asset + instrument] over past horizons, and rows [4, bar] of them by bar; None if nobody asks.
 
     A row is one non-overlapping horizon of whole days: the index's relative move by asset, the change of
     mark / index - 1 by future. A bar may use the rows that ended at or before its own day's start, no older than
-    the window: rows 0 and 1 say from where to where, row 2 how many horizons had ended. If past moves are filtered,
-    each day's scaled window stands behind the moves as they were.
+    the window: rows 0 and 1 say from where to where, row 2 how many horizons had ended, row 3 where the long run
+    begins. If past moves are filtered, each day's scaled window stands behind the moves as they were.
     """
     rules = next((s.scenario.tail for p in plans if p.mode.requirement == "tail" for s in p.sets if s.scenario), None)
     if rules is None:
@@ -44,10 +45,12 @@ def tail_of(plans: Sequence[Plan], history: History) -> tuple[Floats, Ints] | No
         - 1
     )
     oldest = np.maximum(0, known - int(rules.window_days // rules.horizon_days))
-    past = known
+    past, long_run = known, np.maximum(0, known - int(FLOOR_YEARS * 365 // rules.horizon_days))
     if rules.filtered:
         moves, oldest, known = filtered_windows(moves, oldest, known, rules.decay)
-    return np.ascontiguousarray(moves), np.ascontiguousarray(np.vstack([oldest, known, past]).astype(np.int64))
+    return np.ascontiguousarray(moves), np.ascontiguousarray(
+        np.vstack([oldest, known, past, long_run]).astype(np.int64)
+    )
 
 
 def filtered_windows(moves: Floats, oldest: Ints, known: Ints, decay: float) -> tuple[Floats, Ints, Ints]:

@@ -9,11 +9,11 @@ from itertools import pairwise
 from typing import Any
 
 from backtest.errors import InputError, nearest
-from backtest.venues.schema import Terms, Tier
+from backtest.venues.schema import TailRules, Terms, Tier
 from backtest.venues.table import SAID
 
 MARKS = "TNDSG"
-ACTIONS = ("warn", "reduce_only", "cancel_orders", "liquidate")
+ACTIONS = ("warn", "reduce_only", "cancel_orders", "restored", "liquidate")
 RUNGS = (
     "cancel_orders",
     "repay",  # debts are paid off by selling other coins
@@ -27,6 +27,8 @@ RUNGS = (
     "takeover",
 )
 TAIL_KINDS = ("VaR", "ES")
+PRESETS = ("isolated", "cross", "multi_asset", "portfolio", "portfolio_pro")
+TAIL = tuple(field.name for field in fields(TailRules))
 # As `state.PAGE_NAMES`, which is not read from there: it would load the compiler.
 MODELS = ("bybit", "okx", "deribit", "paradex", "span", "tims")
 TERMS = {field.name: field.default for field in fields(Terms)}
@@ -83,13 +85,14 @@ TABLES = {
         ("ranges", "other_range", "offset", "basis_charge", "contingency"),
     ),
     "portfolio": Columns(("model", "numbers"), ("moves", "volatilities", "scenarios", "bands", *BY_ASSET)),
+    "spread": Columns(("model", "coins", "credit"), (), ("credit",)),
 }
 BESIDE = ("name", "brackets", "bracket_rates", "dated_take", "bracket_sources", "quarterlies_seen")
 CHOICES = {
     "product": ("spot", "linear", "inverse", "option"),
     "contract": ("perpetual", "dated"),
-    "mode": ("isolated", "cross", "multi_asset", "portfolio"),
-    "preset": ("isolated", "cross", "multi_asset", "portfolio"),
+    "mode": PRESETS,
+    "preset": PRESETS,
     "scope": ("cross", "isolated"),
     "collateral": ("settlement", "multi"),
     "requirement": ("tiers", "scenarios", "tail"),
@@ -209,6 +212,8 @@ def _check_choices(where: str, row: Mapping[str, Any]) -> None:
     for rung in row.get("ladder", ()):
         _check_word(f"{where}: ladder", rung, RUNGS)
     if isinstance(row.get("tail"), dict):
+        for key in row["tail"]:
+            _check_word(f"{where}: tail", key, TAIL)
         _check_word(f"{where}: tail kind", row["tail"].get("kind"), TAIL_KINDS)
 
 
@@ -294,6 +299,15 @@ def _check_portfolio(where: str, row: Mapping[str, Any]) -> None:
             raise InputError(f"{where}: bands.{key}: a rate below 0")
 
 
+def _check_spread(where: str, row: Mapping[str, Any]) -> None:
+    """Two coins, so many of each, make one spread."""
+    coins = row["coins"]
+    if not isinstance(coins, dict) or len(coins) != 2 or not all(number > 0 for number in coins.values()):
+        raise InputError(
+            f"{where}: coins = {coins!r}: write how many of two coins make a spread: {{ BTC = 1, ETH = 20 }}"
+        )
+
+
 CHECKS: dict[str, Callable[[str, Mapping[str, Any]], None]] = {
     "mode": _check_mode,
     "tiers": _check_flat_tiers,
@@ -301,6 +315,7 @@ CHECKS: dict[str, Callable[[str, Mapping[str, Any]], None]] = {
     "collateral": _check_ratios,
     "borrow": _check_loan,
     "portfolio": _check_portfolio,
+    "spread": _check_spread,
 }
 
 

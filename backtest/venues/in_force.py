@@ -85,12 +85,12 @@ class Asked(Lookup):
         if instrument.kind == "option" and not self._fitting("fee", asked):
             asked["product"] = "inverse" if instrument.settle == instrument.base else "linear"
         entry, early = self._known("fee", "fees", instrument, asked)
-        key = entry.whom
+        key = self._whom(entry)
         maker, taker = (float(self._note(entry, f"{key}: {side}", entry.values[side], early)) for side in SIDES)
         if not instrument.dated:
             return maker, taker, 0.0
         entry, early = self._known("delivery", "delivery terms", instrument, asked)
-        fee = self._note(entry, f"{entry.whom}: fee", entry.values["fee"], early)
+        fee = self._note(entry, f"{self._whom(entry)}: fee", entry.values["fee"], early)
         return maker, taker, taker if fee == "taker" else float(fee)
 
     def _liquidation_fee(self, instrument: Instrument) -> float:
@@ -137,7 +137,7 @@ class Asked(Lookup):
             )
         entry, early = self._choose(rows, self._when_listed(instrument), f"options such as {instrument.symbol}")
         flat, least, maintenance = (
-            float(self._note(entry, f"{entry.whom}: {name}", entry.values[name], early))
+            float(self._note(entry, f"{self._whom(entry)}: {name}", entry.values[name], early))
             for name in ("flat", "least", "maintenance")
         )
         return flat, least, maintenance
@@ -150,7 +150,7 @@ class Asked(Lookup):
             return None
         entry, early = self._choose(rows, self._when_listed(instrument), f"slope of {instrument.symbol}")
         numbers = tuple(float(number) for number in entry.of(instrument.base))
-        return Slope(*self._note(entry, f"{entry.whom}, {instrument.base}", numbers, early))
+        return Slope(*self._note(entry, f"{self._whom(entry)}, {instrument.base}", numbers, early))
 
     def _settled(self, instrument: Instrument) -> str:
         """When profit becomes cash, where it does before a position is closed."""
@@ -192,7 +192,7 @@ class Asked(Lookup):
         if not like or ratio == 0.0:
             return 0.0
         entry, early = self._choose(like, self.at_us, f"ask buffer of {asset}")
-        return float(self._note(entry, f"{entry.whom}, {asset}", round(1.0 - ratio, 12), early))
+        return float(self._note(entry, f"{self._whom(entry)}, {asset}", round(1.0 - ratio, 12), early))
 
     def _overdraft(self) -> float:
         """USD below zero at which a balance is covered by selling others."""
@@ -200,7 +200,7 @@ class Asked(Lookup):
         if not rows:
             return INFINITE
         entry, early = self._choose(rows, self.at_us, "auto-exchange threshold")
-        return float(self._note(entry, f"{entry.whom}: overdraft_usd", entry.values["overdraft_usd"], early))
+        return float(self._note(entry, f"{self._whom(entry)}: overdraft_usd", entry.values["overdraft_usd"], early))
 
     def _loan(self, asset: str) -> dict[str, float]:
         """What a loan needs, as a fraction of it, and its hourly rate; infinite where it cannot be borrowed."""
@@ -211,7 +211,7 @@ class Asked(Lookup):
         if not rows:
             return {"initial": INFINITE, "maintenance": INFINITE, "hourly": UNKNOWN}
         entry, early = self._choose(rows, self.at_us, "loan terms", lambda entry: entry.names(asset))
-        whom, terms = entry.whom, {name: entry.values.get(name) for name in ("initial", "maintenance", "hourly")}
+        whom, terms = self._whom(entry), {name: entry.values.get(name) for name in ("initial", "maintenance", "hourly")}
         if "initial" not in entry.values:
             whom = f"{whom}, {asset}" if entry.names(asset) else f"{whom}, {asset} (as other)"
             terms["initial"], terms["maintenance"] = entry.of(asset)
@@ -284,7 +284,23 @@ class Asked(Lookup):
             grids=tuple(grid for grid, _, _ in found),
             numbers=tuple(numbers for _, numbers, _ in found),
             bands=tuple(bands for _, _, bands in found),
+            spreads=self._spreads(rows[0].where["model"][0]),
         )
+
+    def _spreads(self, model: str) -> tuple[tuple[int, int, float, float, float], ...]:
+        """Credits of a model between two coins of the run, in the table's order."""
+        rows, assets = self._fitting("spread", {"model": model}), self.question.assets
+        self._watch(rows)
+        found = []
+        for entry in rows:
+            coins = entry.values["coins"]
+            if entry.holds(self.at_us) and all(coin in assets for coin in coins):
+                (first, many), (second, other) = coins.items()
+                credit = float(
+                    self._note(entry, f"{self._whom(entry)}: {first} against {second}", entry.values["credit"], False)
+                )
+                found.append((assets.index(first), assets.index(second), float(many), float(other), credit))
+        return tuple(found)
 
     def _of_model(self) -> list[Entry]:
         """Rows of the scenario model that is asked for, or of the venue's own; none where the mode has no scenarios."""
@@ -311,7 +327,7 @@ class Asked(Lookup):
         entry, early = self._choose(
             speaking, self.at_us, f"portfolio margin of {asset}", lambda entry: entry.names(asset)
         )
-        whom = f"{entry.whom}, {asset}" if entry.names(asset) else f"{entry.whom}, {asset} (as other)"
+        whom = f"{self._whom(entry)}, {asset}" if entry.names(asset) else f"{self._whom(entry)}, {asset} (as other)"
         grid = self._note(entry, f"{whom}: scenarios", scenarios_of(entry.values), early)
         numbers = {
             name: float(self._note(entry, f"{whom}: {name}", value, early))

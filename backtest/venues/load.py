@@ -72,9 +72,9 @@ class Venue:
         for preset, rows in self._of_presets().items():
             held = latest(row for row in rows if row.holds(at_us))
             if held is not None:
-                found[preset] = mode_of(held)
+                found[preset] = mode_of(held, preset)
             elif counterfactual:
-                found[preset] = mode_of(nearest_in_time(rows, at_us), counterfactual=True)
+                found[preset] = mode_of(nearest_in_time(rows, at_us), preset, counterfactual=True)
         return found
 
     def offered(self, preset: str, at_us: int, isolated: Sequence[str] = (), counterfactual: bool = False) -> Mode:
@@ -105,7 +105,8 @@ class Venue:
         """The rows of every preset, in the file's order."""
         found: dict[str, list[Entry]] = {}
         for entry in self.entries["mode"]:
-            found.setdefault(entry.where["preset"][0], []).append(entry)
+            for preset in entry.where["preset"]:
+                found.setdefault(preset, []).append(entry)
         return found
 
     def _takes_isolated(self, modes: Mapping[str, Mode]) -> str:
@@ -171,11 +172,11 @@ def _then(modes: Mapping[str, Mode]) -> str:
     return f"offered then: {', '.join(modes)}" if modes else "nothing was offered yet"
 
 
-def mode_of(entry: Entry, counterfactual: bool = False) -> Mode:
-    """A row of the table of modes as a value."""
+def mode_of(entry: Entry, preset: str, counterfactual: bool = False) -> Mode:
+    """A row of the table of modes as one of the presets it is of."""
     values = entry.values
     return Mode(
-        preset=entry.where["preset"][0],
+        preset=preset,
         scope=values["scope"],
         collateral=values["collateral"],
         requirement=values["requirement"],

@@ -75,7 +75,7 @@ class Lookup:
         entry, early = self._choose(
             rows, self.at_us if at_us is None else at_us, f"{table} of {asset}", lambda entry: entry.names(asset)
         )
-        key = f"{entry.whom}, {asset}" if entry.names(asset) else f"{entry.whom}, {asset} (as other)"
+        key = f"{self._whom(entry)}, {asset}" if entry.names(asset) else f"{self._whom(entry)}, {asset} (as other)"
         return self._note(entry, key, plain(entry.of(asset)), early), entry
 
     def _choose(
@@ -103,6 +103,10 @@ class Lookup:
             if entry.valid_to_us is not None:
                 self.changes.add(entry.valid_to_us)
 
+    def _whom(self, entry: Entry) -> str:
+        """For whom a row holds, in words; of several modes the one that is asked about."""
+        return entry.whom_in(self.mode)
+
     def _note(self, entry: Entry, key: str, value: Any, early: bool) -> Any:
         """Keep a number for the run's journal, and hand it on."""
         self.rows[entry.row(key, value, early)] = None
@@ -113,7 +117,7 @@ class Lookup:
         rows = [entry for entry in self._fitting(table, asked) if key in entry.values]
         self._watch(rows)
         entry = latest(entry for entry in rows if entry.holds(self.at_us))
-        return usual if entry is None else self._note(entry, f"{entry.whom}: {key}", entry.values[key], False)
+        return usual if entry is None else self._note(entry, f"{self._whom(entry)}: {key}", entry.values[key], False)
 
     def _when_listed(self, instrument: Instrument) -> int:
         return max(self.at_us, instrument.listing_us or self.at_us)

@@ -66,13 +66,15 @@ class PortfolioRules:
     `model` names the page (bybit, okx, deribit, paradex, span, tims). `grids`: (price move, volatility shock, share
     that counts) by scenario. `numbers`: what the page calls by name; one that the table does not have is absent.
     `bands`: ladders by name, each (up to, rate) rising, the last up to inf. An asset that no future of the run is on
-    has none of them.
+    has none of them. `spreads`: credits between two assets, by number: first, second, coins of each that make one
+    spread, credit as a share of the legs' risk.
     """
 
     model: str
     grids: tuple[tuple[tuple[float, float, float], ...], ...]
     numbers: tuple[Mapping[str, float], ...]
     bands: tuple[Mapping[str, tuple[tuple[float, float], ...]], ...]
+    spreads: tuple[tuple[int, int, float, float, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,8 @@ class Terms:
     debts_are_loans: a negative coin equity bears a loan's margins. debt_fee: share of a debt x (1 + its maintenance
     rate) that maintenance holds as well. haircut_in_initial: haircuts raise initial margin and do not lower collateral.
     debt_in_maintenance: debts raise maintenance and do not lower collateral. fixed_usd: maintenance of an account with
-    positions or debts, whatever they are.
+    positions or debts, whatever they are. keeps: what is above so many times maintenance may leave; 0: what is above
+    initial margin.
     """
 
     tier_flat: bool = False
@@ -113,6 +116,7 @@ class Terms:
     haircut_in_initial: bool = False
     debt_in_maintenance: bool = False
     fixed_usd: float = 0.0
+    keeps: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,8 @@ class TailRules:
 
     `floor` is a fraction of gross notional; `stressed_weight` the weight of the worst window ever seen.
     `filtered`: past moves are scaled to today's volatility, an exponentially weighted one that keeps `decay` of its
-    variance by horizon.
+    variance by horizon. `buffer`: a share on top, used up as margin rises above that of the long run (ten years at
+    most); `long_run_floor`: margin never below that of the long run. See `margin.procyclicality`.
     """
 
     kind: str
@@ -132,6 +137,8 @@ class TailRules:
     stressed_weight: float
     filtered: bool = False
     decay: float = 0.94
+    buffer: float = 0.0
+    long_run_floor: bool = False
 
 
 @dataclass(frozen=True)

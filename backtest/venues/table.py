@@ -48,7 +48,12 @@ class Entry:
     @property
     def whom(self) -> str:
         """For whom the row holds, in words."""
-        return ", ".join("/".join(str(choice) for choice in choices) for choices in self.where.values()) or "all"
+        return self.whom_in("")
+
+    def whom_in(self, mode: str) -> str:
+        """The same; of several modes only the one named, if it is among them."""
+        told = ((mode,) if key == "mode" and mode in choices else choices for key, choices in self.where.items())
+        return ", ".join("/".join(str(choice) for choice in choices) for choices in told) or "all"
 
     def fits(self, asked: Mapping[str, Any]) -> bool:
         """Whether the row speaks of what is asked: every condition it makes is met."""

@@ -1,5 +1,7 @@
 """Portfolio margin of an exchange: every coin a unit, every unit by the venue's own page, the units added up.
 
+SPAN alone looks across units: opposite deltas of two coins earn a credit before the sum is drawn.
+
 Collateral is what the assets count for under the venue's ratios. Coins that are free hedge futures and options of the
 same coin inside the unit, as far as its page lets them. What each unit was last charged, and its scenario table, stay
 in `book.charge` and `book.cell` for whoever wants to look.
@@ -15,7 +17,7 @@ from backtest.margin.portfolio.deribit import charge_deribit
 from backtest.margin.portfolio.legs import list_legs
 from backtest.margin.portfolio.okx import charge_okx
 from backtest.margin.portfolio.paradex import charge_paradex
-from backtest.margin.portfolio.span import INITIAL_FACTOR, charge_span, require_beside_value
+from backtest.margin.portfolio.span import INITIAL_FACTOR, charge_span, credit_commodities, require_beside_value
 from backtest.margin.portfolio.tims import charge_tims
 from backtest.margin.portfolio.unit import IS_SPOT, LEG_KIND, UNIT_INITIAL, UNIT_MAINTENANCE
 from backtest.span import first_account, first_bar, price
@@ -36,12 +38,11 @@ def require_portfolio(book, rules, tape, prices, wallet, span, point, n):
         for j in range(n):
             book.coins[asset, j] = book.need[NET, j] * rules.counts[shape, asset]
     for j in range(n):
+        charge_units(book, rules, tape, prices, wallet, at, span, point, j)
         for k in range(many_held(book, wallet, ASSETS, span)):
             unit = nth_held(book, wallet, ASSETS, span, k)
-            many = list_legs(book, rules, tape, prices, wallet, unit, book.coins[unit, j], span, point, j)
-            if has_risk(book, many):
-                usd = price(prices[tape.index_row[point, unit, 0]], span, j)
-                add_unit(book, rules, unit, at, many, usd, j)
+            book.need[INITIAL, j] += book.charge[unit, UNIT_INITIAL]
+            book.need[MAINTENANCE, j] += book.charge[unit, UNIT_MAINTENANCE]
     if rules.due[at, FIXED] > 0.0:
         add_fixed(book.need[MAINTENANCE, :n], book.need[MAINTENANCE, :n], rules.due[at, FIXED])
 
@@ -65,11 +66,26 @@ def has_risk(book, many):
 
 
 @kernel
-def add_unit(book, rules, unit, at, many, usd, j):
-    """INITIAL and MAINTENANCE += what the unit is charged."""
-    charge_unit(book, rules, unit, at, many, usd)
-    book.need[INITIAL, j] += book.charge[unit, UNIT_INITIAL]
-    book.need[MAINTENANCE, j] += book.charge[unit, UNIT_MAINTENANCE]
+def charge_units(book, rules, tape, prices, wallet, at, span, point, j):
+    """What every unit of the wallet is charged, into book.charge; units without risk nothing."""
+    for unit in range(len(book.charge)):
+        clear(book.charge[unit])
+    for k in range(many_held(book, wallet, ASSETS, span)):
+        unit = nth_held(book, wallet, ASSETS, span, k)
+        many = list_legs(book, rules, tape, prices, wallet, unit, book.coins[unit, j], span, point, j)
+        if has_risk(book, many):
+            usd = price(prices[tape.index_row[point, unit, 0]], span, j)
+            charge_unit(book, rules, unit, at, many, usd)
+    if rules.term[at, PAGE] == SPAN:
+        credit_units(book, rules, at)
+
+
+@kernel
+def credit_units(book, rules, at):
+    """The credits of the spreads in force, and what the units are charged after them."""
+    credit_commodities(book.charge, rules.spread[at])
+    for unit in range(len(book.charge)):
+        require_beside_value(book.charge[unit], rules.number[at, unit, INITIAL_FACTOR])
 
 
 @kernel
@@ -90,6 +106,5 @@ def charge_unit(book, rules, unit, at, many, usd):
         charge_paradex(charge, cell, leg, many, number, grid, band)
     elif page == SPAN:
         charge_span(charge, cell, leg, many, number, grid, band)
-        require_beside_value(charge, number[INITIAL_FACTOR])
     elif page == TIMS:
         charge_tims(charge, cell, leg, many, number, grid, band)

@@ -54,8 +54,10 @@ def ask_span(charge, cell, leg, many, number, grid, band):
 
 @entry
 def ask_credits(charges, units, spread, initial_factor):
-    """credit_commodities for Python."""
-    credit_commodities(charges, units, spread, initial_factor)
+    """credit_commodities for Python, and the requirements of the units after it."""
+    credit_commodities(charges, spread)
+    for k in range(units):
+        require_span(charges[k], initial_factor)
 
 
 @kernel
@@ -131,24 +133,23 @@ def add_calendar(charge, leg, many, rate):
 
 
 @kernel
-def credit_commodities(charges, units, spread, initial_factor):
-    """Credit opposite deltas of two units, spread by spread, and mend the units' margins.
+def credit_commodities(charges, spread):
+    """Credit opposite deltas of two units, spread by spread; the units' requirements are to be asked again.
 
-    charges [unit, CHARGES] of all units; spread [many, 5]: the two units, how much delta of each makes one spread, the
-    credit as a share of the legs' risk. Spreads are formed in the table's order, from the delta that earlier ones left.
+    charges [unit, CHARGES] of all units; spread [many, 5]: the two units (-1: no spread), how much delta of each makes
+    one spread, the credit as a share of the legs' risk. Spreads are formed in the table's order, from the delta that
+    earlier ones left.
     """
     for s in range(len(spread)):
         first, second = int(spread[s, SPREAD_FIRST]), int(spread[s, SPREAD_SECOND])
         one, other = charges[first], charges[second]
-        if one[DELTA_LEFT] * other[DELTA_LEFT] < 0.0:
+        if first >= 0 and one[DELTA_LEFT] * other[DELTA_LEFT] < 0.0:
             many = min(
                 abs(one[DELTA_LEFT]) / spread[s, SPREAD_FIRST_DELTA],
                 abs(other[DELTA_LEFT]) / spread[s, SPREAD_SECOND_DELTA],
             )
             credit_leg(one, many * spread[s, SPREAD_FIRST_DELTA], spread[s, SPREAD_CREDIT])
             credit_leg(other, many * spread[s, SPREAD_SECOND_DELTA], spread[s, SPREAD_CREDIT])
-    for k in range(units):
-        require_span(charges[k], initial_factor)
 
 
 @kernel
