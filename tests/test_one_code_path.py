@@ -304,3 +304,12 @@ def test_every_rule_is_compiled_once_for_bars_and_once_for_accounts_and_every_en
     assert {name: many for name, many in found.items() if many > (1 if name in called else 2)} == {}
     assert found["backtest.margin.tiers.require_tiers"] == 2
     assert found["backtest.engine.advance.advance"] == 1
+
+
+def test_no_name_of_the_state_means_two_things() -> None:
+    """A column's name given twice would silently read another column."""
+    tree = ast.parse((ROOT / "backtest" / "state.py").read_text(encoding="utf-8"))
+    targets = [target for node in tree.body if isinstance(node, ast.Assign) for target in node.targets]
+    names = [name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)]
+    assert len(names) > 200
+    assert [name for name in names if names.count(name) > 1] == []

@@ -309,16 +309,22 @@ def test_a_loan_that_its_own_coin_covers_asks_for_nothing_at_okx() -> None:
     assert answer.account.maintenance_margin == 0.0
 
 
-def test_okx_contracts_whose_size_nobody_gave_are_noted_because_brackets_are_by_contracts() -> None:
+def test_okx_contracts_of_another_size_find_the_bracket_of_as_many_coins() -> None:
+    """300 BTC are 30,000 contracts of 0.01 BTC, tier 4, and so they are as 300 contracts of 1 BTC."""
     position = {"symbol": "BTC/USDT:USDT", "size": 300, "entry": 100_000.0, "mark": 100_000.0}
     shared = {
         "venue": "okx", "mode": "cross", "at": "2025-06-15", "leverage": 10, "wallets": {"USDT": 5_300_000.0},
         "positions": [position], "prices": {"USDT": 1.0, "BTC": 100_000.0},
     }  # fmt: skip
-    assert any("number of contracts" in note for note in margin(**shared).notes)
-    sized = margin(**shared, instruments={"BTC/USDT:USDT": {"contract_size": 0.01}})
-    assert not any("number of contracts" in note for note in sized.notes)
-    assert sized.account.maintenance_margin == pytest.approx(30e6 * (0.0125 + 0.0005))  # 30,000 contracts: tier 4
+    for sizes in ({}, {"BTC/USDT:USDT": {"contract_size": 0.01}}, {"BTC/USDT:USDT": {"contract_size": 1.0}}):
+        found = margin(**shared, instruments=sizes)
+        assert not any("number of contracts" in note for note in found.notes)
+        assert found.account.maintenance_margin == pytest.approx(30e6 * (0.0125 + 0.0005))
+    unknown = shared | {
+        "positions": [position | {"symbol": "DOGE/USDT:USDT", "entry": 0.1, "mark": 0.1}],
+        "prices": {"USDT": 1.0, "DOGE": 0.1},
+    }
+    assert any("no contract size of DOGE/USDT:USDT" in note for note in margin(**unknown).notes)
 
 
 # --- Deribit

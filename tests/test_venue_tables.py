@@ -158,7 +158,7 @@ def test_bybit_loans_are_margined_by_coin() -> None:
     assert (found.borrow_initial[0], found.borrow_maintenance[0]) == (0.2, 0.04)
     assert math.isnan(found.borrow_hourly[0])
     assert rules("bybit", "2025-10-01", mode="isolated").borrow_initial == (math.inf,)
-    other = next(row for row in found.rows if row.key == "multi_asset/portfolio, USDT (as other): initial")
+    other = next(row for row in found.rows if row.key == "multi_asset, USDT (as other): initial")
     assert other.assumed
 
 
@@ -225,7 +225,8 @@ def test_okx_tiers_are_flat_by_number_of_contracts() -> None:
     found = rules("okx", "2026-09-01")
     tiers = found.tiers[0]
     assert found.terms.tier_flat and found.terms.tier_by_contracts
-    assert [tier.floor for tier in tiers] == [0, 1_000, 5_000, 20_000, *range(40_000, 500_000, 20_000)]
+    hundredths = [0, 1_000, 5_000, 20_000, *range(40_000, 500_000, 20_000)]  # contracts of 0.01 BTC; here of 1 BTC
+    assert [tier.floor for tier in tiers] == pytest.approx([contracts * 0.01 for contracts in hundredths])
     assert [tier.rate for tier in tiers[:4]] == [0.004, 0.005, 0.0075, 0.0125]
     # each further 20,000 contracts: half a percent more, of initial margin from 2.5 % on as well
     for k, tier in enumerate(tiers[4:], 1):
@@ -747,7 +748,7 @@ def test_okx_brackets_are_the_published_ones(reference_data: Path) -> None:
     ours = rules("okx", "2026-09-01").tiers[0]
     columns = ("mmr", "max_leverage")
     assert [(tier.rate, tier.max_leverage) for tier in ours] == [tuple(float(r[c]) for c in columns) for r in lines]
-    assert [tier.floor for tier in ours[1:]] == [float(line["max_contracts"]) for line in lines[:-1]]
+    assert [tier.floor for tier in ours[1:]] == pytest.approx([float(r["max_contracts"]) * 0.01 for r in lines[:-1]])
 
 
 def test_hyperliquid_brackets_are_the_published_ones(reference_data: Path) -> None:

@@ -28,7 +28,7 @@ from backtest.market.history import History
 from backtest.market.schema import Instrument
 from backtest.state import HERE, LIMIT, O_SEEN, REDUCE_ONLY, Book, Rules, Tape
 from backtest.units import HEADROOM, STEP, to_steps
-from backtest.venues.load import load
+from backtest.venues.load import load, names
 from backtest.venues.schema import Mode, RuleSet
 
 Floats = npt.NDArray[np.float64]
@@ -173,12 +173,18 @@ def unsized(snapshot: Snapshot, instruments: Sequence[Instrument], rule_set: Rul
     """Notes where brackets are by number of contracts and nobody said how large one is."""
     if not rule_set.terms.tier_by_contracts:
         return []
+    sizes = load(snapshot.venue).brackets
     return [
         f"no contract size of {i.symbol}: taken as 1 {i.base}; {snapshot.venue} finds brackets by number of contracts, "
         f'so write [instruments."{i.symbol}"] contract_size = ... or the margin may be that of another bracket'
         for i in instruments
-        if i.kind == "linear" and i.symbol not in snapshot.instruments
+        if i.kind == "linear" and i.symbol not in snapshot.instruments and sizes.size_of(i.symbol) is None
     ]
+
+
+def usual_size(snapshot: Snapshot, symbol: str) -> float:
+    """Contract size where the account does not say: the venue's own where its table has it, else 1."""
+    return (load(snapshot.venue).brackets.size_of(symbol) if snapshot.venue in names() else None) or 1.0
 
 
 def place_snapshot(snapshot: Snapshot, fineness: int | None = None) -> Placed:
@@ -221,7 +227,7 @@ def instruments_of(snapshot: Snapshot) -> tuple[Instrument, ...]:
 def _instrument(snapshot: Snapshot, symbol: str) -> Instrument:
     base, quote, settle, expiry_us = parts_of(symbol)
     terms = snapshot.instruments.get(symbol)
-    size = terms.contract_size if terms else 1.0
+    size = terms.contract_size if terms and "contract_size" in terms.model_fields_set else usual_size(snapshot, symbol)
     return Instrument(
         symbol=symbol, kind=product_of(symbol), base=base, quote=quote, settle=settle or quote, contract_size=size,
         tick=(terms and terms.tick) or 1e-8, lot=(terms and terms.lot) or STEP, min_notional=terms.min_notional if terms

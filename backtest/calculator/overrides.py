@@ -22,7 +22,7 @@ from typing import Any
 from backtest.engine.tables import PAGES
 from backtest.errors import InputError, nearest
 from backtest.market.schema import Instrument
-from backtest.venues.brackets import Brackets, bracket_entry
+from backtest.venues.brackets import bracket_entry
 from backtest.venues.load import Venue
 from backtest.venues.schema import (
     CollateralTier,
@@ -332,4 +332,4 @@ def knowing_tiers(venue: Venue, given: Mapping[str, Any], instruments: Sequence[
             key = f"{family}-*" if instrument.dated and instrument.kind == "linear" else family
             ours = bracket_entry(tiers, "1970-01-01", Said(OURS, "", ""))
             by_key[key] = (ours, *(entry for entry in by_key.get(key, ()) if entry.valid_from_us > 0))
-    return Venue(venue.name, venue.entries, Brackets(by_key, venue.brackets.seen_us))
+    return Venue(venue.name, venue.entries, replace(venue.brackets, by_key=by_key))

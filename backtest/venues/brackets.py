@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
@@ -28,10 +28,11 @@ OTHERS = "*/"
 
 @dataclass(frozen=True)
 class Kind:
-    """How a venue's brackets are to be read: flat rates, and dated futures by the perpetual's."""
+    """How a venue's brackets are to be read: flat rates, dated futures by the perpetual's, coins of one contract."""
 
     flat: bool = False
     dated_as_perpetual: bool = False
+    sizes: Mapping[str, float] = field(default_factory=dict)
 
 
 MARGINAL = Kind()
@@ -41,12 +42,14 @@ MARGINAL = Kind()
 class Brackets:
     """Every bracket table of a venue, oldest first by symbol or class, and the dated futures that were seen.
 
-    `dated_as_perpetual`: a dated linear future takes the brackets of the perpetual.
+    `dated_as_perpetual`: a dated linear future takes the brackets of the perpetual. `sizes`: coins of the contract that
+    brackets by number of contracts count, by symbol.
     """
 
     by_key: Mapping[str, tuple[Entry, ...]]
     seen_us: Mapping[str, int]
     dated_as_perpetual: bool = False
+    sizes: Mapping[str, float] = field(default_factory=dict)
 
     def key_of(self, instrument: Instrument) -> str:
         """Symbol or class whose brackets an instrument takes. InputError where the venue has none."""
@@ -62,6 +65,17 @@ class Brackets:
             f"brackets: none of {instrument.symbol!r} are known; {nearest(keys[0], known)}, "
             "or run it at venue 'generic'"
         )
+
+    def size_of(self, symbol: str) -> float | None:
+        """Coins of one contract of the venue; None where its table does not say."""
+        return self.sizes.get(symbol.split("-")[0])
+
+    def in_contracts_of(self, instrument: Instrument, tiers: tuple[Tier, ...]) -> tuple[Tier, ...]:
+        """Brackets by number of the venue's contracts, in contracts of the size that the run's data have."""
+        size = self.size_of(instrument.symbol)
+        if size is None or size == instrument.contract_size:
+            return tiers
+        return tuple(replace(tier, floor=tier.floor * size / instrument.contract_size) for tier in tiers)
 
     def why_assumed(self, instrument: Instrument, at_us: int) -> str:
         """Why an instrument's brackets are those of another; empty where they are its own."""
@@ -100,6 +114,7 @@ def read_brackets(
         {symbol: tuple(entries) for symbol, entries in found.items()},
         {key: moment_us(at) for key, at in seen.items()},
         kind.dated_as_perpetual,
+        kind.sizes,
     )
 
 

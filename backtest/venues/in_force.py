@@ -116,7 +116,7 @@ class Asked(Lookup):
         entry, early = self._choose(self.venue.brackets.by_key[key], at_us, f"brackets of {instrument.symbol}")
         also = self.venue.brackets.why_assumed(instrument, at_us)
         self._watch_seen(instrument)
-        tiers: tuple[Tier, ...] = entry.values["tiers"]
+        tiers: tuple[Tier, ...] = self.venue.brackets.in_contracts_of(instrument, entry.values["tiers"])
         self.rows[entry.row(instrument.symbol, tiers, early, also)] = None
         return tiers
 

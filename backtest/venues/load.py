@@ -55,7 +55,8 @@ def read_venue(name: str, text: str) -> Venue:
     brackets = NO_BRACKETS
     if "brackets" in table:
         file = str(table["brackets"])
-        kind = Kind(table.get("bracket_rates") == "flat", table.get("dated_take") == "perpetual")
+        flat, sizes = table.get("bracket_rates") == "flat", table.get("bracket_sizes", {})
+        kind = Kind(flat, table.get("dated_take") == "perpetual", sizes)
         brackets = read_brackets(file, _text(file), table["bracket_sources"], table.get("quarterlies_seen", {}), kind)
     return Venue(name, entries, brackets)
 
