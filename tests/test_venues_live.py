@@ -61,6 +61,7 @@ def test_a_run_and_the_calculator_ask_the_same_of_the_same_account(venue: str, m
             "mark": last_close(MARK, FUTURE, final.time),
         }],
         "prices": {asset: last_close("index-1h", f"{asset}/USD", final.time) for asset in ("USDT", "ETH")},
+        "instruments": {FUTURE: {"contract_size": 1.0}},
     })  # fmt: skip
     for name in ("equity", "collateral_equity", "initial_margin", "maintenance_margin"):
         assert answer.account[name] == pytest.approx(final[name], rel=1e-9), name

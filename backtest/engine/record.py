@@ -18,29 +18,46 @@ def record(book, rules, tape, account, first, last):
     """Write bars first..last-1 of the account's path; the ratio rows of the scratch table begin at `first`."""
     if book.path.shape[2] == 0:
         return
+    begin_wallets(book, account, first, last)
+    for wallet in range(book.balance.shape[0]):
+        if rules.model[rules.shape[account], wallet] != BACKS_NOTHING:
+            require(book, rules, tape, tape.series, wallet, Bars(account, first, last), CLOSE, last - first)
+            lower_headroom(book, rules, tape, account, wallet, first, last)
+            record_wallet(book, account, wallet, first, last)
+    record_account(book, rules, tape, account, first, last)
+
+
+@kernel
+def record_account(book, rules, tape, account, first, last):
+    """The account's equity and its lowest ratios; its wallets have been recorded."""
+    if book.path.shape[2] == 0:
+        return
     n = last - first
     value_account(book.need[EQUITY, :n], book, rules, tape, tape.series, Bars(account, first, last), CLOSE, n)
     copy_row(book.path[P_EQUITY, account, first:last], book.need[EQUITY, :n])
-    record_wallets(book, rules, tape, account, first, last)
     record_ratios(book, account, first, last)
 
 
 @kernel
-def record_wallets(book, rules, tape, account, first, last):
-    """Collateral, initial and maintenance margin of each wallet and of the account, at the close."""
-    n, span = last - first, Bars(account, first, last)
-    for row in (P_COLLATERAL, P_INITIAL, P_MAINTENANCE):
-        clear(book.path[row, account, first:last])
-    for wallet in range(book.balance.shape[0]):
-        if rules.model[rules.shape[account], wallet] != BACKS_NOTHING:
-            require(book, rules, tape, tape.series, wallet, span, CLOSE, n)
-            lower_headroom(book, rules, tape, account, wallet, first, last)
-            add_row(book.path[P_COLLATERAL, account, first:last], book.need[COLLATERAL, :n])
-            add_row(book.path[P_INITIAL, account, first:last], book.need[INITIAL, :n])
-            add_row(book.path[P_MAINTENANCE, account, first:last], book.need[MAINTENANCE, :n])
-            copy_row(book.wallet_path[0, wallet, account, first:last], book.need[COLLATERAL, :n])
-            copy_row(book.wallet_path[1, wallet, account, first:last], book.need[INITIAL, :n])
-            copy_row(book.wallet_path[2, wallet, account, first:last], book.need[MAINTENANCE, :n])
+def begin_wallets(book, account, first, last):
+    """The account's collateral and margins before any wallet has been added: nothing."""
+    if book.path.shape[2] > 0:
+        for row in (P_COLLATERAL, P_INITIAL, P_MAINTENANCE):
+            clear(book.path[row, account, first:last])
+
+
+@kernel
+def record_wallet(book, account, wallet, first, last):
+    """Collateral, initial and maintenance margin of a wallet at the close, as need[] holds them: its own, and added."""
+    if book.path.shape[2] == 0:
+        return
+    n = last - first
+    add_row(book.path[P_COLLATERAL, account, first:last], book.need[COLLATERAL, :n])
+    add_row(book.path[P_INITIAL, account, first:last], book.need[INITIAL, :n])
+    add_row(book.path[P_MAINTENANCE, account, first:last], book.need[MAINTENANCE, :n])
+    copy_row(book.wallet_path[0, wallet, account, first:last], book.need[COLLATERAL, :n])
+    copy_row(book.wallet_path[1, wallet, account, first:last], book.need[INITIAL, :n])
+    copy_row(book.wallet_path[2, wallet, account, first:last], book.need[MAINTENANCE, :n])
 
 
 @kernel

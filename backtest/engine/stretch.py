@@ -11,15 +11,15 @@ import numpy as np
 
 from backtest.engine.events import pay_until, run_balances
 from backtest.engine.path import has_orders_on_the_way, leans, live_bar, live_with_orders, name_worst
-from backtest.engine.record import lower_headroom, record
+from backtest.engine.record import begin_wallets, lower_headroom, record, record_account, record_wallet
 from backtest.kernel import entry, kernel
-from backtest.margin.leaves import clear, count_unsound, fill_with, lower_to_ratio
+from backtest.margin.leaves import clear, count_unsound, fill_with, keep_lower, lower_to_ratio
 from backtest.margin.wallets import require
 from backtest.span import Bars
 from backtest.state import (
-    ASSETS, BACKS_NOTHING, BLOCK, CLOSE, COLLATERAL, EACH, HIGH, LIQUIDATE_AT, LOW, LOWEST, MAINTENANCE, OPEN, OPENED,
-    OPENED_WALLET, OVERDRAFT, PATH, PATH_EACH, PATH_LOW_HIGH, RATIO_CLOSE, RATIO_EACH, RATIO_HIGH, RATIO_LOW,
-    RATIO_OPEN, TOP_UP_TRIGGER, UNBOUND, UNSOUND, WORST_WALLET,
+    ASSETS, BACKS_NOTHING, BLOCK, CLOSE, COLLATERAL, EACH, HERE, HIGH, LIQUIDATE_AT, LOW, LOWEST, MAINTENANCE, ONE,
+    OPEN, OPENED, OPENED_WALLET, OVERDRAFT, PATH, PATH_EACH, PATH_LOW_HIGH, POSITIONS, RATIO_CLOSE, RATIO_EACH,
+    RATIO_HIGH, RATIO_LOW, RATIO_OPEN, TOP_UP_TRIGGER, UNBOUND, UNSOUND, WORST_WALLET,
 )  # fmt: skip
 from backtest.units import STEP
 
@@ -43,7 +43,7 @@ def hold(book, rules, tape, account, first, last):
     if rules.switch[account, UNBOUND] == 0:
         fail = first_unsound(book, first, last)
     if fail > first:
-        record(book, rules, tape, account, first, fail)
+        record_account(book, rules, tape, account, first, fail)
     if fail == last:
         pay_until(book, rules, tape, account, first, last - 1)
         return last
@@ -102,7 +102,9 @@ def first_overdraft(book, rules, tape, account, first, last):
 
 @kernel
 def measure(book, rules, tape, account, first, last):
-    """Lowest ratios by point over the stretch, and where the chosen path fails."""
+    """Lowest ratios by point over the stretch, and where the chosen path fails. Wallets are recorded at the close as
+    they are looked at there; bars that will be lived through otherwise are recorded anew.
+    """
     n = last - first
     for row in (RATIO_OPEN, RATIO_CLOSE, RATIO_LOW, RATIO_HIGH, RATIO_EACH, LOWEST):
         fill_with(book.need[row, :n], np.inf)
@@ -112,17 +114,38 @@ def measure(book, rules, tape, account, first, last):
         book.need[row, 0] = book.need[OPENED, 0]
     book.need[WORST_WALLET, 0] = book.need[OPENED_WALLET, 0]
     book.need[OPENED, 0], book.need[OPENED_WALLET, 0] = np.inf, -1.0
+    begin_wallets(book, account, first, last)
+    leaning = many_leaning(book, rules, account)
     for wallet in range(book.balance.shape[0]):
-        open_headroom(book, account, wallet, first, last)
+        open_headroom(book, rules, account, wallet, first, last)
         if leans(book, rules, account, wallet):
-            for point in (OPEN, LOW, HIGH, CLOSE, EACH):
-                measure_point(book, rules, tape, account, wallet, first, last, point)
+            for point in (OPEN, LOW, HIGH, EACH, CLOSE):
+                measure_point(book, rules, tape, account, wallet, first, last, point, leaning > 1)
+            record_wallet(book, account, wallet, first, last)
+        elif rules.model[rules.shape[account], wallet] != BACKS_NOTHING and book.path.shape[2] > 0:
+            require(book, rules, tape, tape.series, wallet, Bars(account, first, last), CLOSE, n)
+            lower_headroom(book, rules, tape, account, wallet, first, last)
+            record_wallet(book, account, wallet, first, last)
 
 
 @kernel
-def measure_point(book, rules, tape, account, wallet, first, last, point):
+def many_leaning(book, rules, account):
+    """How many wallets of the account something could be required of."""
+    many = 0
+    for wallet in range(book.balance.shape[0]):
+        many += leans(book, rules, account, wallet)
+    return many
+
+
+@kernel
+def measure_point(book, rules, tape, account, wallet, first, last, point, among_others):
     """One wallet at one point of every bar of the stretch."""
     n = last - first
+    if point == EACH:
+        twin = twin_of_each(book, rules, tape, account, wallet)
+        if twin != EACH and not on_path(rules, account, EACH):
+            keep_lower(book.need[RATIO_EACH, :n], book.need[row_of_point(twin), :n])
+            return
     require(book, rules, tape, tape.series, wallet, Bars(account, first, last), point, n)
     row = row_of_point(point)
     lower_to_ratio(book.need[row, :n], book.need[COLLATERAL, :n], book.need[MAINTENANCE, :n])
@@ -130,19 +153,48 @@ def measure_point(book, rules, tape, account, wallet, first, last, point):
         lower_headroom(book, rules, tape, account, wallet, first, last)
         level = watch_level(rules, tape, account, wallet, first)
         count_unsound(book.need[UNSOUND, :n], book.need[COLLATERAL, :n], book.need[MAINTENANCE, :n], level)
-        name_worst(
-            book.need[WORST_WALLET, :n],
-            book.need[LOWEST, :n],
-            book.need[COLLATERAL, :n],
-            book.need[MAINTENANCE, :n],
-            wallet,
-        )
+        if among_others:
+            name_worst(
+                book.need[WORST_WALLET, :n],
+                book.need[LOWEST, :n],
+                book.need[COLLATERAL, :n],
+                book.need[MAINTENANCE, :n],
+                wallet,
+            )
+        else:
+            name_lower(book.need[WORST_WALLET, :n], book.need[LOWEST, :n], book.need[row, :n], wallet)
 
 
 @kernel
-def open_headroom(book, account, wallet, first, last):
+def name_lower(named, lowest, ratio, wallet):
+    """Where the one wallet that leans has a lower ratio than any so far, it is the worst."""
+    for j in range(len(named)):
+        named[j] = wallet if ratio[j] < lowest[j] else named[j]
+        lowest[j] = min(lowest[j], ratio[j])
+
+
+@kernel
+def twin_of_each(book, rules, tape, account, wallet):
+    """LOW or HIGH if every price of the wallet is as bad there as when each leg is at its own worst; EACH if not."""
+    for point in (LOW, HIGH):
+        same = True
+        for k in range(book.held[account, wallet, POSITIONS, 0]):
+            position = book.held[account, wallet, POSITIONS, 1 + k]
+            i, side = rules.instrument[position], ONE if book.contracts[position, account] < 0 else HERE
+            same = same and tape.value_row[EACH, i, side] == tape.value_row[point, i, side]
+        for k in range(book.held[account, wallet, ASSETS, 0]):
+            asset = book.held[account, wallet, ASSETS, 1 + k]
+            for side in range(2):
+                same = same and tape.index_row[EACH, asset, side] == tape.index_row[point, asset, side]
+        if same:
+            return point
+    return EACH
+
+
+@kernel
+def open_headroom(book, rules, account, wallet, first, last):
     """Headroom of bars first..last-1 before any point of them is looked at: none but what the first opened with."""
-    if book.path.shape[2] > 0:
+    if book.path.shape[2] > 0 and rules.model[rules.shape[account], wallet] != BACKS_NOTHING:
         fill_with(book.headroom[wallet, account, first:last], np.inf)
         book.headroom[wallet, account, first] = book.opened[wallet]
     book.opened[wallet] = np.inf

@@ -172,7 +172,22 @@ def counted(amount, table, share):
 
 @kernel
 def add_collateral(out, net, gain_price, debt_price, span, table, share, debt_buffer):
-    """out += what the net amount of one asset counts for: gains cut by their ratio, debts in full and more."""
+    """out += what the net amount of one asset counts for: gains cut by their ratio, debts in full and more.
+
+    Where everything is owned and counts by one tier the same product is taken for all, as in `add_tiered`.
+    """
+    row = row_of(table, net[0] * price(gain_price, span, 0))
+    low = table[FLOOR, row] if row > 0 else 0.0
+    high = table[FLOOR, row + 1] if row + 1 < table.shape[1] else np.inf
+    strays = 0
+    for j in range(len(out)):
+        amount = net[j] * price(gain_price, span, j)
+        strays += (amount <= low) | (amount > high)
+    if strays == 0:
+        rate, offset = table[RATE, row], table[OFFSET, row]
+        for j in range(len(out)):
+            out[j] += (rate * (net[j] * price(gain_price, span, j)) + offset) * share
+        return
     for j in range(len(out)):
         x = net[j]
         if x > 0.0:
