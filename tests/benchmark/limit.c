@@ -22,7 +22,7 @@ enum { SPOT_OPEN, SPOT_CLOSE, INDEX_LOW, INDEX_HIGH, FUTURE_OPEN, MARK_OPEN, MAR
 enum { EQUITY, COLLATERAL, MAINTENANCE, LOWEST, PATH };
 
 /* One table of brackets: in force from a bar on; a notional pays rate x notional - deduction. */
-typedef struct { long first; double rate[WIDEST], deduction[WIDEST]; } Brackets;
+typedef struct { long first; double floor[WIDEST + 1], rate[WIDEST], deduction[WIDEST]; } Brackets;
 
 typedef struct { double coins, contracts, cost; } Holding;
 
@@ -31,18 +31,20 @@ static inline double steps(double x) { return rint(x * 1e8) / 1e8; }
 /* A fee in coins, of a number of coins that is already whole steps: reckoned in steps, as ties are not rare. */
 static inline double coin_fee(double coins) { return rint(rint(coins * 1e8) * SPOT_FEE) / 1e8; }
 
-/* Brackets are convex, so the one that holds a notional is the one that asks most: no search, no branch. */
-static inline double maintenance(const Brackets *b, double notional) {
-  double most = 0;
-  for (int k = 0; k < WIDEST; k++) {
-    double asked = b->rate[k] * notional - b->deduction[k];
-    most = asked > most ? asked : most;
+/* The bracket of the last bar mostly holds the next one too; where not, the one that asks most is it: they are convex. */
+static inline double maintenance(const Brackets *b, double notional, long *row) {
+  if (__builtin_expect(notional <= b->floor[*row] || notional > b->floor[*row + 1], 0)) {
+    *row = 0;
+    while (notional > b->floor[*row + 1]) ++*row;
   }
-  return most;
+  return b->rate[*row] * notional - b->deduction[*row];
 }
 
 /* Dollars count at their ratio when owned, in full and more when owed. */
 static inline double dollars(double x, double ratio) { return x > 0 ? x * ratio : x * (2.0 - ratio); }
+
+/* A requirement in dollars is met at their ask. */
+static inline double asked(double needs, double ratio) { return needs * (2.0 - ratio); }
 
 static inline double less(double a, double b) { return a < b ? a : b; }
 
@@ -72,7 +74,7 @@ long carry(const double **p, long bars, long day, double hedge, double band, con
   Holding h = {0, 0, 0};
   double wish = 0;
   int waits = 0;
-  long fills = 0, next = day - 1, table = 0;
+  long fills = 0, next = day - 1, table = 0, row = 0;
   for (long t = 0; t < bars; t++) {
     while (table + 1 < many && tables[table + 1].first <= t) table++;
     const Brackets *b = tables + table;
@@ -86,8 +88,10 @@ long carry(const double **p, long bars, long day, double hedge, double band, con
     double high = dollars(cash + h.contracts * p[MARK_HIGH][t] - h.cost, ratio[0]) + h.coins * p[INDEX_HIGH][t] * ratio[1];
     double usd = cash + h.contracts * p[MARK_CLOSE][t] - h.cost, worth = h.coins * p[SPOT_CLOSE][t];
     double close = dollars(usd, ratio[0]) + worth * ratio[1];
-    double needs_low = maintenance(b, size * p[MARK_LOW][t]), needs_high = maintenance(b, size * p[MARK_HIGH][t]);
-    double needs = maintenance(b, size * p[MARK_CLOSE][t]);
+    double needs_low = maintenance(b, size * p[MARK_LOW][t], &row);
+    double needs_high = maintenance(b, size * p[MARK_HIGH][t], &row);
+    double needs = maintenance(b, size * p[MARK_CLOSE][t], &row);
+    needs_low = asked(needs_low, ratio[0]); needs_high = asked(needs_high, ratio[0]); needs = asked(needs, ratio[0]);
     if (__builtin_expect(low < needs_low || high < needs_high || close < needs, 0)) return t;
     path[EQUITY][t] = usd + worth;
     path[COLLATERAL][t] = close;
@@ -120,7 +124,7 @@ long sweep(const double **p, long bars, long day, const double *hedges, long man
 long top_funding(const double **p, long coins, long bars, long day, const Brackets *tables, const long *many, long widest,
                  const double *ratio, double cash, double **path, double *out) {
   Holding h[MOST]; memset(h, 0, sizeof h);
-  double wish[MOST], past[MOST][WINDOW]; long stamps = 0, fills = 0, next = day - 1, table[MOST] = {0};
+  double wish[MOST], past[MOST][WINDOW]; long stamps = 0, fills = 0, next = day - 1, table[MOST] = {0}, row[MOST] = {0};
   int held[MOST], holds = 0, waits = 0;
   for (long t = 0; t < bars; t++) {
     if (p[RATE][t] != 0) {
@@ -155,9 +159,10 @@ long top_funding(const double **p, long coins, long bars, long day, const Bracke
       usd += n * q[MARK_CLOSE][t] - h[k].cost;
       low += h[k].coins * q[INDEX_LOW][t] * r; high += h[k].coins * q[INDEX_HIGH][t] * r;
       worth += h[k].coins * q[SPOT_CLOSE][t]; close += h[k].coins * q[SPOT_CLOSE][t] * r;
-      needs_low += maintenance(b, size * q[MARK_LOW][t]); needs_high += maintenance(b, size * q[MARK_HIGH][t]);
-      needs += maintenance(b, size * q[MARK_CLOSE][t]);
+      needs_low += maintenance(b, size * q[MARK_LOW][t], row + k); needs_high += maintenance(b, size * q[MARK_HIGH][t], row + k);
+      needs += maintenance(b, size * q[MARK_CLOSE][t], row + k);
     }
+    needs_low = asked(needs_low, ratio[0]); needs_high = asked(needs_high, ratio[0]); needs = asked(needs, ratio[0]);
     low += dollars(usd_low, ratio[0]); high += dollars(usd_high, ratio[0]); close += dollars(usd, ratio[0]);
     if (__builtin_expect(low < needs_low || high < needs_high || close < needs, 0)) return t;
     path[EQUITY][t] = usd + worth;

@@ -1,4 +1,4 @@
-"""The C programs of the benchmark, compiled where the machine has a compiler, and called on the columns of a history."""
+"""The C programs of the benchmark, compiled where the machine can, and called on the columns of a history."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROWS = ("spot_open", "spot_close", "index_low", "index_high", "future_open", "ma
         "mark_close", "rate")  # fmt: skip
 PATH = ("equity", "collateral_equity", "maintenance_margin", "worst_ratio")
 WIDEST = 12  # as in the program
-BRACKETS = np.dtype([("first", "i8"), ("rate", "f8", WIDEST), ("deduction", "f8", WIDEST)])
+BRACKETS = np.dtype([("first", "i8"), ("floor", "f8", WIDEST + 1), ("rate", "f8", WIDEST), ("deduction", "f8", WIDEST)])
 
 
 def compiler() -> str | None:
@@ -120,7 +120,8 @@ class Limit:
 
 
 def brackets(symbol: str, time_us: np.ndarray) -> np.ndarray:
-    """The brackets of a perpetual in force over a span, read from the venue's file: first bar, rates, deductions."""
+    """The brackets of a perpetual in force over a span, read from the venue's file: first bar, floors, rates,
+    deductions."""
     rows = csv_rows()[symbol]
     opens = time_us.astype("datetime64[us]")
     days = sorted(rows)
@@ -129,19 +130,20 @@ def brackets(symbol: str, time_us: np.ndarray) -> np.ndarray:
     found = held + [day for day in days if opens[0] < np.datetime64(day) <= opens[-1]]
     tables = np.zeros(len(found), BRACKETS)
     for table, day in zip(tables, found, strict=True):
-        table["first"] = np.searchsorted(opens, np.datetime64(day))
-        for column, values in zip(("rate", "deduction"), zip(*rows[day], strict=True), strict=True):
+        table["first"], table["floor"] = np.searchsorted(opens, np.datetime64(day)), np.inf
+        for column, values in zip(("floor", "rate", "deduction"), zip(*rows[day], strict=True), strict=True):
             table[column][: len(values)] = values
+        table["floor"][0] = -1.0  # nothing held is in the first
     return tables
 
 
 @cache
-def csv_rows() -> dict[str, dict[str, list[tuple[float, float]]]]:
-    """(rate, deduction) by symbol and first day."""
-    found: dict[str, dict[str, list[tuple[float, float]]]] = {}
+def csv_rows() -> dict[str, dict[str, list[tuple[float, float, float]]]]:
+    """(floor, rate, deduction) by symbol and first day."""
+    found: dict[str, dict[str, list[tuple[float, float, float]]]] = {}
     path = Path(backtest.venues.__file__).with_name("binance_brackets.csv")
     with path.open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            bracket = float(row["maintenance_rate"]), float(row["deduction"])
+            bracket = float(row["floor"]), float(row["maintenance_rate"]), float(row["deduction"])
             found.setdefault(row["symbol"], {}).setdefault(row["valid_from"], []).append(bracket)
     return found

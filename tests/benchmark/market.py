@@ -21,18 +21,22 @@ from backtest.market.schema import INTERVALS, Instrument
 from backtest.market.store import write_instruments, write_series
 
 VENUE = "binance"
-START_US = 1_704_067_200_000_000  # 2024-01-01 00:00 UTC: fees of the venue are the same from here on
+START_2024_US = 1_704_067_200_000_000  # fees of the venue are the same from here on
+START_2026_US = 1_767_225_600_000_000  # and from here on every coin of the universe has brackets
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
 YEAR_US = 365 * DAY_US
 FUNDING_HOURS = 8
 COINS = (
-    "BTC", "ETH", "BNB", "SOL", "XRP", "ADA", "DOGE", "AVAX", "LINK", "DOT", "LTC", "BCH", "ATOM", "ETC", "FIL", "TRX",
-    "XLM", "ALGO", "AAVE", "UNI", "NEAR", "FTM", "SAND", "MANA", "AXS", "THETA", "EGLD", "ZEC", "DASH", "NEO", "IOTA",
-    "QTUM", "ZIL", "BAT", "ENJ", "KSM", "CRV", "COMP", "SNX", "MKR", "SUSHI", "YFI", "GRT", "CHZ", "ONE", "HOT",
-    "RVN", "ICX", "KAVA", "ONT",
+    "BTC", "0G", "1000BONK", "1000PEPE", "AAVE", "ADA", "APT", "ARB", "ASTER", "ATOM", "AVAX", "BCH", "BNB", "CRV",
+    "DOGE", "DOT", "ENA", "ETC", "ETH", "FARTCOIN", "FF", "FIL", "HBAR", "HYPE", "JELLYJELLY", "LDO", "LINK", "LTC",
+    "MKR", "NEAR", "OP", "ORCA", "PAXG", "PENGU", "PUMP", "PYTH", "SEI", "SOL", "SUI", "TAO", "TRX", "UNI", "WIF",
+    "WLD", "WLFI", "XLM", "XPL", "XRP", "ZEC", "ZEN",
 )  # fmt: skip
-"""Coins whose perpetuals the venue's table has brackets for on the first day."""
+"""The coins whose dollar perpetuals the venue's table of brackets names."""
+
+HEDGES, BANDS = np.linspace(0.5, 1.46, 25), 0.001 + 0.0025 * np.arange(40)
+"""What the sweep of Carry goes through."""
 
 Columns = dict[str, np.ndarray]
 
@@ -43,6 +47,7 @@ class Market:
 
     interval: str
     bars: int
+    start_us: int
     terms: Mapping[str, Instrument]
     columns: Mapping[tuple[str, str], Columns]
 
@@ -73,19 +78,18 @@ class Market:
     @property
     def end_us(self) -> int:
         """Close of the last bar."""
-        return START_US + self.bars * INTERVALS[self.interval]
+        return self.start_us + self.bars * INTERVALS[self.interval]
 
     @property
     def coins(self) -> list[str]:
         """Every coin of the market, in order."""
         return list(dict.fromkeys(term.base for term in self.terms.values()))
 
-    def history(self) -> History:
-        """All of it on one grid, by the product's own rules: spot pairs first, then perpetuals."""
+    def history(self, interval: str | None = None) -> History:
+        """All of it on one grid (coarser, if said), by the product's own rules: spot pairs first, then perpetuals."""
         symbols = sorted(self.terms, key=lambda symbol: self.terms[symbol].kind != "spot")
-        return align(
-            self, VENUE, symbols, ["USDT", *self.coins], START_US, self.end_us, self.interval, Prices(), Funding()
-        )
+        assets, grid = ["USDT", *self.coins], interval or self.interval
+        return align(self, VENUE, symbols, assets, self.start_us, self.end_us, grid, Prices(), Funding())
 
     def write(self, folder: Path) -> None:
         """The same as a Parquet store."""
@@ -97,16 +101,16 @@ class Market:
 @cache
 def pair_market(interval: str = "1m", bars: int = 525_600, seed: int = 11) -> Market:
     """One coin: spot and perpetual."""
-    return made(interval, bars, ("BTC",), seed)
+    return made(interval, bars, START_2024_US, ("BTC",), seed)
 
 
 @cache
 def universe(bars: int = 43_800, coins: int = len(COINS), seed: int = 12) -> Market:
     """Many coins by the hour."""
-    return made("1h", bars, COINS[:coins], seed)
+    return made("1h", bars, START_2026_US, COINS[:coins], seed)
 
 
-def made(interval: str, bars: int, coins: tuple[str, ...], seed: int) -> Market:
+def made(interval: str, bars: int, start_us: int, coins: tuple[str, ...], seed: int) -> Market:
     """A market of some coins; the first costs 40,000, the others anything from 5 to 5,000."""
     rng = np.random.default_rng(seed)
     terms: dict[str, Instrument] = {}
@@ -115,8 +119,9 @@ def made(interval: str, bars: int, coins: tuple[str, ...], seed: int) -> Market:
         price, decimals = (40_000.0, 2) if number == 0 else (float(np.exp(rng.uniform(np.log(5), np.log(5_000)))), 6)
         volatility = 0.6 if number == 0 else float(rng.uniform(0.6, 1.0))
         paid = 1e-4 if number == 0 else float(rng.uniform(-5e-5, 2.5e-4))
-        add_coin(columns, terms, rng, coin, interval, bars, price, decimals, volatility, paid)
-    return Market(interval, bars, terms, columns)
+        time = start_us + INTERVALS[interval] * np.arange(bars, dtype=np.int64)
+        add_coin(columns, terms, rng, coin, interval, time, price, decimals, volatility, paid)
+    return Market(interval, bars, start_us, terms, columns)
 
 
 def add_coin(
@@ -125,15 +130,14 @@ def add_coin(
     rng: np.random.Generator,
     coin: str,
     interval: str,
-    bars: int,
+    time: np.ndarray,
     price: float,
     decimals: int,
     volatility: float,
     paid: float,
 ) -> None:
     """One coin's spot pair and perpetual with everything the engine reads of them."""
-    step = INTERVALS[interval]
-    time = START_US + step * np.arange(bars, dtype=np.int64)
+    step, bars = INTERVALS[interval], len(time)
     sigma = volatility * np.sqrt(step / YEAR_US)
     spot_edges = price * np.exp(np.concatenate([[0.0], np.cumsum(rng.standard_normal(bars) * sigma)]))
     basis = reverting(rng, bars + 1, 2 * paid, 6e-4, np.exp(-step / (4 * HOUR_US)))
@@ -146,7 +150,7 @@ def add_coin(
     columns[perpetual, f"mark-ohlc-{interval}"] = {"time": time, **candles(rng, mark_edges, sigma, decimals)}
     for symbol in (spot, perpetual):
         columns[symbol, f"bars-{interval}"]["volume"] = np.round(volume * rng.lognormal(0.0, 0.3, bars), 3)
-    columns[perpetual, "funding"] = funding(rng, bars * step, paid)
+    columns[perpetual, "funding"] = funding(rng, int(time[0]), bars * step, paid)
     tick = 10.0**-decimals
     for symbol, kind in ((spot, "spot"), (perpetual, "linear")):
         terms[symbol] = Instrument(
@@ -171,8 +175,8 @@ def candles(rng: np.random.Generator, edges: np.ndarray, sigma: float, decimals:
     return {"open": opened, "high": high, "low": low, "close": closed}
 
 
-def funding(rng: np.random.Generator, span_us: int, paid: float) -> Columns:
+def funding(rng: np.random.Generator, start_us: int, span_us: int, paid: float) -> Columns:
     """Rates at the stamps, every eight hours from the first bar on."""
-    time = START_US + np.arange(0, span_us, FUNDING_HOURS * HOUR_US, dtype=np.int64)
+    time = start_us + np.arange(0, span_us, FUNDING_HOURS * HOUR_US, dtype=np.int64)
     rate = reverting(rng, len(time), paid, 1.5e-4, 0.97)
     return {"time": time, "funding_rate": np.round(np.clip(rate, -0.0075, 0.0075), 8)}

@@ -8,11 +8,9 @@ column of its own. Coins taken as a fee are a smaller purchase at a higher fixed
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,8 +20,9 @@ from vectorbt.portfolio.enums import NoOrder, SizeType
 from vectorbt.portfolio.nb import order_nb
 
 from backtest.market.history import History
-from tests.benchmark.market import DAY_US, pair_market
-from tests.benchmark.reference import CASH, FUTURE_FEE, SHARE, SPOT_FEE
+from tests.benchmark.market import BANDS, DAY_US, HEDGES, pair_market, universe
+from tests.benchmark.process import peak_mb
+from tests.benchmark.reference import CASH, FUTURE_FEE, SHARE, SPOT_FEE, TOP, WINDOW
 
 CHUNK = 50  # points of a sweep at a time: all at once would need some tens of gigabytes
 
@@ -110,24 +109,123 @@ class Carries:
         return np.atleast_1d(portfolio.final_value())
 
 
+@njit
+def remember_targets(context):
+    """Coins wished by coin; then whether the row trades, and which of its legs is next."""
+    return (np.zeros(context.group_len // 2), np.zeros(2))
+
+
+@njit
+def begin_row(context, wish, state):
+    """The group's memory, to every row."""
+    state[1] = 0.0
+    return (wish, state)
+
+
+@njit
+def choose(context, wish, known, rates, many):
+    """Targets by the rates whose stamps have passed, at the last close; nothing while there are too few."""
+    coins, bar = len(wish), context.i
+    equity = context.last_cash[0]
+    for column in range(2 * coins):
+        equity += context.last_position[column] * context.close[bar - 1, column]
+    paid = np.zeros(coins)
+    for stamp in range(known - WINDOW, known):
+        paid += rates[stamp]
+    wish[:] = 0.0
+    for coin in np.argsort(-paid)[:many]:
+        wish[coin] = SHARE * equity / many / context.close[bar - 1, coin]
+
+
+@njit
+def top_funding_orders(context, wish, state, opened, mark, rates, stamps, day, many):
+    """Columns: spot pairs, perpetuals, funding. First what the last close decided, then funding, then coin by coin."""
+    coins, bar = len(wish), context.i
+    if context.call_idx == 0:
+        state[0] = 0.0
+        if bar % day == 0 and bar > 0 and stamps[bar] >= WINDOW:
+            choose(context, wish, stamps[bar], rates, many)
+            state[0] = 1.0
+        if bar == 0 or stamps[bar] > stamps[bar - 1]:
+            paid = 0.0
+            for coin in range(coins):
+                paid += context.last_position[coins + coin] * mark[bar, coin] * rates[stamps[bar] - 1, coin]
+            if paid != 0.0:
+                return 2 * coins, order_nb(size=1e-6, price=1.0, fixed_fees=paid)
+    while state[0] > 0.0 and state[1] < 2 * coins:
+        leg = int(state[1])
+        state[1] += 1.0
+        coin = leg // 2
+        target = np.rint(wish[coin] * 1e8) / 1e8
+        if leg % 2 == 0 and target != context.last_position[coin]:
+            return coin, spot_order(target - context.last_position[coin], opened[bar, coin])
+        if leg % 2 == 1 and -target != context.last_position[coins + coin]:
+            change, price = -target - context.last_position[coins + coin], opened[bar, coins + coin]
+            return coins + coin, order_nb(size=change, price=price, size_type=SizeType.Amount, fees=FUTURE_FEE)
+    return -1, NoOrder
+
+
+class TopFundings:
+    """TopFunding over one history."""
+
+    def __init__(self, history: History) -> None:
+        self.bars, self.day = len(history.time), DAY_US // history.interval_us
+        self.time = pd.to_datetime(history.time, unit="us")
+        coins = len(history.instruments) // 2
+        self.closed = np.vstack((history.close[:coins], history.mark_close[coins:], np.ones(self.bars))).T.copy()
+        self.opened, self.mark = history.open.T.copy(), history.mark_open[coins:].T.copy()
+        rate = rates_by_bar(history)
+        paid = np.isin(np.arange(self.bars), history.funding_bar)
+        self.rates, self.stamps = rate[paid].copy(), np.cumsum(paid)
+        self.rows = paid | (np.arange(self.bars) % self.day == 0)
+
+    def run(self) -> float:
+        """Final equity, the whole curve made."""
+        width = self.closed.shape[1]
+        portfolio = vbt.Portfolio.from_order_func(
+            pd.DataFrame(self.closed, index=self.time, copy=False), top_funding_orders, self.opened, self.mark,
+            self.rates, self.stamps, self.day, TOP, flexible=True, group_by=np.zeros(width, np.int64),
+            cash_sharing=True, init_cash=CASH, pre_group_func_nb=remember_targets, pre_segment_func_nb=begin_row,
+            segment_mask=self.rows[:, None], max_orders=int((width + 1) * self.rows.sum()),
+            freq=pd.Timedelta(self.time[1] - self.time[0]),
+        )  # fmt: skip
+        return float(portfolio.value().to_numpy().ravel()[-1])
+
+
 def w1() -> Callable[[], float]:
     """The pair by the minute."""
     carries = Carries(pair_market().history())
     return lambda: float(carries.run(np.array([1.0]), np.array([0.01]))[0])
 
 
-WORKLOADS: dict[str, Callable[[], Callable[[], Any]]] = {"w1": w1}
+def w2() -> Callable[[], float]:
+    """The universe by the hour."""
+    return TopFundings(universe().history()).run
+
+
+def w3() -> Callable[[], float]:
+    """The sweep over the pair by the hour, some points at a time, final equities only: their sum."""
+    carries = Carries(pair_market().history("1h"))
+    hedge, band = (each.ravel() for each in np.meshgrid(HEDGES, BANDS, indexing="ij"))
+
+    def every() -> float:
+        parts = [carries.run(hedge[k : k + CHUNK], band[k : k + CHUNK], False) for k in range(0, len(hedge), CHUNK)]
+        return float(np.concatenate(parts).sum())
+
+    return every
+
+
+WORKLOADS: dict[str, Callable[[], Callable[[], float]]] = {"w1": w1, "w2": w2, "w3": w3}
 
 
 def main(workload: str) -> None:
-    """Make the history, then a timed run a line; the first one compiles and is told apart."""
+    """Make the history, then a timed run a line; the first one compiles."""
     once = WORKLOADS[workload]()
     for _ in sys.stdin:
         started = time.perf_counter()
         answer = once()
         seconds = time.perf_counter() - started
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(json.dumps({"seconds": seconds, "equity": answer, "peak_mb": peak}), flush=True)
+        print(json.dumps({"seconds": seconds, "equity": answer, "peak_mb": peak_mb()}), flush=True)
 
 
 if __name__ == "__main__":

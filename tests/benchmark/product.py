@@ -1,4 +1,4 @@
-"""The product's own runs, timed: preparing apart from living, and inside living the engine apart from what is made of it.
+"""The product's own runs, timed: preparing apart from living, and in living the engine apart from the rest of it.
 
 Runs go through the public way, `backtest.research.run.prepare` and `live`, with everything on. There is no public way
 to ask how long a part of `live` took, so the functions it calls are wrapped with a clock while a run is measured.
@@ -73,18 +73,23 @@ def clocked(times: Times) -> Iterator[None]:
 
 
 def config(
-    market: Market, strategy: type[Strategy], margin: str = "multi_asset", venue: str = "binance", **params: Any
+    market: Market,
+    strategy: type[Strategy],
+    margin: str = "multi_asset",
+    venue: str = "binance",
+    leverage: float = 5.0,
+    **params: Any,
 ) -> dict[str, Any]:
-    """A run over the market: a million dollars, five times leverage, no slippage, orders of any share of the volume."""
+    """A run over the market: a million dollars, no slippage, orders of any share of the volume."""
     return {
         "name": "benchmark",
         "data": {
             "store": "none",
-            "start": "2024-01-01",
-            "end": str(_text(market.end_us)),
+            "start": _text(market.start_us),
+            "end": _text(market.end_us),
             "interval": market.interval,
         },
-        "account": [{"venue": venue, "margin": margin, "leverage": 5, "deposit": {"USDT": CASH}}],
+        "account": [{"venue": venue, "margin": margin, "leverage": leverage, "deposit": {"USDT": CASH}}],
         "strategy": {"class": strategy, "params": params},
         "execution": {"slippage_bps": 0.0, "volume_share": 1.0},
     }

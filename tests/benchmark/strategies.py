@@ -7,11 +7,13 @@ coins whose perpetuals paid most in the last seven days. Both look once a day an
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import ClassVar
 
-from backtest import Order, Strategy
+import pandas as pd
+
+from backtest import Order, Strategy, Targets
 from backtest.market.schema import Instrument
-from backtest.strategy import Bar, Desk, Params
+from backtest.strategy import Bar, Desk, Market, Params
 
 SHARE = 0.5  # of equity in coins
 DAY_US = 86_400_000_000
@@ -72,7 +74,7 @@ class TopFunding(Strategy):
         """Every pair there is."""
         return list(instruments)
 
-    def start(self, market: Any) -> None:
+    def start(self, market: Market) -> None:
         """The coins with both legs."""
         self.coins = [symbol.split("/")[0] for symbol in market.spot()]
         self.held: set[str] = set()
@@ -91,3 +93,23 @@ class TopFunding(Strategy):
                 orders += [Order(f"{coin}/USDT", target=coins), Order(f"{coin}/USDT:USDT", target=-coins)]
         self.held = set(chosen)
         desk.together(orders)
+
+
+class TableOfTargets(Strategy):
+    """Sizes that are known beforehand, as a table: the engine follows it without asking anybody."""
+
+    table: ClassVar[pd.DataFrame]
+
+    def symbols(self, instruments: Mapping[str, Instrument]) -> list[str]:
+        """The columns."""
+        return list(self.table.columns)
+
+    def targets(self, market: Market) -> Targets:
+        """The rows that the market has bars of."""
+        return Targets(self.table[self.table.index <= market.time[-1]])
+
+
+def given(orders: pd.DataFrame) -> type[TableOfTargets]:
+    """The targets that a run's orders aimed at, as a strategy."""
+    table = orders.pivot(index="time", columns="symbol", values="contracts")
+    return type("GivenTargets", (TableOfTargets,), {"table": table})
