@@ -1,12 +1,13 @@
 # make demo    install into .venv, run and compare a hedged long on the sample, and say where results and pictures are
 # make test    the tests          make check    lint, types, tests, notebooks
+# make bench   how fast it is, beside a C program and vectorbt; ARGS="--only w1 --rounds 3" for less
 
 VENV   ?= .venv
 PYTHON ?= python3
 BIN    := $(VENV)/bin
 RUN    := configs/hedged_long.toml
 
-.PHONY: demo test check lint types notebooks clean
+.PHONY: demo test check lint types notebooks bench clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -48,6 +49,9 @@ notebooks: $(BIN)/.checked
 	done
 
 check: lint types test notebooks
+
+bench: $(BIN)/.checked
+	$(BIN)/python -m tests.benchmark $(ARGS)
 
 clean:
 	rm -rf $(VENV) results .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,113 @@
+"""The product's own runs, timed: preparing apart from living, and in living the engine apart from the rest of it.
+
+Runs go through the public way, `backtest.research.run.prepare` and `live`, with everything on. There is no public way
+to ask how long a part of `live` took, so the functions it calls are wrapped with a clock while a run is measured.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from backtest.engine.session import Session
+from backtest.market.history import History
+from backtest.report.result import Result
+from backtest.research import run as runs
+from backtest.strategy import Strategy
+from tests.benchmark.market import Market
+from tests.benchmark.reference import CASH
+
+WATCHED = {
+    "plan": (runs, "plan_of"),
+    "targets": (runs, "target_rows"),
+    "session": (runs, "open_session"),
+    "drive": (runs, "drive"),
+    "audit": (runs, "audit"),
+    "frames": (runs, "record_of"),
+    "notes": (runs, "notes_of"),
+    "engine": (Session, "advance"),
+}
+"""Parts of a run by the function that does them; `engine` lies inside `drive`."""
+
+
+@dataclass
+class Times:
+    """Seconds of one run: `prepare`, `live`, and the parts of `live`; `strategy` is what `drive` does beside it."""
+
+    prepare: float = 0.0
+    live: float = 0.0
+    parts: dict[str, float] = field(default_factory=lambda: dict.fromkeys(WATCHED, 0.0))
+
+    def of_live(self) -> dict[str, float]:
+        """The parts of `live`; they sum to it."""
+        told = {name: seconds for name, seconds in self.parts.items() if name != "drive"}
+        told["strategy"] = self.parts["drive"] - self.parts["engine"]
+        return {**told, "rest": self.live - sum(told.values())}
+
+
+@contextmanager
+def clocked(times: Times) -> Iterator[None]:
+    """While it lasts, every watched function adds its time to `times`."""
+    kept = {name: getattr(owner, function) for name, (owner, function) in WATCHED.items()}
+
+    def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **named: Any) -> Any:
+            started = time.perf_counter()
+            try:
+                return function(*args, **named)
+            finally:
+                times.parts[name] += time.perf_counter() - started
+
+        return call
+
+    for name, (owner, function) in WATCHED.items():
+        setattr(owner, function, timed(name, kept[name]))
+    try:
+        yield
+    finally:
+        for name, (owner, function) in WATCHED.items():
+            setattr(owner, function, kept[name])
+
+
+def config(
+    market: Market,
+    strategy: type[Strategy],
+    margin: str = "multi_asset",
+    venue: str = "binance",
+    leverage: float = 5.0,
+    **params: Any,
+) -> dict[str, Any]:
+    """A run over the market: a million dollars, no slippage, orders of any share of the volume."""
+    return {
+        "name": "benchmark",
+        "data": {
+            "store": "none",
+            "start": _text(market.start_us),
+            "end": _text(market.end_us),
+            "interval": market.interval,
+        },
+        "account": [{"venue": venue, "margin": margin, "leverage": leverage, "deposit": {"USDT": CASH}}],
+        "strategy": {"class": strategy, "params": params},
+        "execution": {"slippage_bps": 0.0, "volume_share": 1.0},
+    }
+
+
+def _text(time_us: int) -> str:
+    """A time as a config takes it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time_us / 1e6))
+
+
+def run(settings: Mapping[str, Any], history: History) -> tuple[Result, Times]:
+    """One run, clocked."""
+    times = Times()
+    started = time.perf_counter()
+    prepared = runs.prepare(settings, history)
+    times.prepare = time.perf_counter() - started
+    with clocked(times):
+        started = time.perf_counter()
+        result = runs.live(prepared)
+        times.live = time.perf_counter() - started
+    return result, times

@@ -1,0 +1,47 @@
+"""The tables of the benchmark on the screen."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.benchmark.rounds import Row, Section
+
+
+def show(section: Section, console: Console) -> None:
+    """One section: its table, then its notes."""
+    table = Table(title=section.title, title_justify="left", title_style="bold", header_style="bold")
+    table.add_column("", no_wrap=True)
+    for heading in ("time", "ns/bar", "x C", "vectorbt /", "off", "MB"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("")
+    for row in section.rows:
+        table.add_row(*cells(row), style="dim" if row.who.startswith("  ") else "")
+    console.print(table)
+    for note in section.notes:
+        console.print(f"  - {note}")
+    console.print()
+
+
+def cells(row: Row) -> list[str]:
+    """A row's figures as text."""
+    return [
+        row.who, duration(row.seconds), figure(row.each_ns), figure(row.times_c), figure(row.peer_times),
+        "" if row.off is None else f"{row.off:.0e}", "" if row.peak_mb is None else f"{row.peak_mb:,.0f}", row.note,
+    ]  # fmt: skip
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds in the unit that reads best."""
+    if seconds is None:
+        return ""
+    if seconds >= 1.0:
+        return f"{seconds:,.2f} s"
+    return f"{seconds * 1e3:,.1f} ms" if seconds >= 1e-3 else f"{seconds * 1e6:,.0f} us"
+
+
+def figure(value: float | None) -> str:
+    """Three digits."""
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -1,0 +1,115 @@
+"""The strategies of the benchmark, written as any user would write them.
+
+Carry keeps half of the equity in the coin and as much of its perpetual short; TopFunding spreads the half over the ten
+coins whose perpetuals paid most in the last seven days. Both look once a day and trade at the next open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import pandas as pd
+
+from backtest import Order, Strategy, Targets
+from backtest.market.schema import Instrument
+from backtest.strategy import Bar, Desk, Market, Params
+
+SHARE = 0.5  # of equity in coins
+DAY_US = 86_400_000_000
+SPOT, PERPETUAL = "BTC/USDT", "BTC/USDT:USDT"
+
+
+class CarryParams(Params):
+    """`hedge`: short contracts a coin; `band`: how far the coins' share may stray, of itself."""
+
+    hedge: float = 1.0
+    band: float = 0.01
+
+
+class Carry(Strategy):
+    """Both legs back to target at a day's end on which the coins' share of equity strayed out of the band."""
+
+    Params = CarryParams
+    schedule = "1d"
+
+    def symbols(self, instruments: Mapping[str, Instrument]) -> list[str]:
+        """The two legs."""
+        return [SPOT, PERPETUAL]
+
+    def on_bar(self, bar: Bar, desk: Desk) -> None:
+        """Once a day."""
+        price, equity = bar.close[SPOT], desk.equity
+        if abs(desk.balance("BTC") * price / equity / SHARE - 1.0) > self.params.band:
+            coins = SHARE * equity / price
+            desk.together([Order(SPOT, target=coins), Order(PERPETUAL, target=-self.params.hedge * coins)])
+
+
+class CarryEveryBar(Carry):
+    """The same, asked at every close: it reads prices and positions each time, and mostly does nothing."""
+
+    schedule = "every bar"
+
+    def on_bar(self, bar: Bar, desk: Desk) -> None:
+        """Every bar."""
+        self.seen = bar.close[SPOT], bar.close[PERPETUAL], desk.position(SPOT), desk.position(PERPETUAL)
+        if bar.closes_us % DAY_US == 0:
+            super().on_bar(bar, desk)
+
+
+class TopFundingParams(Params):
+    """`many` coins at a time, chosen by the last `settlements` rates."""
+
+    many: int = 10
+    settlements: int = 21
+
+
+class TopFunding(Strategy):
+    """Half of equity over the best paid coins in equal parts, each with its perpetual short in the same number."""
+
+    Params = TopFundingParams
+    schedule = "1d"
+
+    def symbols(self, instruments: Mapping[str, Instrument]) -> list[str]:
+        """Every pair there is."""
+        return list(instruments)
+
+    def start(self, market: Market) -> None:
+        """The coins with both legs."""
+        self.coins = [symbol.split("/")[0] for symbol in market.spot()]
+        self.held: set[str] = set()
+
+    def on_bar(self, bar: Bar, desk: Desk) -> None:
+        """Once a day; nothing before every rate of the window is known."""
+        rates = {coin: bar.funding(f"{coin}/USDT:USDT", self.params.settlements) for coin in self.coins}
+        if min(len(each) for each in rates.values()) < self.params.settlements:
+            return
+        chosen = sorted(self.coins, key=lambda coin: -float(rates[coin].sum()))[: self.params.many]
+        each = SHARE * desk.equity / self.params.many
+        orders = []
+        for coin in self.coins:
+            if coin in chosen or coin in self.held:
+                coins = each / bar.close[f"{coin}/USDT"] if coin in chosen else 0.0
+                orders += [Order(f"{coin}/USDT", target=coins), Order(f"{coin}/USDT:USDT", target=-coins)]
+        self.held = set(chosen)
+        desk.together(orders)
+
+
+class TableOfTargets(Strategy):
+    """Sizes that are known beforehand, as a table: the engine follows it without asking anybody."""
+
+    table: ClassVar[pd.DataFrame]
+
+    def symbols(self, instruments: Mapping[str, Instrument]) -> list[str]:
+        """The columns."""
+        return list(self.table.columns)
+
+    def targets(self, market: Market) -> Targets:
+        """The rows that the market has bars of."""
+        return Targets(self.table[self.table.index <= market.time[-1]])
+
+
+def given(orders: pd.DataFrame) -> type[TableOfTargets]:
+    """The targets that a run's orders aimed at, as a strategy."""
+    table = orders.pivot(index="time", columns="symbol", values="contracts")
+    return type("GivenTargets", (TableOfTargets,), {"table": table})
