@@ -12,6 +12,7 @@ from backtest.state import (
 )  # fmt: skip
 
 FIRST_ROWS = 65_536
+STRIDE = BLOCK + 24  # room of a scratch row: rows a power of two apart would fall on the same lines of the cache
 GROWING = ("ledger", "fill", "fill_price", "order", "order_price", "live", "transfer", "incident")
 
 
@@ -41,16 +42,16 @@ def make_book(rules: Rules, tape: Tape, record: bool = True, rows: int = FIRST_R
         incident=np.zeros((rows, INCIDENT_COLUMNS)),
         resting=np.zeros((2, positions, accounts)),
         held=np.zeros((accounts, wallets, 2, widest), I64),
-        running=np.zeros((wallets, assets, BLOCK), I64),
-        need=np.zeros((SCRATCH_ROWS, BLOCK)),
+        running=np.zeros((wallets, assets, STRIDE), I64),
+        need=np.zeros((SCRATCH_ROWS, STRIDE)),
         here=np.zeros((4 * instruments + 2 * assets, 1)),
         taken=np.zeros(instruments),
         reserve=np.zeros(assets),
         gap=np.zeros(wallets),
         principal=np.zeros((assets, accounts), I64),
         spare=np.zeros((3, max(4, positions + assets))),
-        tail_delta=np.zeros((assets, BLOCK)),
-        coins=np.zeros((assets, BLOCK)),
+        tail_delta=np.zeros((assets, STRIDE)),
+        coins=np.zeros((assets, STRIDE)),
         leg=np.zeros((LEG_ROWS, positions + 1)),
         charge=np.zeros((assets, CHARGES)),
         cell=np.zeros((assets, CELL_ROWS, rules.grid.shape[3] + EXTRA_CELLS)),

@@ -169,26 +169,32 @@ def measure_point(book, rules, tape, account, wallet, first, last, point, among_
 def name_lower(named, lowest, ratio, wallet):
     """Where the one wallet that leans has a lower ratio than any so far, it is the worst."""
     for j in range(len(named)):
-        named[j] = wallet if ratio[j] < lowest[j] else named[j]
-        lowest[j] = min(lowest[j], ratio[j])
+        named[j] += (ratio[j] < lowest[j]) * (wallet - named[j])
+    keep_lower(lowest, ratio)
 
 
 @kernel
 def twin_of_each(book, rules, tape, account, wallet):
     """LOW or HIGH if every price of the wallet is as bad there as when each leg is at its own worst; EACH if not."""
-    for point in (LOW, HIGH):
-        same = True
-        for k in range(book.held[account, wallet, POSITIONS, 0]):
-            position = book.held[account, wallet, POSITIONS, 1 + k]
-            i, side = rules.instrument[position], ONE if book.contracts[position, account] < 0 else HERE
-            same = same and tape.value_row[EACH, i, side] == tape.value_row[point, i, side]
-        for k in range(book.held[account, wallet, ASSETS, 0]):
-            asset = book.held[account, wallet, ASSETS, 1 + k]
-            for side in range(2):
-                same = same and tape.index_row[EACH, asset, side] == tape.index_row[point, asset, side]
-        if same:
-            return point
-    return EACH
+    if reads_alike(book, rules, tape, account, wallet, LOW):
+        return LOW
+    return HIGH if reads_alike(book, rules, tape, account, wallet, HIGH) else EACH
+
+
+@kernel
+def reads_alike(book, rules, tape, account, wallet, point):
+    """Whether all that the wallet holds reads the same series at a point as where each leg is at its own worst."""
+    for k in range(book.held[account, wallet, POSITIONS, 0]):
+        position = book.held[account, wallet, POSITIONS, 1 + k]
+        i, side = rules.instrument[position], ONE if book.contracts[position, account] < 0 else HERE
+        if tape.value_row[EACH, i, side] != tape.value_row[point, i, side]:
+            return False
+    for k in range(book.held[account, wallet, ASSETS, 0]):
+        asset = book.held[account, wallet, ASSETS, 1 + k]
+        for owed in range(2):
+            if tape.index_row[EACH, asset, owed] != tape.index_row[point, asset, owed]:
+                return False
+    return True
 
 
 @kernel

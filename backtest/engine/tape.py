@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,12 +38,15 @@ class Event:
 
 
 class Rows:
-    """The table of series, each once however many roles it has: a series is named by its field and its row there."""
+    """The table of series, each once however many roles it has: a series is named by its field and its row there, and
+    one that says the same as another, bar by bar, is that other (a dollar's four prices, a spot pair's mark).
+    """
 
     def __init__(self, history: History) -> None:
         self.history = history
         self.arrays: list[Floats] = []
         self._row: dict[tuple[str, int, bool], int] = {}
+        self._like: dict[tuple[float, ...], list[int]] = {}
 
     def add(self, name: str, k: int, as_value: bool = False) -> int:
         """Row of series `name`[k] of the history; `as_value`: of what a contract is worth at that price."""
@@ -50,14 +54,61 @@ class Rows:
         instrument = self.history.instruments[k] if as_value else None
         as_value = instrument is not None and (instrument.kind == "inverse" or instrument.contract_size != 1.0)
         if (name, k, as_value) not in self._row:
-            self._row[name, k, as_value] = len(self.arrays)
-            self.arrays.append(value_of(self.history, k, array) if as_value else array)
+            self._row[name, k, as_value] = self._place(value_of(self.history, k, array) if as_value else array)
         return self._row[name, k, as_value]
 
-    def extra(self, array: Floats) -> int:
-        """Row of a series that is not the history's."""
+    def _place(self, array: Floats) -> int:
+        """Row of an array: that of one that is equal to it, else a new one."""
+        alike = self._like.setdefault(tuple(array[:: max(1, len(array) // 8)].tolist()), [])
+        for row in alike:
+            if np.array_equal(self.arrays[row], array):
+                return row
+        alike.append(len(self.arrays))
         self.arrays.append(array)
-        return len(self.arrays) - 1
+        return alike[-1]
+
+
+@dataclass(frozen=True)
+class Laid:
+    """A history laid out for kernels: what is the same for every account that is taken through it."""
+
+    series: Floats
+    value_row: Ints
+    index_row: Ints
+    last_row: Ints
+    mark_row: Ints
+    volume_row: Ints
+    events: tuple[Ints, Floats]  # funding and deliveries, in their order
+    tradable: npt.NDArray[np.uint8]
+    years: Floats
+
+
+_KEPT: list[tuple[weakref.ref[History], Laid]] = []
+
+
+def laid(history: History) -> Laid:
+    """The history laid out. The last one is kept: many accounts are taken through the same one."""
+    if not _KEPT or _KEPT[0][0]() is not history:
+        _KEPT[:] = [(weakref.ref(history, lambda _: _KEPT.clear()), _lay_out(history))]
+    return _KEPT[0][1]
+
+
+def _lay_out(history: History) -> Laid:
+    rows, instruments = Rows(history), len(history.instruments)
+    value_row, index_row = _value_rows(rows), _index_rows(rows)
+    last_row, mark_row = _price_rows(rows, "{}", "{}"), _price_rows(rows, "mark_{}", "worst_{}")
+    volumes = ("volume", "daily_volume", "daily_volatility")
+    return Laid(
+        value_row=value_row,
+        index_row=index_row,
+        last_row=last_row,
+        mark_row=mark_row,
+        volume_row=np.array([[rows.add(name, i) for i in range(instruments)] for name in volumes], I64),
+        series=np.array(rows.arrays, np.float64, order="C"),
+        events=_of_market(history),
+        tradable=history.tradable.astype(np.uint8),
+        years=history.time / YEAR_US,
+    )
 
 
 def value_of(history: History, i: int, price: Floats) -> Floats:
@@ -82,28 +133,25 @@ def make_tape(
     rows of them known at each bar; `finer` [bar] says of which bars finer ones may be had. `options` by instrument:
     implied volatility and forward of its expiry, bar by bar, or None.
     """
-    rows, bars, instruments = Rows(history), len(history.time), len(history.instruments)
-    table, number, event_at = order_events([*events, *_funding(history), *_deliveries(history)], bars)
+    market, bars, instruments = laid(history), len(history.time), len(history.instruments)
+    table, number, event_at = order_events(events, market.events, bars)
     no_tail = (np.zeros((1, len(history.assets) + instruments)), np.zeros((4, bars), I64))
     moves, known = tail or no_tail
-    value_row, index_row = _value_rows(rows), _index_rows(rows)
-    last_row, mark_row = _price_rows(rows, "{}", "{}"), _price_rows(rows, "mark_{}", "worst_{}")
-    volumes = ("volume", "daily_volume", "daily_volatility")
-    volume_row = np.array([[rows.add(name, i) for i in range(instruments)] for name in volumes], I64)
-    borrow_row = _borrow_rows(rows, borrow, len(rules_at))
-    option_row = _option_rows(rows, options)
+    extra: list[Floats] = []
+    borrow_row = _borrow_rows(extra, len(market.series), borrow, len(rules_at), len(history.assets))
+    option_row = _option_rows(extra, len(market.series), options, instruments)
     return Tape(
         time=history.time,
-        years=history.time / YEAR_US,
-        series=np.ascontiguousarray(np.vstack(rows.arrays)),
-        value_row=value_row,
-        index_row=index_row,
-        last_row=last_row,
-        mark_row=mark_row,
-        volume_row=volume_row,
+        years=market.years,
+        series=np.vstack([market.series, *extra]) if extra else market.series,
+        value_row=market.value_row,
+        index_row=market.index_row,
+        last_row=market.last_row,
+        mark_row=market.mark_row,
+        volume_row=market.volume_row,
         borrow_row=borrow_row,
         option_row=option_row,
-        tradable=history.tradable.astype(np.uint8),
+        tradable=market.tradable,
         finer=np.zeros(bars, np.uint8) if finer is None else finer,
         event=table,
         number=number,
@@ -116,11 +164,17 @@ def make_tape(
     )
 
 
-def order_events(events: list[Event], bars: int) -> tuple[Ints, Floats, Ints]:
-    """Events by bar, then in the order in which a bar's events happen, then as given; first event of each bar."""
-    listed = sorted((event for event in events if 0 <= event.bar < bars), key=lambda event: (event.bar, event.kind))
-    table = np.array([(e.bar, e.kind, e.subject, e.account) for e in listed], I64).reshape(-1, 4)
-    number = np.array([(e.first, e.second, e.third) for e in listed], np.float64).reshape(-1, 3)
+def order_events(events: Iterable[Event], market: tuple[Ints, Floats], bars: int) -> tuple[Ints, Floats, Ints]:
+    """Events by bar, then in the order in which a bar's events happen, then as given, the market's last; first event
+    of each bar.
+    """
+    given = list(events)
+    table = np.array([(e.bar, e.kind, e.subject, e.account) for e in given], I64).reshape(-1, 4)
+    number = np.array([(e.first, e.second, e.third) for e in given], np.float64).reshape(-1, 3)
+    table, number = np.vstack([table, market[0]]), np.vstack([number, market[1]])
+    inside = np.flatnonzero((table[:, 0] >= 0) & (table[:, 0] < bars))
+    order = inside[np.lexsort((table[inside, 1], table[inside, 0]))]
+    table, number = np.ascontiguousarray(table[order]), np.ascontiguousarray(number[order])
     return table, number, np.searchsorted(table[:, 0], np.arange(bars + 1)).astype(I64)
 
 
@@ -154,42 +208,56 @@ def _price_rows(rows: Rows, point_name: str, worst_name: str) -> Ints:
     return table
 
 
-def _option_rows(rows: Rows, options: Sequence[tuple[Floats, Floats] | None]) -> Ints:
+def _option_rows(
+    extra: list[Floats], first: int, options: Sequence[tuple[Floats, Floats] | None], instruments: int
+) -> Ints:
     """Rows of implied volatility and of the forward of an option's expiry; -1 where there is no option."""
-    table = np.full((len(rows.history.instruments), 2), -1, I64)
+    table = np.full((instruments, 2), -1, I64)
     for i, series in enumerate(options):
         if series is not None:
-            table[i] = [rows.extra(each) for each in series]
+            table[i] = [_one_more(extra, first, each) for each in series]
     return table
 
 
-def _borrow_rows(rows: Rows, borrow: Sequence[Sequence[Floats | None]], accounts: int) -> Ints:
+def _borrow_rows(
+    extra: list[Floats], first: int, borrow: Sequence[Sequence[Floats | None]], accounts: int, assets: int
+) -> Ints:
     """Rows of each account's hourly rates; -1 where none is known."""
-    none: list[Sequence[Floats | None]] = [[None] * len(rows.history.assets)] * accounts
-    return np.array([[-1 if rate is None else rows.extra(rate) for rate in rates] for rates in borrow or none], I64)
+    none: list[Sequence[Floats | None]] = [[None] * assets] * accounts
+    return np.array(
+        [[-1 if rate is None else _one_more(extra, first, rate) for rate in rates] for rates in borrow or none], I64
+    )
 
 
-def _funding(history: History) -> list[Event]:
-    """Funding events: the rate, and what one contract is worth at the stamp's mark and at its index, without sign."""
-    events = []
-    for k in range(len(history.funding_bar)):
-        i, bar, rate = int(history.funding_instrument[k]), int(history.funding_bar[k]), float(history.funding_rate[k])
-        prices = (history.funding_price[k], index_price(history, i, bar))
-        mark, index = (abs(float(value_of(history, i, price))) for price in prices)
-        events.append(Event(bar, int(FUNDING), i, -1, rate, mark, index))
-    return events
+def _one_more(extra: list[Floats], first: int, array: Floats) -> int:
+    """Row of a series that is not the market's: they begin at `first`."""
+    extra.append(array)
+    return first + len(extra) - 1
 
 
-def index_price(history: History, i: int, bar: int) -> Any:
+def _of_market(history: History) -> tuple[Ints, Floats]:
+    """Funding (the rate, and what one contract is worth at the stamp's mark and at its index, without sign), then
+    deliveries: columns of `Event`, and their numbers.
+    """
+    bar, i = history.funding_bar.astype(I64), history.funding_instrument.astype(I64)
+    worth = np.zeros((3, len(bar)))
+    worth[0] = history.funding_rate
+    for k in np.unique(i):
+        mine = np.flatnonzero(i == k)
+        prices = (history.funding_price[mine], index_price(history, int(k), bar[mine]))
+        worth[1:, mine] = [np.abs(value_of(history, int(k), price)) for price in prices]
+    ends, gone = history.delivery_bar.astype(I64), history.delivery_instrument.astype(I64)
+    funding = np.column_stack([bar, np.full_like(bar, FUNDING), i, np.full_like(bar, -1)])
+    delivery = np.column_stack([ends, np.full_like(ends, DELIVERY), gone, np.full_like(ends, -1)])
+    paid = np.column_stack([history.delivery_price, np.zeros((len(ends), 2))])
+    return np.vstack([funding, delivery]), np.vstack([worth.T, paid])
+
+
+def index_price(history: History, i: int, bar: Any) -> Any:
     """Price of the instrument's base at a bar's open by the indices: in the asset it settles in, in USD if inverse."""
     instrument, index = history.instruments[i], history.index_open[:, bar]
     base = index[history.assets.index(instrument.base)]
     return base if instrument.kind == "inverse" else base / index[history.assets.index(instrument.settle)]
-
-
-def _deliveries(history: History) -> list[Event]:
-    columns = zip(history.delivery_bar, history.delivery_instrument, history.delivery_price, strict=True)
-    return [Event(int(bar), int(DELIVERY), int(i), -1, float(price)) for bar, i, price in columns]
 
 
 def _stops(table: Ints, rules_at: Ints, bars: int, days: Ints | None) -> Ints:

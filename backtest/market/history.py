@@ -83,6 +83,12 @@ class History:
         cut["time"] = self.time[first:last].copy()
         return replace(self, **cut, **self._events("funding", first, last), **self._events("delivery", first, last))
 
+    def before(self, last: int) -> History:
+        """The first `last` bars, with their events: the same memory, not a copy of it."""
+        cut: dict[str, Any] = {name: getattr(self, name)[:, :last] for name in _BY_BAR}
+        cut["time"] = self.time[:last]
+        return replace(self, **cut, **self._events("funding", 0, last), **self._events("delivery", 0, last))
+
     def _events(self, kind: str, first: int, last: int) -> dict[str, Any]:
         """The columns of one kind of event that fall on the bars [first, last), bars counted anew."""
         bars: Ints = getattr(self, f"{kind}_bar")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pandas as pd
 from backtest.engine.session import SIDES, Session
 from backtest.engine.tape import index_price
 from backtest.ledger.kinds import FUNDED, KIND_NAMES, SETTLED
-from backtest.report.record import FRAMES, RunRecord
+from backtest.report.record import FRAMES, LivedRecord, RunRecord
 from backtest.state import (
     CAUSE_NAMES,
     E_KIND,
@@ -84,29 +85,39 @@ Ints = npt.NDArray[np.int64]
 
 
 def record_of(session: Session, config: RunConfig, notes: list[str], seconds: float = 0.0) -> RunRecord:
-    """The record of a session that has been lived through."""
+    """The record of a session that has been lived through; the session must not go on after it."""
     plans, names = session.plans, _Names(session)
-    fills = fills_frame(session, names)
-    accounts = [account_frame(session, names, k) for k in range(len(plans))]
-    told = [incidents_frame(session, names), *(crossings(session, frame, k) for k, frame in enumerate(accounts))]
-    return RunRecord(
+    record = LivedRecord(
         config=config,
         history=session.history,
         rules=tuple(plan.sets for plan in plans),
         account_names=[plan.name for plan in plans],
         modes=[mode_words(plan) for plan in plans],
-        account=pd.concat(accounts, ignore_index=True),
-        wallets=wallets_frame(session, names),
-        ledger=ledger_frame(session, names),
-        fills=fills,
-        orders=orders_frame(session, names, fills),
-        incidents=in_time(told),
-        funding=funding_frame(session, names),
-        positions=positions_frame(session, names),
         notes=notes,
         seconds=seconds,
         levels=tuple(tuple((level.ratio, level.action) for level in plan.sets[-1].levels) for plan in plans),
+        makers={
+            "account": lambda: in_one([account_frame(session, names, k) for k in range(len(plans))]),
+            "wallets": lambda: wallets_frame(session, names),
+            "ledger": lambda: ledger_frame(session, names),
+            "fills": lambda: fills_frame(session, names),
+            "orders": lambda: orders_frame(session, names, record.fills),
+            "incidents": lambda: in_time([incidents_frame(session, names), *all_crossings(session, record)]),
+            "funding": lambda: funding_frame(session, names),
+            "positions": lambda: positions_frame(session, names),
+        },
     )
+    return record
+
+
+def in_one(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    """The frames below each other."""
+    return frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
+
+
+def all_crossings(session: Session, record: RunRecord) -> list[pd.DataFrame]:
+    """What each account's ratio fell to."""
+    return [crossings(session, record.of("account", k), k) for k in range(len(session.plans))]
 
 
 def mode_words(plan: Plan) -> str:
@@ -120,7 +131,7 @@ class _Names:
     """Names by number: accounts, wallets, assets, symbols, times."""
 
     def __init__(self, session: Session) -> None:
-        self.time = pd.to_datetime(session.history.time, unit="us", utc=True)
+        self._time_us = session.history.time
         self.account = np.array([plan.name for plan in session.plans], dtype=object)
         self.asset = np.array(session.history.assets, dtype=object)
         self.symbol = np.array([i.symbol for i in session.history.instruments] * 2 + [""], dtype=object)
@@ -131,6 +142,11 @@ class _Names:
         widest = max(len(plan.shape.names) for plan in session.plans)
         rows = [plan.shape.names + [""] * (widest + 1 - len(plan.shape.names)) for plan in session.plans]
         self.wallet = np.array(rows, dtype=object)
+
+    @cached_property
+    def time(self) -> pd.DatetimeIndex:
+        """Opens of the bars."""
+        return pd.to_datetime(self._time_us, unit="us", utc=True)
 
     def side(self, accounts: Ints, positions: Ints) -> npt.NDArray[np.object_]:
         """Sides of positions by row, -1 being none."""

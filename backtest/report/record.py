@@ -6,7 +6,7 @@ the asset named beside them, dollar amounts are valued at the bar's close index.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -85,7 +85,7 @@ class RunRecord:
     def of(self, frame: str, account: int) -> pd.DataFrame:
         """One account's rows of a frame; accounts may be told apart by name or by number."""
         rows: pd.DataFrame = getattr(self, frame)
-        if rows.empty:
+        if rows.empty or len(self.account_names) == 1:
             return rows
         by_number = pd.api.types.is_integer_dtype(rows["account"])
         return rows[rows["account"] == (account if by_number else self.account_names[account])]
@@ -159,6 +159,25 @@ class RunRecord:
         """The first deposits in USD at the index of the first open."""
         rows = self.first_deposits(account)
         return float(self.flows_usd(rows, "open").sum()) if len(rows) else 0.0
+
+
+class LivedRecord(RunRecord):
+    """The record of a run just lived through: each frame is made when it is first asked for.
+
+    `makers` make the frames by name; everything else is given as to `RunRecord`.
+    """
+
+    def __init__(self, makers: Mapping[str, Callable[[], pd.DataFrame]] | None = None, **given: Any) -> None:
+        self.__dict__.update(
+            {"notes": [], "started": "", "seconds": 0.0, "levels": (), **given, "makers": makers or {}}
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        maker = self.__dict__.get("makers", {}).get(name)
+        if maker is None:
+            raise AttributeError(name)
+        self.__dict__[name] = maker()
+        return self.__dict__[name]
 
 
 def _is_first(ledger: pd.DataFrame) -> pd.Series:

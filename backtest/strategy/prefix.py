@@ -64,7 +64,8 @@ def cuts_of(frame: pd.DataFrame, history: History) -> list[int]:
     """
     bars, values = len(frame), frame.to_numpy()
     news = np.ones(bars, bool)
-    news[1:] = ~np.isclose(values[1:], values[:-1], rtol=0.0, atol=0.0, equal_nan=True).all(axis=1)
+    same = (values[1:] == values[:-1]) | (np.isnan(values[1:]) & np.isnan(values[:-1]))
+    news[1:] = ~same.all(axis=1)
     rows = np.flatnonzero(news)
     chosen = rows[np.linspace(0, len(rows) - 1, min(CHANGES, len(rows))).astype(int)] + 1
     wished = [
@@ -99,7 +100,7 @@ def largest_changes(values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
 
 def known_before(history: History, cut: int) -> History:
     """What was known when bar cut - 1 closed: its bars, and the funding stamped up to that very instant."""
-    shorter = history.between(int(history.time[0]), int(history.time[cut]))
+    shorter = history.before(cut)
     passed = history.funding_time <= int(history.time[cut - 1]) + history.interval_us
     return replace(
         shorter,
@@ -120,6 +121,8 @@ def compare_past(strategy: Strategy, whole: pd.DataFrame, part: pd.DataFrame | N
     for symbol in whole.columns.union(part.columns, sort=False):  # a universe chosen afterwards shows in the columns
         one = whole[symbol].to_numpy()[:cut] if symbol in whole else silent
         other = part[symbol].to_numpy() if symbol in part else silent
+        if np.array_equal(one, other, equal_nan=True):
+            continue
         same = np.isclose(one, other, rtol=1e-12, atol=0.0, equal_nan=True)
         if not same.all():
             bar = int(np.argmin(same))
@@ -138,12 +141,13 @@ def aligned(frame: pd.DataFrame, history: History) -> pd.DataFrame:
             raise InputError(f"targets: {symbol!r} is not in this run; valid: {', '.join(known)}")
     if not isinstance(frame.index, pd.DatetimeIndex) or frame.index.tz is None:
         raise InputError("targets: the index must be bar open times in UTC (use market.time)")
-    if frame.index.has_duplicates:
-        raise InputError(f"targets: {frame.index[frame.index.duplicated()][0]} stands there twice")
     times = pd.to_datetime(history.time, unit="us", utc=True)
-    stray = frame.index.difference(times)
-    if len(stray):
-        raise InputError(f"targets: {stray[0]} is not the open of a bar of this run")
+    if not frame.index.equals(times):
+        if frame.index.has_duplicates:
+            raise InputError(f"targets: {frame.index[frame.index.duplicated()][0]} stands there twice")
+        stray = frame.index.difference(times)
+        if len(stray):
+            raise InputError(f"targets: {stray[0]} is not the open of a bar of this run")
     if frame.columns.has_duplicates:
         raise InputError(f"targets: {frame.columns[frame.columns.duplicated()][0]!r} has two columns")
     try:
