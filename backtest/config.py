@@ -17,6 +17,7 @@ from pydantic import Field, PrivateAttr, ValidationError, field_serializer, fiel
 
 from backtest.config_account import PRESETS, Account, Flow, Preset, Refill, TopUp, Transfer
 from backtest.config_events import Happening
+from backtest.config_sweep import Sweep
 from backtest.config_types import Moment, Positive, Ratio, Section, duration_us, in_words, microseconds
 from backtest.config_words import sentence
 from backtest.errors import InputError, nearest
@@ -24,7 +25,7 @@ from backtest.market.schema import INTERVALS
 
 __all__ = [
     "PRESETS", "Account", "Compare", "Data", "Execution", "Flow", "Funding", "Guards", "Preset", "Prices", "Refill",
-    "Report", "RulesConfig", "RunConfig", "StrategyConfig", "TopUp", "Transfer", "duration_us", "load_config",
+    "Report", "RulesConfig", "RunConfig", "StrategyConfig", "Sweep", "TopUp", "Transfer", "duration_us", "load_config",
 ]  # fmt: skip
 
 
@@ -195,6 +196,7 @@ class RunConfig(Section):
     report: Report = Report()
     compare: Compare = Compare()
     events: list[Happening] = []
+    sweep: Sweep | None = None
 
     @field_validator("name")
     @classmethod
@@ -231,8 +233,11 @@ class RunConfig(Section):
         return self
 
     def resolved(self) -> dict[str, Any]:
-        """Every setting, defaults included, as plain JSON values; loading it again gives the same run."""
-        return self.model_dump(mode="json", by_alias=True)
+        """Every setting, defaults included, as plain JSON values; loading it again gives the same run.
+
+        What a sweep would try is no setting of one run, and is left out.
+        """
+        return self.model_dump(mode="json", by_alias=True, exclude={"sweep"})
 
 
 def load_config(config: str | Path | Mapping[str, Any] | RunConfig) -> RunConfig:

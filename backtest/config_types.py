@@ -16,14 +16,14 @@ LONGEST_DAYS = 365
 _DURATION_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
-def duration_us(text: str) -> int:
-    """Microseconds of a duration such as `0s`, `30m`, `1h`, `2d`. InputError for anything else."""
+def duration_us(text: str, longest_days: int = LONGEST_DAYS) -> int:
+    """Microseconds of a duration such as `0s`, `30m`, `1h`, `2d`. InputError for anything else, or a longer one."""
     match = re.fullmatch(r"(\d+)([smhd])", text)
     if match is None:
         raise InputError(f"{text!r} is not a duration; write a whole number and s, m, h or d, such as '30m'")
     seconds = int(match[1]) * _DURATION_UNITS[match[2]]
-    if seconds > LONGEST_DAYS * _DURATION_UNITS["d"]:
-        raise InputError(f"{text!r} is too long; at most '{LONGEST_DAYS}d'")
+    if seconds > longest_days * _DURATION_UNITS["d"]:
+        raise InputError(f"{text!r} is too long; at most '{longest_days}d'")
     return seconds * 1_000_000
 
 

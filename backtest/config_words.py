@@ -51,7 +51,7 @@ def _keys_at(loc: list[str | int], root: type[BaseModel]) -> list[str]:
     """Keys that the table at a place may have."""
     model = root
     for part in loc:
-        if isinstance(part, str):
+        if isinstance(part, str) and part in model.model_fields:  # else a name of the author's own
             model = _table_of(model.model_fields[part].annotation) or model
     return [field.alias or name for name, field in model.model_fields.items()]
 

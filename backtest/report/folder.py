@@ -13,14 +13,20 @@ from typing import Any
 from backtest.errors import InputError
 from backtest.report.record import FRAMES
 
-RUN, COMPARISON = "run", "comparison"
-_INDEX = {RUN: "manifest.json", COMPARISON: "comparison.json"}
-_KEYS = {RUN: ("accounts", "config", "versions"), COMPARISON: ("orders", "signals", "verdict")}
+RUN, COMPARISON, SWEEP = "run", "comparison", "sweep"
+_INDEX = {RUN: "manifest.json", COMPARISON: "comparison.json", SWEEP: "sweep.json"}
+_KEYS = {
+    RUN: ("accounts", "config", "versions"),
+    COMPARISON: ("orders", "signals", "verdict"),
+    SWEEP: ("config", "sweep", "trials", "versions"),
+}
 _COMMON = {"report.html", "picture.png", ".DS_Store"}  # the last is left by looking at the folder on a Mac
 _FILES = {
     RUN: {*_COMMON, "manifest.json", "stats.json", "returns.parquet", *(f"{name}.parquet" for name in FRAMES)},
     COMPARISON: {*_COMMON, "comparison.json"},
+    SWEEP: {"sweep.json", "points.parquet", "windows.parquet", "points", "curves", ".lock", ".DS_Store"},
 }
+PARTIAL = ".partial-"  # in the names of what was being written when it was stopped
 _LONGEST = 255  # bytes of a file name
 
 
@@ -83,6 +89,8 @@ def strangers(folder: Path, kind: str) -> Iterator[str]:
     for each in folder.iterdir():
         if kind == COMPARISON and each.is_dir() and not each.is_symlink() and is_ours(each, RUN):
             yield from (f"{each.name}/{name}" for name in strangers(each, RUN))
+        elif kind == SWEEP and (PARTIAL in each.name or each.name in ("points", "curves")):
+            continue  # parts, which the sweep that goes on reads or takes away
         elif each.name not in _FILES[kind] or each.is_dir():
             yield each.name
 
@@ -101,7 +109,7 @@ def _check_writable(named: Path, target: Path) -> None:
 def written(folder: str | Path, kind: str) -> Iterator[Path]:
     """A folder to write into, aside; it takes its place once all is written, and is gone if anything goes wrong."""
     target = check_target(folder, kind)
-    aside = target.with_name(f".{target.name[:40]}.partial-{os.getpid()}")
+    aside = target.with_name(f".{target.name[:40]}{PARTIAL}{os.getpid()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(aside, ignore_errors=True)
@@ -132,17 +140,25 @@ def write_page(path: str | Path, text: str) -> Path:
     target = Path(path)
     if target.is_dir():
         raise InputError(f"{target}: is a folder; name the page to write, such as {target / 'report.html'}")
-    aside = target.with_name(f".{target.name[:40]}.partial-{os.getpid()}")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(text, encoding="utf-8")
-        os.replace(aside, target)
+        with written_file(target) as aside:
+            aside.write_text(text, encoding="utf-8")
     except OSError as error:
         raise InputError(f"{target}: cannot be written ({_reason(error)}); name another page") from error
+    return target
+
+
+@contextmanager
+def written_file(target: Path) -> Iterator[Path]:
+    """A file to write, aside; it takes the target's place once it is whole, and is gone if anything goes wrong."""
+    aside = target.with_name(f".{target.name[:40]}{PARTIAL}{os.getpid()}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield aside
+        os.replace(aside, target)
     finally:
         if os.path.lexists(aside):
             aside.unlink()
-    return target
 
 
 def _reason(error: Exception) -> str:

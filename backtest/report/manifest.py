@@ -18,6 +18,8 @@ from backtest.report.record import RunRecord
 
 if TYPE_CHECKING:
     from backtest.config import RunConfig
+    from backtest.market.history import History
+    from backtest.market.store import Store
 
 _PARTS_USED = ("numpy", "numba", "pandas", "pyarrow")
 _FUNDING_FLAGS = {1: "previous mark close", 2: "inside a bar, approximate", 3: "mark given with the rate"}
@@ -64,17 +66,23 @@ def versions() -> dict[str, str]:
 
 def data_files(record: RunRecord) -> list[dict[str, str]]:
     """Venue, symbol, series and SHA-256 of every stored series traded or valued; none for data in memory."""
-    from backtest.market.joined import Joined
     from backtest.market.store import Store
 
     try:
         store = Store(record.config.data.folder)
     except InputError:
         return []
-    wanted = _symbols(record)
+    return files_of(record.config, record.history, store)
+
+
+def files_of(config: RunConfig, history: History, store: Store) -> list[dict[str, str]]:
+    """The same for what a config reads of a store into a history. InputError for a venue that is not stored."""
+    from backtest.market.joined import Joined
+
+    wanted = _symbols(history)
     files: list[dict[str, str]] = []
-    own = {account.venue for account in record.config.account} & set(store.venues())
-    joined = Joined(store, record.config.data.venues or sorted(own) or store.venues()[:1])
+    own = {account.venue for account in config.account} & set(store.venues())
+    joined = Joined(store, config.data.venues or sorted(own) or store.venues()[:1])
     for venue in joined.parts:  # an account elsewhere reads the store's only venue
         for symbol in sorted(symbol for symbol in wanted & set(store.symbols(venue)) if joined.home(symbol) == venue):
             for series in sorted(store.series(venue, symbol)):
@@ -83,11 +91,11 @@ def data_files(record: RunRecord) -> list[dict[str, str]]:
     return files
 
 
-def _symbols(record: RunRecord) -> set[str]:
+def _symbols(history: History) -> set[str]:
     """Instruments, and the pairs and assets that index and borrow series are filed under."""
-    symbols = {instrument.symbol for instrument in record.history.instruments}
-    pairs = [f"{asset}/{quote}" for asset in record.history.assets for quote in ("USD", "USDT") if asset != quote]
-    return {*symbols, *pairs, *record.history.assets}
+    symbols = {instrument.symbol for instrument in history.instruments}
+    pairs = [f"{asset}/{quote}" for asset in history.assets for quote in ("USD", "USDT") if asset != quote]
+    return {*symbols, *pairs, *history.assets}
 
 
 def rule_rows(record: RunRecord) -> list[dict[str, Any]]:

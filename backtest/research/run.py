@@ -87,8 +87,23 @@ def prepare(config: str | Path | Mapping[str, Any] | RunConfig, data: History | 
         if numeraire != "USD" and numeraire not in data.assets:
             raise InputError(f"[report] numeraire = {numeraire!r}: {nearest(numeraire, ['USD', *data.assets])}")
         return Prepared(config, data, config.account[0].venue)
-    store, venue = reader_of(Store(config.data.folder), config)
-    instruments = alive(store.instruments(venue), config)
+    return read(config, asked_by(config, Store(config.data.folder)))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a run has to know of the market: from where, under which venue's name, of which symbols and assets."""
+
+    reader: Reader
+    venue: str
+    symbols: list[str]
+    assets: list[str]
+
+
+def asked_by(config: RunConfig, store: Store) -> Asked:
+    """What the strategy of a config asks for. InputError where the store cannot have it."""
+    reader, venue = reader_of(store, config)
+    instruments = alive(reader.instruments(venue), config)
     if not instruments:
         start, end = when(config.data.start_us), when(config.data.end_us)
         raise InputError(f"no instrument of the store was listed between {start} and {end}; choose another span")
@@ -96,11 +111,16 @@ def prepare(config: str | Path | Mapping[str, Any] | RunConfig, data: History | 
     symbols = symbols_of(strategy, instruments)
     assets = assets_of(symbols, instruments, config)
     check_routes(config, assets)
+    return Asked(reader, venue, symbols, assets)
+
+
+def read(config: RunConfig, asked: Asked) -> Prepared:
+    """Read and align what was asked for."""
     history = align(
-        store,
-        venue,
-        symbols,
-        assets,
+        asked.reader,
+        asked.venue,
+        asked.symbols,
+        asked.assets,
         config.data.start_us,
         config.data.end_us,
         config.data.interval,
@@ -108,7 +128,7 @@ def prepare(config: str | Path | Mapping[str, Any] | RunConfig, data: History | 
         config.funding,
     )
     history = with_outages(config, history)
-    return Prepared(config, history, venue, FinerBars(store, venue, history, config.prices))
+    return Prepared(config, history, asked.venue, FinerBars(asked.reader, asked.venue, history, config.prices))
 
 
 def alive(instruments: Mapping[str, Instrument], config: RunConfig) -> dict[str, Instrument]:

@@ -98,12 +98,9 @@ def load_strategy(named: Any, params: Mapping[str, Any]) -> Strategy:
     """A strategy from `module:Class` (or the class itself) and its parameters. InputError says what was not found, or
     why the file cannot be read.
     """
-    from backtest.strategy.hooks import asking, check_hooks
+    from backtest.strategy.hooks import asking
 
-    found: Any = named if isinstance(named, type) else _class_of(str(named))
-    if not issubclass(found, Strategy):
-        raise InputError(f"[strategy] class: {found.__name__} is no Strategy")
-    check_hooks(found)
+    found = load_class(named)
     try:
         strategy: Strategy = found(**dict(params))
     except InputError:
@@ -112,6 +109,17 @@ def load_strategy(named: Any, params: Mapping[str, Any]) -> Strategy:
         with asking(found.__new__(found), "__init__"):
             raise
     return strategy
+
+
+def load_class(named: Any) -> type[Strategy]:
+    """The strategy that `module:Class` names, or the class itself. InputError as for `load_strategy`."""
+    from backtest.strategy.hooks import check_hooks
+
+    found: Any = named if isinstance(named, type) else _class_of(str(named))
+    if not issubclass(found, Strategy):
+        raise InputError(f"[strategy] class: {found.__name__} is no Strategy")
+    check_hooks(found)
+    return found  # type: ignore[no-any-return]
 
 
 def _class_of(named: str) -> type:

@@ -1,0 +1,88 @@
+"""The points of a sweep: which settings are tried together, and the run that each of them is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from itertools import product
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backtest.config import RunConfig, Sweep, load_config
+from backtest.config_sweep import Sample
+from backtest.research.settings import check_path, put
+from backtest.strategy.strategy import load_class
+
+Point = dict[str, Any]
+"""Values by path."""
+
+
+def points_of(sweep: Sweep) -> list[Point]:
+    """Every point, in the order they are counted in: grid (its last path moves first), list, random, Latin hypercube.
+
+    What comes up twice is tried once.
+    """
+    once: dict[str, Point] = {}
+    for point in [*_grid(sweep.grid), *sweep.list_, *_random(sweep.random), *_latin_hypercube(sweep.latin_hypercube)]:
+        once.setdefault(json.dumps(point, sort_keys=True, default=str), point)
+    return list(once.values())
+
+
+def _grid(values: Mapping[str, Sequence[Any]]) -> Iterator[Point]:
+    if values:
+        for row in product(*values.values()):
+            yield dict(zip(values, row, strict=True))
+
+
+def _random(sample: Sample | None) -> Iterator[Point]:
+    if sample is not None:
+        yield from _drawn(sample, np.random.default_rng(sample.seed).random((sample.n, len(sample.ranges))))
+
+
+def _latin_hypercube(sample: Sample | None) -> Iterator[Point]:
+    """One value in each n-th of every range, paired at random."""
+    if sample is not None:
+        from scipy.stats import qmc
+
+        cube = qmc.LatinHypercube(len(sample.ranges), seed=np.random.default_rng(sample.seed))
+        yield from _drawn(sample, cube.random(sample.n))
+
+
+def _drawn(sample: Sample, shares: npt.NDArray[np.float64]) -> Iterator[Point]:
+    for row in shares:
+        yield {path: each.at(float(share)) for (path, each), share in zip(sample.ranges.items(), row, strict=True)}
+
+
+def paths_of(points: Sequence[Point]) -> list[str]:
+    """The settings that are tried, in the order they first come up."""
+    return list(dict.fromkeys(path for point in points for path in point))
+
+
+def check_points(points: Sequence[Point], config: RunConfig) -> None:
+    """InputError for a path that no setting of the run has, with the nearest one."""
+    named = [config.strategy.class_, *(point["strategy.class"] for point in points if "strategy.class" in point)]
+    strategies = [load_class(each) for each in dict.fromkeys(named)]
+    resolved = config.resolved()
+    for path in paths_of(points):
+        check_path(path, resolved, strategies)
+
+
+class Base:
+    """A sweep's own run, from which every point's run is made."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self.config = config
+        self._settings = config.resolved()
+        self._settings["strategy"]["class"] = config.strategy.class_  # the class itself, where it was given
+
+    def at(self, point: Point) -> RunConfig:
+        """The run with a point's values, validated as any run's. InputError in the words of a config's mistakes."""
+        settings = deepcopy(self._settings)
+        for path in sorted(point, key=lambda path: (not path.endswith(".margin"), path.count("."))):
+            put(settings, path, point[path])
+        config = load_config(settings)
+        config.data._beside = self.config.data._beside
+        return config
