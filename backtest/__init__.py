@@ -17,17 +17,19 @@ if TYPE_CHECKING:
     from backtest.report.result import Result, load
     from backtest.research.compare import compare
     from backtest.research.run import run
+    from backtest.research.sweep import sweep
     from backtest.strategy import Order, Strategy, Targets
 
 __version__ = "0.1.0"
 __all__ = [
-    "run", "compare", "margin", "load", "Strategy", "Targets", "Order", "Result", "InputError", "load_config",
+    "run", "compare", "sweep", "margin", "load", "Strategy", "Targets", "Order", "Result", "InputError", "load_config",
     "__version__",
 ]  # fmt: skip
 
 _HOME = {
     "run": "backtest.research.run",
     "compare": "backtest.research.compare",
+    "sweep": "backtest.research.sweep",
     "load": "backtest.report.result",
     "Result": "backtest.report.result",
     "Strategy": "backtest.strategy",

@@ -6,6 +6,7 @@ Exit codes: 0 done, 2 something given is wrong (told on the error stream, withou
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +21,7 @@ from backtest.cli_screen import (
     answering,
     columns_of,
     print_figures,
+    print_frame,
     print_json,
     print_places,
     print_rows,
@@ -97,6 +99,36 @@ def compare(config: Config, out: Out = None, as_json: AsJson = False) -> None:
             print_figures(table, f"{loaded.name}: {name}")
         print_words(comparison.verdict, comparison.notes)
         print_places(folder)
+
+
+@app.command()
+def sweep(
+    config: Config,
+    out: Out = None,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Points lived side by side.")] = 1,
+    engine: Annotated[str, typer.Option("--engine", help="local, or ray for a cluster.")] = "local",
+    address: Annotated[str | None, typer.Option("--address", help="Of a ray cluster.", show_default=False)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Try every point of a config's [sweep]; stopped, the same command goes on where it was."""
+    with answering():
+        import backtest
+        from backtest.research.sweep import words_of
+
+        loaded = backtest.load_config(config)
+        folder = out or Path("results") / f"{loaded.name}-sweep"
+        tell_of_compiling()
+        with progress_bar(loaded.name, as_json) as progress:
+            result = backtest.sweep(
+                loaded, out=folder, workers=workers, engine=engine, address=address, progress=progress
+            )
+        if as_json:
+            rows = json.loads(result.points.to_json(orient="records", date_format="iso"))
+            print_json({"folder": str(folder), "trials": result.trials, "verdict": words_of(result), "points": rows})
+            return
+        print_frame(result.windows if result.windows is not None else result.summary().T.reset_index(), loaded.name)
+        print_words(words_of(result), [])
+        typer.echo(f"Result folder: {folder}")
 
 
 @app.command()

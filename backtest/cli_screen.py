@@ -151,6 +151,21 @@ def print_places(folder: Path) -> None:
     typer.echo(f"Picture:       {folder / 'picture.png'}")
 
 
+SHOWN = (
+    "Total Return [%]", "Sharpe", "Max Drawdown [%]", "Lowest Margin Ratio", "Survived", "seconds",
+)  # fmt: skip
+"""Figures of a point that fit on a line; all of them are in its file."""
+
+
+def print_frame(frame: pd.DataFrame, title: str) -> None:
+    """A frame as a table: of many figures, those that fit."""
+    from backtest.report.html import words
+
+    before = list(frame.columns).index("status") if "status" in frame else len(frame.columns)
+    kept = [name for k, name in enumerate(frame.columns) if k <= before or name in SHOWN or "Sharpe" not in frame]
+    print_rows([{name: words(row[name]) for name in kept} for row in frame.to_dict("records")], title)
+
+
 def print_rows(rows: list[dict[str, Any]], title: str) -> None:
     """Rows of equal keys as a table."""
     if not rows:

@@ -80,6 +80,7 @@ class Laid:
     volume_row: Ints
     events: tuple[Ints, Floats]  # funding and deliveries, in their order
     tradable: npt.NDArray[np.uint8]
+    time: Ints
     years: Floats
 
 
@@ -107,6 +108,7 @@ def _lay_out(history: History) -> Laid:
         series=np.array(rows.arrays, np.float64, order="C"),
         events=_of_market(history),
         tradable=history.tradable.astype(np.uint8),
+        time=np.array(history.time, I64),
         years=history.time / YEAR_US,
     )
 
@@ -141,7 +143,7 @@ def make_tape(
     borrow_row = _borrow_rows(extra, len(market.series), borrow, len(rules_at), len(history.assets))
     option_row = _option_rows(extra, len(market.series), options, instruments)
     return Tape(
-        time=history.time,
+        time=market.time,
         years=market.years,
         series=np.vstack([market.series, *extra]) if extra else market.series,
         value_row=market.value_row,

@@ -1,8 +1,8 @@
 """The rows of a sweep as they come: in memory, and in a folder from which an interrupted sweep goes on.
 
 `<out>/sweep.json` says what is swept, and on which inputs, before the first point is lived. Rows follow as parts
-(`points/part-00001.parquet`, equity in `curves` under the same number), each whole or absent: what a part holds is done,
-what none holds is lived again. The last word is `points.parquet`.
+(`points/part-00001.parquet`, equity in `curves` under the same number), each whole or absent: what a part holds is
+done, what none holds is lived again. The last word is `points.parquet`.
 """
 
 from __future__ import annotations
@@ -126,8 +126,8 @@ def _read_part(path: Path) -> pa.Table:
 def opened(folder: Path, journal: Mapping[str, Any]) -> Iterator[Path]:
     """A sweep's folder, with its journal in it, that no other process writes to meanwhile.
 
-    InputError where it is not ours, another sweep is at it, or it holds the rows of a sweep of something else: with what
-    differs.
+    InputError where it is not ours, another sweep is at it, or it holds the rows of a sweep of something else: with
+    what differs.
     """
     check_target(folder, SWEEP)
     folder.mkdir(parents=True, exist_ok=True)

@@ -39,7 +39,7 @@ class PointTable:
         return pa.table(columns)
 
     def joined(self, parts: Sequence[pa.Table]) -> pa.Table:
-        """All parts as one table by window, part (train before test) and point: the same whatever order they came in."""
+        """All parts by window, part (train before test) and point: one table, whatever order they came in."""
         if not parts:
             return self.of([])
         whole = pa.concat_tables(parts, promote_options="permissive")

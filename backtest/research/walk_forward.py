@@ -46,8 +46,8 @@ def windows_of(split: Split, data: Data) -> list[Window]:
     test = _length(split.test) if split.test else rest
     if rest <= timedelta(0) or test > rest:
         raise InputError(
-            f"sweep.split: train = {split.train!r}{f' and test = {split.test!r}' if split.test else ''} do not fit into "
-            f"the data, {in_words(data.start)} to {in_words(data.end)}; shorten them"
+            f"sweep.split: train = {split.train!r}{f' and test = {split.test!r}' if split.test else ''} do not fit "
+            f"into the data, {in_words(data.start)} to {in_words(data.end)}; shorten them"
         )
     step = _length(split.step) if split.step else test
     many = 1 if split.kind == "holdout" else (rest - test) // step + 1
@@ -63,7 +63,9 @@ def check_split(paths: Sequence[str]) -> None:
     """InputError where points move the very span that is split."""
     for path in paths:
         if path in SPAN_PATHS:
-            raise InputError(f"sweep: {path!r} cannot be tried with [sweep.split], which sets it; leave one of them out")
+            raise InputError(
+                f"sweep: {path!r} cannot be tried with [sweep.split], which sets it; leave one of them out"
+            )
 
 
 def best_row(rows: pd.DataFrame, statistic: str, lowest: bool) -> pd.Series | None:
@@ -111,7 +113,11 @@ def window_frame(
         }
         inside, outside = (_row(_part(rows, number, part), picks.get(number)) for part in (TRAIN, TEST))
         line |= {path: None if inside is None else inside[path] for path in paths}
-        line |= {"statistic": split.statistic, "in_sample": _value(inside, split), "out_of_sample": _value(outside, split)}
+        line |= {
+            "statistic": split.statistic,
+            "in_sample": _value(inside, split),
+            "out_of_sample": _value(outside, split),
+        }
         line |= {"status": "no point" if outside is None else outside["status"], "trials": trials}
         lines.append(line)
     return pd.DataFrame(lines).astype({"point": "Int64"})

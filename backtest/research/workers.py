@@ -107,7 +107,7 @@ class _Crew:
             if not busy:
                 return
             for pipe in wait(list(busy)):
-                k = busy[pipe]  # type: ignore[index]
+                k = busy[pipe]
                 task, row = self.workers[k].task, self.workers[k].answer()
                 assert task is not None
                 self.workers[k].task = None
