@@ -1,8 +1,8 @@
 """Many points of one run: a strategy's, an account's or a venue's settings tried one after another or side by side.
 
 The market is read once. Every point is a run like any other, on an account of its own; what became of it is one row of
-a frame: its settings, its figures or why there are none. Rows are written as they come, so that a sweep which was stopped
-goes on where it was; and they are the same whoever lived them, in whatever order.
+a frame: its settings, its figures or why there are none. Rows are written as they come, so that a sweep which was
+stopped goes on where it was; and they are the same whoever lived them, in whatever order.
 
 The best of many points is the best on this span: `best` says of how many. `[sweep.split]` judges it on another one.
 """
