@@ -14,12 +14,20 @@ from typing import Any
 
 from rich.console import Console
 
+from tests.benchmark.around import processes
+from tests.benchmark.more import liquidations, real, scenarios
 from tests.benchmark.process import ROOT
 from tests.benchmark.rounds import Section
 from tests.benchmark.screen import show
 from tests.benchmark.workloads import WORKLOADS
 
-SECTIONS: dict[str, Callable[[int, bool], Section]] = {**WORKLOADS}
+SECTIONS: dict[str, Callable[[int, bool], Section]] = {
+    **WORKLOADS,
+    "process": processes,
+    "scenarios": scenarios,
+    "liquidations": liquidations,
+    "real": real,
+}
 
 
 def machine() -> dict[str, Any]:

@@ -7,7 +7,7 @@ run once before the first round: what that takes (loading compiled code, compili
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -44,14 +44,13 @@ class Section:
         return asdict(self)
 
 
-def in_rounds(runs: Mapping[str, Run], rounds: int) -> tuple[dict[str, list[dict[str, float]]], dict[str, float]]:
-    """What every run told, round by round, and the seconds of the first call of each, which is in no round."""
-    first = {name: dict(run())[""] for name, run in runs.items()}
+def in_rounds(runs: Mapping[str, Run], rounds: int) -> dict[str, list[dict[str, float]]]:
+    """What every run told, round by round."""
     told: dict[str, list[dict[str, float]]] = {name: [] for name in runs}
     for _ in range(rounds):
         for name, run in runs.items():
             told[name].append(dict(run()))
-    return told, first
+    return told
 
 
 def contest(
@@ -61,12 +60,15 @@ def contest(
     bars: int,
     expected: float | None = None,
     notes: Mapping[str, str] | None = None,
+    unwarmed: Collection[str] = (),
 ) -> dict[str, list[dict[str, float]]]:
     """Run the rounds and write their rows: a line a contestant, and one a part of it, named `name: part`.
 
-    `C` and `vectorbt`, where they are among them, are what the others are measured by.
+    `C` and `vectorbt`, where they are among them, are what the others are measured by. The `unwarmed` are long and find
+    everything loaded by others: they have no call before the rounds.
     """
-    told, first = in_rounds(runs, rounds)
+    first = {name: dict(run())[""] for name, run in runs.items() if name not in unwarmed}
+    told = in_rounds(runs, rounds)
     whole = {name: [each[""] for each in rows] for name, rows in told.items()}
     for name, rows in told.items():
         section.rounds[name] = whole[name]
@@ -74,7 +76,8 @@ def contest(
         if expected is not None and "equity" in rows[-1]:
             row.off = rows[-1]["equity"] / expected - 1.0
         row.peak_mb = rows[-1].get("peak_mb")
-        row.note = (notes or {}).get(name, "") or f"first call {first[name]:.2g} s"
+        words = [(notes or {}).get(name, ""), f"first call {first[name]:.2g} s" if name in first else ""]
+        row.note = "; ".join(each for each in words if each)
         section.rows.append(row)
         for part in rows[0]:
             if part not in ("", "equity", "peak_mb"):
