@@ -29,7 +29,7 @@ def scenarios(rounds: int, full: bool) -> Section:
     held = len(history.instruments)
     section = Section("scenarios", f"Scenario margin: {held} instruments held, {SCENARIO_BARS:,} hours, 33 scenarios")
     contestants = {
-        f"product, {name}": in_product(product.config(market, TopFunding, mode, venue, 2.0), history)
+        f"product, {name}": in_product(product.config(market, TopFunding, mode, venue, 2.0), history, compared=False)
         for name, mode, venue in (
             ("generic scenarios", "portfolio", "generic"),
             ("binance portfolio", "portfolio", "binance"),
@@ -60,8 +60,10 @@ def liquidations(rounds: int, full: bool) -> Section:
         "liquidations", f"Liquidations: {len(taken)} in {weeks} of 52 weeks, 2 accounts, {bars:,} minutes"
     )
     contestants = {
-        "product, liquidated weekly": in_product(settings, history),
-        "product, two carries in cross margin": in_product(doubled(product.config(market, Carry, "cross")), history),
+        "product, liquidated weekly": in_product(settings, history, compared=False),
+        "product, two carries in cross margin": in_product(
+            doubled(product.config(market, Carry, "cross")), history, compared=False
+        ),
     }
     contest(section, contestants, rounds, 2 * bars)
     return section
@@ -104,7 +106,7 @@ def real(rounds: int, full: bool) -> Section:
         prepared, reading = timed(lambda: runs.prepare(over(name)))
     bars = len(prepared.history.time)
     section.title += f", {bars:,} bars"
-    contests = {f"product, {mode}": in_product(over(name, mode), prepared.history) for mode in MODES}
+    contests = {f"product, {mode}": in_product(over(name, mode), prepared.history, compared=False) for mode in MODES}
     contest(section, contests, rounds, bars)
     section.notes.append(f"imported in {importing:.1f} s, read and laid on the grid in {reading:.2f} s")
     return section

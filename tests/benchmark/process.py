@@ -51,6 +51,13 @@ def watched(command: Sequence[str], folder: Path, extra: Mapping[str, str] | Non
     return found
 
 
+def memory_of(workload: str) -> tuple[float, str]:
+    """The most memory one run takes in a process of its own, and in words what of it came before the run."""
+    command = [sys.executable, "-m", "tests.benchmark.once", workload]
+    told = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+    return told["peak_mb"], f"memory: {told['before_mb']:,.0f} MB before the run begins, the history made and laid out"
+
+
 class Peer:
     """vectorbt in a process of its own, asked for one run at a time."""
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+TOLERANCE = 1e-9  # of final equity
 Run = Callable[[], Mapping[str, float]]
 """One run: seconds of the whole under "", and of its parts under their names; "equity" is what it ended with."""
 
@@ -38,6 +39,7 @@ class Section:
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     rounds: dict[str, list[float]] = field(default_factory=dict)
+    wrong: list[str] = field(default_factory=list)  # who does not end with the reference's equity
 
     def as_json(self) -> dict[str, Any]:
         """All of it."""
@@ -74,7 +76,9 @@ def contest(
         section.rounds[name] = whole[name]
         row = measured(name, whole[name], whole, bars)
         if expected is not None and "equity" in rows[-1]:
-            row.off = rows[-1]["equity"] / expected - 1.0
+            row.off = max((each["equity"] / expected - 1.0 for each in rows), key=abs)
+            if abs(row.off) > TOLERANCE:
+                section.wrong.append(f"{name} ends {row.off:.1e} off the reference, which is more than {TOLERANCE:.0e}")
         row.peak_mb = rows[-1].get("peak_mb")
         words = [(notes or {}).get(name, ""), f"first call {first[name]:.2g} s" if name in first else ""]
         row.note = "; ".join(each for each in words if each)

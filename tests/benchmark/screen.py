@@ -18,6 +18,8 @@ def show(section: Section, console: Console) -> None:
     for row in section.rows:
         table.add_row(*cells(row), style="dim" if row.who.startswith("  ") else "")
     console.print(table)
+    for wrong in section.wrong:
+        console.print(f"  - NOT THE SAME: {wrong}", style="bold red")
     for note in section.notes:
         console.print(f"  - {note}")
     console.print()
