@@ -61,7 +61,7 @@ def processes(rounds: int, full: bool) -> Section:
         seconds = {who: [each[""] for each in rows] for who, rows in told.items()}
         for who, times in seconds.items():
             row = measured(who, times, seconds, pair_market().bars)
-            row.peak_mb = seen[who]["peak_mb"]
+            row.peak_mb, row.note = seen[who]["peak_mb"], f"{seen[who]['cpu']:.1f} s of processor"
             section.rows.append(row)
             section.rounds[who] = times
         section.rows += in_this_process(path, folder)

@@ -72,7 +72,7 @@ def growth(rounds: int, full: bool) -> Section:
     section = Section("growth", "How the time of a run grows (engine: of it)")
     lines: dict[str, list[tuple[int, float, float]]] = {}
     for name, cases in PANELS.items():
-        lines[name] = [(size, *middle(settings, history, rounds)) for size, settings, history in cases()]
+        lines[name] = [(size, *middle(settings, history, max(1, rounds // 2))) for size, settings, history in cases()]
         for size, whole, engine in lines[name]:
             section.rows.append(Row(f"{size:,} {name}", whole, note=f"engine {engine * 1e3:,.1f} ms"))
         section.rounds[name] = [whole for _, whole, _ in lines[name]]

@@ -6,12 +6,13 @@ run once before the first round: what that takes (loading compiled code, compili
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field
+from statistics import median as middle
 from typing import Any
 
 TOLERANCE = 1e-9  # of final equity
+SHOWN = 0.01  # of a run: smaller parts of it have no line
 Run = Callable[[], Mapping[str, float]]
 """One run: seconds of the whole under "", and of its parts under their names; "equity" is what it ended with."""
 
@@ -80,25 +81,23 @@ def contest(
             if abs(row.off) > TOLERANCE:
                 section.wrong.append(f"{name} ends {row.off:.1e} off the reference, which is more than {TOLERANCE:.0e}")
         row.peak_mb = rows[-1].get("peak_mb")
-        words = [(notes or {}).get(name, ""), f"first call {first[name]:.2g} s" if name in first else ""]
-        row.note = "; ".join(each for each in words if each)
+        row.note = (notes or {}).get(name, "")
+        if first.get(name, 0.0) > 2 * middle(whole[name]):
+            row.note += f"{'; ' * bool(row.note)}first call {first[name]:.2g} s"
         section.rows.append(row)
         for part in rows[0]:
             if part not in ("", "equity", "peak_mb"):
-                seconds = [each[part] for each in rows]
-                section.rounds[f"{name}: {part}"] = seconds
-                section.rows.append(measured(f"  {part}", seconds, whole, bars))
+                seconds = section.rounds[f"{name}: {part}"] = [each[part] for each in rows]
+                if middle(seconds) > SHOWN * middle(whole[name]):
+                    section.rows.append(measured(f"  {part}", seconds, whole, bars))
     return told
 
 
 def measured(name: str, seconds: list[float], whole: Mapping[str, list[float]], bars: int) -> Row:
     """A row of times and of ratios to the others of the same round."""
-    middle = statistics.median(seconds)
-    row = Row(name, middle, middle / bars * 1e9)
+    row = Row(name, middle(seconds), middle(seconds) / bars * 1e9)
     if "C" in whole and name != "C":
-        row.times_c = statistics.median(own / c for own, c in zip(seconds, whole["C"], strict=True))
+        row.times_c = middle(own / c for own, c in zip(seconds, whole["C"], strict=True))
     if "vectorbt" in whole and name != "vectorbt":
-        row.peer_times = statistics.median(
-            p / own if own else 0.0 for own, p in zip(seconds, whole["vectorbt"], strict=True)
-        )
+        row.peer_times = middle(p / own if own else 0.0 for own, p in zip(seconds, whole["vectorbt"], strict=True))
     return row

@@ -192,10 +192,18 @@ def w3(rounds: int, full: bool) -> Section:
     chosen = np.unravel_index(np.linspace(0, points - 1, points if full else SAMPLE).astype(int), equities.shape)
     runs = {
         **judged(history, lambda limit: float(limit.sweep(HEDGES, BANDS).sum())),
-        f"product, {len(chosen[0])} runs": in_loop(market, history, chosen, equities),
+        f"product, {len(chosen[0])} runs x {points // len(chosen[0])}": in_loop(market, history, chosen, equities),
         "vectorbt": in_peer(peer),
     }
-    contest(section, runs, max(1, rounds // 2), bars * points, float(equities.sum()), W3_NOTES)
+    contest(
+        section,
+        runs,
+        max(1, rounds // 2),
+        bars * points,
+        float(equities.sum()),
+        W3_NOTES,
+        [name for name in runs if name.startswith("product")],
+    )
     peer.close()
     section.rows.append(Row("plain Python, no margin", plain, plain / bars / points * 1e9, off=0.0))
     section.notes += [
