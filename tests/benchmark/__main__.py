@@ -14,12 +14,22 @@ from typing import Any
 
 from rich.console import Console
 
+from tests.benchmark.around import processes
+from tests.benchmark.growth import growth
+from tests.benchmark.more import liquidations, real, scenarios
 from tests.benchmark.process import ROOT
 from tests.benchmark.rounds import Section
 from tests.benchmark.screen import show
 from tests.benchmark.workloads import WORKLOADS
 
-SECTIONS: dict[str, Callable[[int, bool], Section]] = {**WORKLOADS}
+SECTIONS: dict[str, Callable[[int, bool], Section]] = {
+    **WORKLOADS,
+    "process": processes,
+    "scenarios": scenarios,
+    "liquidations": liquidations,
+    "real": real,
+    "growth": growth,
+}
 
 
 def machine() -> dict[str, Any]:
@@ -61,6 +71,8 @@ def main() -> None:
         asked.json.parent.mkdir(parents=True, exist_ok=True)
         asked.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     console.print(f"{told['seconds']:.0f} s in all; written to {asked.json}")
+    if any(section["wrong"] for section in told["sections"].values()):
+        raise SystemExit("not all ended with the reference's equity: see above")
 
 
 if __name__ == "__main__":

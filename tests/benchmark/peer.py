@@ -11,6 +11,9 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,11 +22,13 @@ from numba import njit
 from vectorbt.portfolio.enums import NoOrder, SizeType
 from vectorbt.portfolio.nb import order_nb
 
-from backtest.market.history import History
-from tests.benchmark.market import BANDS, DAY_US, HEDGES, pair_market, universe
 from tests.benchmark.process import peak_mb
 from tests.benchmark.reference import CASH, FUTURE_FEE, SHARE, SPOT_FEE, TOP, WINDOW
 
+if TYPE_CHECKING:
+    from backtest.market.history import History
+
+DAY_US = 86_400_000_000
 CHUNK = 50  # points of a sweep at a time: all at once would need some tens of gigabytes
 
 
@@ -194,17 +199,23 @@ class TopFundings:
 
 def w1() -> Callable[[], float]:
     """The pair by the minute."""
+    from tests.benchmark.market import pair_market
+
     carries = Carries(pair_market().history())
     return lambda: float(carries.run(np.array([1.0]), np.array([0.01]))[0])
 
 
 def w2() -> Callable[[], float]:
     """The universe by the hour."""
+    from tests.benchmark.market import universe
+
     return TopFundings(universe().history()).run
 
 
 def w3() -> Callable[[], float]:
     """The sweep over the pair by the hour, some points at a time, final equities only: their sum."""
+    from tests.benchmark.market import BANDS, HEDGES, pair_market
+
     carries = Carries(pair_market().history("1h"))
     hedge, band = (each.ravel() for each in np.meshgrid(HEDGES, BANDS, indexing="ij"))
 
@@ -218,6 +229,27 @@ def w3() -> Callable[[], float]:
 WORKLOADS: dict[str, Callable[[], Callable[[], float]]] = {"w1": w1, "w2": w2, "w3": w3}
 
 
+def once_from(store: Path) -> float:
+    """W1 once, from the Parquet files of a store: for timing the whole process."""
+    from pyarrow.parquet import ParquetFile
+
+    def columns(symbol: str, series: str) -> dict[str, np.ndarray]:
+        table = ParquetFile(store / "binance" / symbol / f"{series}.parquet").read()
+        return {name: table.column(name).cast("int64" if name == "time" else "float64").to_numpy()
+                for name in table.column_names}  # fmt: skip
+
+    spot, future = columns("BTC-USDT", "bars-1m"), columns("BTC-USDT_USDT", "bars-1m")
+    mark, funding = columns("BTC-USDT_USDT", "mark-ohlc-1m"), columns("BTC-USDT_USDT", "funding")
+    bar = np.searchsorted(spot["time"], funding["time"])
+    history: Any = SimpleNamespace(
+        time=spot["time"], interval_us=int(spot["time"][1] - spot["time"][0]), instruments=(None, None),
+        open=np.array([spot["open"], future["open"]]), close=np.array([spot["close"], future["close"]]),
+        mark_open=np.array([spot["open"], mark["open"]]), mark_close=np.array([spot["close"], mark["close"]]),
+        funding_bar=bar, funding_instrument=np.ones(len(bar), np.int64), funding_rate=funding["funding_rate"],
+    )  # fmt: skip
+    return float(Carries(history).run(np.array([1.0]), np.array([0.01]))[0])
+
+
 def main(workload: str) -> None:
     """Make the history, then a timed run a line; the first one compiles."""
     once = WORKLOADS[workload]()
@@ -229,4 +261,7 @@ def main(workload: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    if len(sys.argv) > 2:
+        print(once_from(Path(sys.argv[2])))
+    else:
+        main(sys.argv[1])

@@ -17,7 +17,7 @@ import json, os, sys, time
 begun = time.perf_counter()
 _, status, used = os.wait4(os.spawnv(os.P_NOWAIT, sys.argv[1], sys.argv[1:]), 0)
 seconds, code = time.perf_counter() - begun, os.waitstatus_to_exitcode(status)
-told = {"seconds": seconds, "peak_mb": used.ru_maxrss / 1024, "code": code}
+told = {"seconds": seconds, "cpu": used.ru_utime + used.ru_stime, "peak_mb": used.ru_maxrss / 1024, "code": code}
 open(os.environ["WATCHED"], "w").write(json.dumps(told))
 """
 """A small process between: a child's peak counts what its parent held when it was forked."""
@@ -36,7 +36,9 @@ def peak_mb() -> float:
 
 
 def watched(command: Sequence[str], folder: Path, extra: Mapping[str, str] | None = None) -> dict[str, float]:
-    """Seconds and peak memory of one process, run from the project's folder; its output goes to `folder`."""
+    """Seconds, seconds of processor and peak memory of one process, run from the project's folder; what it says goes to
+    `folder`.
+    """
     told = folder / "watched.json"
     environment = {**os.environ, "WATCHED": str(told), **(extra or {})}
     with (folder / "output.txt").open("w", encoding="utf-8") as output:
@@ -49,6 +51,13 @@ def watched(command: Sequence[str], folder: Path, extra: Mapping[str, str] | Non
         said = (folder / "output.txt").read_text(encoding="utf-8")
         raise RuntimeError(f"{' '.join(command)} ended with {found['code']}: {said[-2000:]}")
     return found
+
+
+def memory_of(workload: str) -> tuple[float, str]:
+    """The most memory one run takes in a process of its own, and in words what of it came before the run."""
+    command = [sys.executable, "-m", "tests.benchmark.once", workload]
+    told = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+    return told["peak_mb"], f"memory: {told['before_mb']:,.0f} MB before the run begins, the history made and laid out"
 
 
 class Peer:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from backtest.engine.session import Session
+from backtest.engine import session as sessions
 from backtest.market.history import History
 from backtest.report.result import Result
 from backtest.research import run as runs
@@ -24,13 +24,17 @@ WATCHED = {
     "plan": (runs, "plan_of"),
     "targets": (runs, "target_rows"),
     "session": (runs, "open_session"),
+    "tape": (sessions, "make_tape"),
     "drive": (runs, "drive"),
+    "engine": (sessions.Session, "advance"),
+    "growing": (sessions, "grow"),
     "audit": (runs, "audit"),
     "frames": (runs, "record_of"),
     "notes": (runs, "notes_of"),
-    "engine": (Session, "advance"),
 }
-"""Parts of a run by the function that does them; `engine` lies inside `drive`."""
+"""Parts of a run by the function that does them; one that is no longer there counts nothing."""
+INSIDE = {"tape": "session", "engine": "drive", "growing": "engine"}
+"""Parts that lie in another, which is told without them. What `drive` does beside the engine is the strategy."""
 
 
 @dataclass
@@ -43,15 +47,18 @@ class Times:
 
     def of_live(self) -> dict[str, float]:
         """The parts of `live`; they sum to it."""
-        told = {name: seconds for name, seconds in self.parts.items() if name != "drive"}
-        told["strategy"] = self.parts["drive"] - self.parts["engine"]
+        told = dict(self.parts)
+        for name, outer in INSIDE.items():
+            told[outer] -= self.parts[name]
+        told["strategy"] = told.pop("drive")
         return {**told, "rest": self.live - sum(told.values())}
 
 
 @contextmanager
 def clocked(times: Times) -> Iterator[None]:
     """While it lasts, every watched function adds its time to `times`."""
-    kept = {name: getattr(owner, function) for name, (owner, function) in WATCHED.items()}
+    there = {name: place for name, place in WATCHED.items() if hasattr(*place)}
+    kept = {name: getattr(owner, function) for name, (owner, function) in there.items()}
 
     def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **named: Any) -> Any:
@@ -63,12 +70,12 @@ def clocked(times: Times) -> Iterator[None]:
 
         return call
 
-    for name, (owner, function) in WATCHED.items():
+    for name, (owner, function) in there.items():
         setattr(owner, function, timed(name, kept[name]))
     try:
         yield
     finally:
-        for name, (owner, function) in WATCHED.items():
+        for name, (owner, function) in there.items():
             setattr(owner, function, kept[name])
 
 
@@ -85,8 +92,8 @@ def config(
         "name": "benchmark",
         "data": {
             "store": "none",
-            "start": _text(market.start_us),
-            "end": _text(market.end_us),
+            "start": as_text(market.start_us),
+            "end": as_text(market.end_us),
             "interval": market.interval,
         },
         "account": [{"venue": venue, "margin": margin, "leverage": leverage, "deposit": {"USDT": CASH}}],
@@ -95,7 +102,7 @@ def config(
     }
 
 
-def _text(time_us: int) -> str:
+def as_text(time_us: int) -> str:
     """A time as a config takes it."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time_us / 1e6))
 

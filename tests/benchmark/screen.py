@@ -12,12 +12,14 @@ def show(section: Section, console: Console) -> None:
     """One section: its table, then its notes."""
     table = Table(title=section.title, title_justify="left", title_style="bold", header_style="bold")
     table.add_column("", no_wrap=True)
-    for heading in ("time", "ns/bar", "x C", "vectorbt /", "off", "MB"):
+    for heading in ("time", "ns/bar", "÷ C", "vectorbt ÷", "off", "MB"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("")
     for row in section.rows:
         table.add_row(*cells(row), style="dim" if row.who.startswith("  ") else "")
     console.print(table)
+    for wrong in section.wrong:
+        console.print(f"  - NOT THE SAME: {wrong}", style="bold red")
     for note in section.notes:
         console.print(f"  - {note}")
     console.print()

@@ -13,7 +13,7 @@ import pandas as pd
 
 from backtest import Order, Strategy, Targets
 from backtest.market.schema import Instrument
-from backtest.strategy import Bar, Desk, Market, Params
+from backtest.strategy import Bar, Desk, Desks, Market, Params
 
 SHARE = 0.5  # of equity in coins
 DAY_US = 86_400_000_000
@@ -113,3 +113,78 @@ def given(orders: pd.DataFrame) -> type[TableOfTargets]:
     """The targets that a run's orders aimed at, as a strategy."""
     table = orders.pivot(index="time", columns="symbol", values="contracts")
     return type("GivenTargets", (TableOfTargets,), {"table": table})
+
+
+class CarryEverywhereParams(CarryParams):
+    """`accounts`: their names."""
+
+    accounts: tuple[str, ...] = ("one", "other")
+
+
+class CarryEverywhere(Carry):
+    """The carry in every account of the run."""
+
+    Params = CarryEverywhereParams
+
+    def on_bar(self, bar: Bar, desk: Desks) -> None:
+        """Once a day, account by account."""
+        for name in self.params.accounts:
+            super().on_bar(bar, desk[name])
+
+
+class WeeklyBetParams(Params):
+    """`leverage`: contracts bought or sold each Monday, as a multiple of equity."""
+
+    leverage: float = 30.0
+
+
+class WeeklyBet(Strategy):
+    """Every Monday one account buys and another sells so much that the week takes at least one of them.
+
+    What is left is closed at the week's end.
+    """
+
+    Params = WeeklyBetParams
+    schedule = "1d"
+
+    def symbols(self, instruments: Mapping[str, Instrument]) -> list[str]:
+        """The perpetual."""
+        return [PERPETUAL]
+
+    def on_bar(self, bar: Bar, desk: Desks) -> None:
+        """At the end of each Sunday and each Saturday; 1970-01-01 was a Thursday."""
+        day = bar.closes_us // DAY_US % 7
+        for name, side in (("long", 1.0), ("short", -1.0)):
+            own = desk[name]
+            if day == 4:
+                own.target(PERPETUAL, contracts=side * self.params.leverage * own.equity / bar.mark[PERPETUAL])
+            elif day == 3 and own.position(PERPETUAL) != 0.0:
+                own.target(PERPETUAL, contracts=0.0)
+
+
+class EqualCarriesParams(Params):
+    """`coins` that share the half of equity; `band`: how far one may stray from its part, of itself."""
+
+    coins: tuple[str, ...] = ("BTC", "ETH", "SOL", "DOGE")
+    band: float = 0.05
+
+
+class EqualCarries(Strategy):
+    """A carry in each coin that trades, all of the same size."""
+
+    Params = EqualCarriesParams
+    schedule = "1d"
+
+    def symbols(self, instruments: Mapping[str, Instrument]) -> list[str]:
+        """Both legs of each."""
+        return [f"{coin}/USDT{leg}" for coin in self.params.coins for leg in ("", ":USDT")]
+
+    def on_bar(self, bar: Bar, desk: Desk) -> None:
+        """Once a day."""
+        each = SHARE * desk.equity / len(self.params.coins)
+        for coin in self.params.coins:
+            spot, perpetual = f"{coin}/USDT", f"{coin}/USDT:USDT"
+            if each > 0.0 and bar.tradable(spot) and bar.tradable(perpetual):
+                coins = each / bar.close[spot]
+                if abs(desk.balance(coin) / coins - 1.0) > self.params.band:
+                    desk.together([Order(spot, target=coins), Order(perpetual, target=-coins)])

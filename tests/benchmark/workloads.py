@@ -12,7 +12,7 @@ from backtest.market.history import History
 from tests.benchmark import product, reference
 from tests.benchmark.limit import Limit, compiler
 from tests.benchmark.market import BANDS, DAY_US, HEDGES, Market, pair_market, universe
-from tests.benchmark.process import Peer, timed
+from tests.benchmark.process import Peer, memory_of, timed
 from tests.benchmark.rounds import Row, Run, Section, contest
 from tests.benchmark.strategies import (
     Carry,
@@ -46,13 +46,13 @@ def in_c(call: Callable[[], float]) -> Run:
     return run
 
 
-def in_product(settings: Mapping[str, Any], history: History, parts: bool = False) -> Run:
-    """The product: a whole `live`; with `parts` what it is made of."""
+def in_product(settings: Mapping[str, Any], history: History, parts: bool = False, compared: bool = True) -> Run:
+    """The product: a whole `live`; with `parts` what it is made of. `compared`: whether it trades as the reference."""
 
     def run() -> Mapping[str, float]:
         result, times = product.run(settings, history)
-        told = {"": times.live, "equity": float(result.equity.iloc[-1])}
-        return {**told, **(times.of_live() if parts else {"engine": times.parts["engine"]})}
+        told = {"": times.live, **({"equity": float(result.equity.iloc[-1])} if compared else {})}
+        return {**told, **(times.of_live() if parts else {"engine": times.of_live()["engine"]})}
 
     return run
 
@@ -90,7 +90,8 @@ def w1(rounds: int, full: bool) -> Section:
     """Carry by the minute for a year, under every margin mode; one face after the other."""
     market = pair_market()
     history, laid = timed(market.history)
-    (expected, fills), plain = timed(lambda: reference.carry(pair_of(history), DAY_US // history.interval_us))
+    pair, day = pair_of(history), DAY_US // history.interval_us
+    (expected, fills), plain = timed(lambda: reference.carry(pair, day))
     section = Section("w1", f"W1: carry, 1 spot + 1 perpetual, {len(history.time):,} minutes, {fills} fills")
     peer, settings = Peer("w1"), product.config(market, Carry)
     table = given(product.run(settings, history)[0].orders)
@@ -101,14 +102,14 @@ def w1(rounds: int, full: bool) -> Section:
         "numpy reads the columns": reading(history),
         "product, targets": in_product(product.config(market, table), history, parts=True),
         **{
-            f"product, {mode}": in_product(product.config(market, Carry, mode), history)
+            f"product, {mode}": in_product(product.config(market, Carry, mode), history, compared=mode == "portfolio")
             for mode in ("isolated", "cross", "portfolio")
         },
         "product, generic scenarios": in_product(product.config(market, Carry, "portfolio", "generic"), history),
     }
-    told = contest(section, runs, rounds, len(history.time), expected, W1_NOTES)
+    contest(section, runs, rounds, len(history.time), expected, W1_NOTES)
     peer.close()
-    forget_other_trades(section, told)
+    add_memory(section)
     section.rows.append(Row("plain Python, no margin", plain, plain / len(history.time) * 1e9, off=0.0))
     prepared = product.run(settings, history)[1].prepare
     section.notes += [
@@ -119,20 +120,20 @@ def w1(rounds: int, full: bool) -> Section:
     return section
 
 
+def add_memory(section: Section) -> None:
+    """What a run of the product takes, in a process of its own."""
+    row = next(row for row in section.rows if row.who == "product")
+    row.peak_mb, said = memory_of(section.name)
+    section.notes.append(said)
+
+
 W1_NOTES = {
     "C": "bar by bar; margin at low, high and close; 4 columns",
     "product": "multi_asset, asked once a day",
-    "vectorbt": "no margin; asked on 1 row in 360",
+    "vectorbt": "no margin; asked on 1 row in 480",
     "numpy reads the columns": "12 of them, summed",
     "product, targets": "the same sizes as a table: prefix check included",
 }
-
-
-def forget_other_trades(section: Section, told: Mapping[str, list[dict[str, float]]]) -> None:
-    """Where margin refused orders the final equity is another account's: no row claims to be off."""
-    for row in section.rows:
-        if row.who in ("product, isolated", "product, cross"):
-            row.off, row.note = None, "orders refused there"
 
 
 def w2(rounds: int, full: bool) -> Section:
@@ -162,6 +163,7 @@ def w2(rounds: int, full: bool) -> Section:
     contest(section, runs, rounds, len(history.time), expected, W2_NOTES)
     peer.close()
     section.rows.append(Row("plain Python, no margin", plain, plain / len(history.time) * 1e9, off=0.0))
+    add_memory(section)
     section.notes.append(f"the history laid on its grid from memory: {laid:.2f} s")
     if not full:
         section.notes.append("portfolio margin, scenarios and a table of targets: with --full")
@@ -190,10 +192,18 @@ def w3(rounds: int, full: bool) -> Section:
     chosen = np.unravel_index(np.linspace(0, points - 1, points if full else SAMPLE).astype(int), equities.shape)
     runs = {
         **judged(history, lambda limit: float(limit.sweep(HEDGES, BANDS).sum())),
-        f"product, {len(chosen[0])} runs": in_loop(market, history, chosen, equities),
+        f"product, {len(chosen[0])} runs x {points // len(chosen[0])}": in_loop(market, history, chosen, equities),
         "vectorbt": in_peer(peer),
     }
-    contest(section, runs, max(1, rounds // 2), bars * points, float(equities.sum()), W3_NOTES)
+    contest(
+        section,
+        runs,
+        max(1, rounds // 2),
+        bars * points,
+        float(equities.sum()),
+        W3_NOTES,
+        [name for name in runs if name.startswith("product")],
+    )
     peer.close()
     section.rows.append(Row("plain Python, no margin", plain, plain / bars / points * 1e9, off=0.0))
     section.notes += [
@@ -235,10 +245,10 @@ def w4(rounds: int, full: bool) -> Section:
     section = Section("w4", f"W4: the same carry, asked at every close of {bars:,} minutes")
     runs = {
         **judged(history, Limit.carry),
+        "product, once a day": in_product(product.config(market, Carry), history),
         "product, every bar": in_product(product.config(market, CarryEveryBar), history, parts=True),
-        "product, once a day": in_product(product.config(market, Carry), history, parts=True),
     }
-    contest(section, runs, rounds if full else 1, bars, expected)
+    contest(section, runs, rounds if full else 1, bars, expected, unwarmed=("product, every bar",))
     return section
 
 

@@ -1,0 +1,105 @@
+"""What lies around a run: processes from their start to a saved result, memory, and the modes compared.
+
+A process is timed from outside, kernels compiled before; the first run after an install has none and compiles them.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import backtest
+from backtest.research import compare as comparing
+from backtest.research import run as runs
+from tests.benchmark import product
+from tests.benchmark.market import Market, pair_market
+from tests.benchmark.process import timed, watched
+from tests.benchmark.rounds import Row, Section, in_rounds, measured
+from tests.benchmark.strategies import Carry
+
+MODES = ("isolated", "cross", "multi_asset", "portfolio")
+
+
+def stored(market: Market, folder: Path) -> Path:
+    """The market as a Parquet store and a run over it, both in a folder; returns the run's file."""
+    market.write(folder / "store")
+    settings = product.config(market, Carry)
+    settings["data"]["store"] = str(folder / "store")
+    settings["strategy"]["class"] = f"{Carry.__module__}:{Carry.__name__}"
+    path = folder / "w1.json"
+    path.write_text(json.dumps(settings), encoding="utf-8")
+    return path
+
+
+def processes(rounds: int, full: bool) -> Section:
+    """W1 as a command: from Parquet to a saved result, beside vectorbt's process over the same files."""
+    section = Section("process", "W1 as a process: from Parquet to a saved result (vectorbt: to an equity curve)")
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        folder = Path(name)
+        path, written = timed(lambda: stored(pair_market(), folder))
+        command = [sys.executable, "-m", "backtest", "run", str(path), "--out", str(folder / "result"), "--json"]
+        peer = [sys.executable, "-m", "tests.benchmark.peer", "w1", str(folder / "store")]
+        seen: dict[str, dict[str, float]] = {}
+
+        def process(who: str, parts: list[str], **extra: str) -> dict[str, float]:
+            seen[who] = watched(parts, folder, extra)
+            return {"": seen[who]["seconds"]}
+
+        told = in_rounds(
+            {
+                "product: python -m backtest run": lambda: process("product: python -m backtest run", command),
+                "vectorbt": lambda: process("vectorbt", peer),
+                "product: python -m backtest --version": lambda: process(
+                    "product: python -m backtest --version", [*command[:3], "--version"]
+                ),
+            },
+            max(1, rounds // 2),
+        )
+        seconds = {who: [each[""] for each in rows] for who, rows in told.items()}
+        for who, times in seconds.items():
+            row = measured(who, times, seconds, pair_market().bars)
+            row.peak_mb, row.note = seen[who]["peak_mb"], f"{seen[who]['cpu']:.1f} s of processor"
+            section.rows.append(row)
+            section.rounds[who] = times
+        section.rows += in_this_process(path, folder)
+        if full:
+            empty = folder / "kernels"
+            process("first run", command, BACKTEST_CACHE=str(empty))
+            section.rows.append(Row("product: first run after install", seen["first run"]["seconds"], note="compiles"))
+        else:
+            section.rows.append(Row("product: first run after install", note="compiles for minutes: with --full"))
+        section.rows.append(Row("product: ten times the history, streamed", note="not yet: all of it is read at once"))
+        size = sum(each.stat().st_size for each in folder.joinpath("store").rglob("*.parquet")) / 2**20
+        section.notes.append(f"the store: {size:.0f} MB, written in {written:.1f} s; its files are in the page cache")
+    return section
+
+
+def in_this_process(path: Path, folder: Path) -> list[Row]:
+    """The same in a process that has run before, part by part; and the comparison of four modes."""
+    runs.live(runs.prepare(path)).save(folder / "before")
+    prepared, reading = timed(lambda: runs.prepare(path))
+    result, living = timed(lambda: runs.live(prepared))
+    _, saving = timed(lambda: result.save(folder / "again"))
+    rows = [
+        Row("product: in a process that has run before", reading + living + saving),
+        Row("  prepare: read and lay on the grid", reading),
+        Row("  live", living),
+        Row("  save: frames, page, picture", saving),
+    ]
+    reads: list[float] = []
+
+    def prepare(*given: Any) -> Any:
+        answer, seconds = timed(lambda: runs.prepare(*given))
+        reads.append(seconds)
+        return answer
+
+    kept, comparing.prepare = comparing.prepare, prepare
+    try:
+        _, whole = timed(lambda: backtest.compare(path, MODES))
+    finally:
+        comparing.prepare = kept
+    note = f"{', '.join(MODES)}: each on its own, and one's fills replayed in all"
+    return [*rows, Row("product: compare, four modes", whole, note=note), Row("  without reading", whole - sum(reads))]
