@@ -79,6 +79,16 @@ class Asked(Lookup):
 
     # --- of instruments
 
+    def lists(self, instrument: Instrument) -> bool:
+        """Whether the tables know a contract at all: its fees, and the brackets or the slope that margin it."""
+        try:
+            self._fees(instrument)
+            if self._slope(instrument) is None:
+                self._tiers(instrument)
+        except InputError:
+            return False
+        return True
+
     def _fees(self, instrument: Instrument) -> tuple[float, float, float]:
         """Maker, taker and delivery fee; of options those of futures where the venue has no row of theirs."""
         asked = {"product": instrument.kind, "settle": instrument.settle}
