@@ -23,7 +23,8 @@ def sentence(error: Any, root: type[BaseModel]) -> str:
         return text if not place or text.startswith(place) else f"{place}: {text}"
     if kind == "literal_error":
         choices = re.findall(r"'([^']*)'", error["ctx"]["expected"])
-        return f"{place} = {found!r}: {nearest(str(found), choices)} (valid: {', '.join(choices)})"
+        told = nearest(str(found), choices)
+        return f"{place} = {found!r}: {told}" + ("" if told.startswith("valid") else f" (valid: {', '.join(choices)})")
     return f"{place} = {found!r}: {_expected(kind, error['msg'])}"
 
 
@@ -51,7 +52,7 @@ def _keys_at(loc: list[str | int], root: type[BaseModel]) -> list[str]:
     """Keys that the table at a place may have."""
     model = root
     for part in loc:
-        if isinstance(part, str):
+        if isinstance(part, str) and part in model.model_fields:  # else it is a name that the user chose
             model = _table_of(model.model_fields[part].annotation) or model
     return [field.alias or name for name, field in model.model_fields.items()]
 

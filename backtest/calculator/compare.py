@@ -14,9 +14,11 @@ from typing import Any
 import pandas as pd
 
 from backtest.calculator.answer import Answer, margin
-from backtest.calculator.book import Placed
+from backtest.calculator.book import Placed, rules_of, wallet_of
+from backtest.calculator.instruments import assets_of, instruments_of
+from backtest.calculator.limits import highest_leverage
 from backtest.calculator.move import at_prices
-from backtest.calculator.snapshot import Position, Snapshot, read_snapshot
+from backtest.calculator.snapshot import Snapshot, read_snapshot
 from backtest.calculator.translate import dollars_at, translated
 from backtest.errors import InputError
 from backtest.units import STEPS_PER_UNIT
@@ -82,52 +84,71 @@ def portable(answer: Answer, venue: str, mode: str, rules: dict[str, Any]) -> tu
         "prices": {key: price for key, price in priced["prices"].items() if key not in unheld},
         "leverage": {key: value for key, value in priced["leverage"].items() if key not in unheld},
     }  # fmt: skip
-    given, told = translated(given, dollars)
-    return read_snapshot(given), [*told, *_short(mode, given["wallets"])]
+    given, notes = translated(given, dollars)
+    given, capped = _with_leverage(given)
+    found, short = _isolated(given) if mode == "isolated" else (read_snapshot(given), [])
+    return found, [*notes, *capped, *short]
 
 
 def _positions_and_wallets(
     answer: Answer, priced: Mapping[str, Any], mode: str
 ) -> tuple[list[dict[str, Any]], dict[str, float]]:
-    """Positions as the mode isolates them or not, and what is left of each asset where all wallets are one."""
-    placed, wallets = answer.placed, _sums(answer.placed)
+    """Positions, each with its own wallet's margin if it has one and the mode isolates; and what else there is of each
+    asset in all wallets, loans apart.
+    """
+    placed, wallets = answer.placed, {}
+    shape, book = placed.plan.shape, placed.book.balance[:, :, 0].copy()
+    if shape.loans >= 0:
+        book[shape.loans] = 0
     positions = []
     for row, position in zip(priced["positions"], answer.snapshot.positions, strict=True):
+        wallet = wallet_of(placed, placed.number(position))
         changed: dict[str, Any] = {"isolated": False, "margin": None}
-        if mode == "isolated":
-            settle = placed.instruments[int(placed.rules.instrument[placed.number(position)])].settle
-            changed = {"isolated": True, "margin": _own_margin(answer, position)}
-            wallets[settle] = wallets.get(settle, 0.0) - changed["margin"]
+        if mode == "isolated" and shape.isolates[wallet] >= 0:
+            changed = {"isolated": True, "margin": int(book[wallet, shape.settle[wallet]]) / _per_unit(placed)}
+            book[wallet, shape.settle[wallet]] = 0
         positions.append({**row, **changed})
+    for asset, steps in zip(placed.assets, book.sum(axis=0).tolist(), strict=True):
+        if steps:
+            wallets[asset] = steps / _per_unit(placed)
     return positions, wallets
 
 
-def _sums(placed: Placed) -> dict[str, float]:
-    """What is there of each asset in all wallets; loans are no balance."""
-    book, found = placed.book.balance[:, :, 0].copy(), {}
-    if placed.plan.shape.loans >= 0:
-        book[placed.plan.shape.loans] = 0
-    for asset, steps in zip(placed.assets, book.sum(axis=0).tolist(), strict=True):
-        if steps:
-            found[asset] = steps / (STEPS_PER_UNIT * placed.fineness)
-    return found
+def _per_unit(placed: Placed) -> int:
+    return STEPS_PER_UNIT * placed.fineness
 
 
-def _own_margin(answer: Answer, position: Position) -> float:
-    """What an isolated position's wallet holds; where it has none, its notional at entry over its leverage."""
-    placed, number = answer.placed, answer.placed.number(position)
-    i, wallet = int(placed.rules.instrument[number]), int(placed.rules.position_wallet[0, number])
-    if placed.rules.isolates[0, wallet] >= 0:
-        return int(placed.book.balance[wallet, placed.rules.settlement[i], 0]) / (STEPS_PER_UNIT * placed.fineness)
-    instrument = placed.instruments[i]
-    worth = instrument.worth(position.entry or float(placed.marks[i]))
-    return abs(position.signed(instrument.contract_size) * worth) / answer.snapshot.leverage_of(position)
+def _with_leverage(given: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The account with no leverage above what the venue opens a contract with, and which were lowered."""
+    draft = read_snapshot(given)
+    instruments = instruments_of(draft)
+    mode, rule_set = rules_of(draft, instruments, assets_of(draft, instruments))
+    if mode.requirement != "tiers":
+        return given, []
+    notes, leverage, positions = [], dict(given["leverage"]), given["positions"]
+    for i, instrument in enumerate(instruments):
+        highest, symbol = highest_leverage(rule_set, i), instrument.symbol
+        asked = [draft.leverage_of(p) for p in draft.positions if p.symbol == symbol]
+        if highest is not None and max(asked, default=leverage.get("default", 1.0)) > highest:
+            notes.append(f"{symbol} at {highest:g}x, the most there")
+            leverage[symbol] = highest
+            positions = [{**row, "leverage": None} if row["symbol"] == symbol else row for row in positions]
+    return {**given, "leverage": leverage, "positions": positions}, notes
 
 
-def _short(mode: str, wallets: Mapping[str, float]) -> list[str]:
-    """Where isolated margins take more out of the shared wallet than is there."""
-    if mode != "isolated":
-        return []
-    return [
-        f"the positions' margins take {-x:,.2f} {asset} more than there is" for asset, x in wallets.items() if x < 0
-    ]
+def _isolated(given: dict[str, Any]) -> tuple[Snapshot, list[str]]:
+    """Every position in a wallet of its own; one that has none yet takes its notional at entry over its leverage."""
+    draft = read_snapshot(given)
+    instruments = {instrument.symbol: instrument for instrument in instruments_of(draft)}
+    wallets, positions = dict(given["wallets"]), []
+    for row, position in zip(given["positions"], draft.positions, strict=True):
+        changed = {}
+        if position.margin is None:
+            instrument = instruments[position.symbol]
+            worth = instrument.worth(position.entry or draft.prices[position.symbol])
+            own = abs(position.signed(instrument.contract_size) * worth) / draft.leverage_of(position)
+            changed = {"isolated": True, "margin": own}
+            wallets[instrument.settle] = wallets.get(instrument.settle, 0.0) - own
+        positions.append({**row, **changed})
+    short = [f"the positions' margins take {-x:,.2f} {a} more than there is" for a, x in wallets.items() if x < 0]
+    return draft.with_(wallets=wallets, positions=positions), short

@@ -143,7 +143,7 @@ class Asked(Lookup):
         if not rows:
             raise InputError(
                 f"{self.venue.name}: no margin rule of options such as {instrument.symbol} is known in mode "
-                f"{self.mode!r}; ask in a portfolio mode, or at deribit"
+                f"{self.mode!r}; {self._where_options()}"
             )
         entry, early = self._choose(rows, self._when_listed(instrument), f"options such as {instrument.symbol}")
         flat, least, maintenance = (
@@ -151,6 +151,17 @@ class Asked(Lookup):
             for name in ("flat", "least", "maintenance")
         )
         return flat, least, maintenance
+
+    def _where_options(self) -> str:
+        """Where options can be margined: in a mode of this venue whose scenarios revalue them, or at others."""
+        modes = [
+            entry.where["preset"][0]
+            for entry in self.venue.entries["mode"]
+            if entry.values["requirement"] == "scenarios" and entry.holds(self.at_us)
+        ]
+        if modes and self.venue.entries["portfolio"]:
+            return f"ask in mode {' or '.join(repr(mode) for mode in dict.fromkeys(modes))}"
+        return "ask at venue 'deribit', or in mode 'portfolio' at 'bybit' or 'okx'"
 
     def _slope(self, instrument: Instrument) -> Slope | None:
         """How an instrument's requirement rises with size; None where it has brackets instead."""

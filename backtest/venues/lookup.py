@@ -65,8 +65,11 @@ class Lookup:
         return self._choose(rows, self._when_listed(instrument), f"{what} of {instrument.symbol}")
 
     def _settled_otherwise(self, table: str, product: str) -> str:
-        """In what such contracts settle at the venue, as a clause; empty where its table does not say."""
+        """In what such contracts settle at the venue, or what it has instead, as a clause; empty where unsaid."""
         rows = [entry for entry in self.venue.entries[table] if product in entry.where.get("product", ())]
+        if not rows:
+            kinds = dict.fromkeys(kind for entry in self.venue.entries[table] for kind in entry.where["product"])
+            return f"; {self.venue.name} has {', '.join(kinds)}" if kinds else ""
         assets = sorted({asset for entry in rows for asset in entry.where.get("settle", ())})
         return f"; those of {self.venue.name} settle in {', '.join(assets)}" if assets else ""
 
