@@ -15,6 +15,7 @@ from backtest.cli_screen import (
     columns_of,
     print_figures,
     print_json,
+    print_list,
     print_rows,
     print_words,
     say,
@@ -236,7 +237,7 @@ def _print(now: Answer, then: Answer | None, more: dict[str, pd.DataFrame], rule
         if len(table):
             print_rows(_worded(table), f"\n{name}")
     if "compare" in more:
-        print_rows(_worded(more["compare"]), "\nThe same book elsewhere")
+        _print_compared(more["compare"])
     if "grid" in more:
         table = more["grid"].rename(index=lambda x: f"{x:+.1%}", columns=lambda x: f"{x:+.1%}")
         rows = _worded(table.reset_index(names=f"{table.index.name} down, {table.columns.name} across"))
@@ -250,6 +251,18 @@ def _print(now: Answer, then: Answer | None, more: dict[str, pd.DataFrame], rule
     if assumed:
         notes.append(f"{assumed} of {len(answer.rules)} rule rows are assumed, with a reason: see --rules")
     print_words("", notes)
+
+
+def _print_compared(table: pd.DataFrame) -> None:
+    """Who can hold the book, as a table; below it, as lines, how it was written there, and why others cannot."""
+    holding = table[table["why_not"] == ""]
+    print_rows(_worded(holding.drop(columns=["note", "why_not"])), "\nThe same book elsewhere")
+    for column, head in (("note", "Notes on these rows"), ("why_not", "Cannot hold it")):
+        told: dict[tuple[str, str], list[str]] = {}
+        for row in table[table[column] != ""].to_dict("records"):
+            told.setdefault((row["venue"], row[column].removeprefix(f"{row['venue']}: ")), []).append(row["mode"])
+        if told:
+            print_list(head, [f"{venue} ({', '.join(modes)}): {words}" for (venue, words), modes in told.items()])
 
 
 def _worst(scenarios: pd.DataFrame) -> pd.DataFrame:

@@ -138,10 +138,16 @@ def print_words(verdict: str, notes: list[str]) -> None:
     if verdict:
         console.print(Text(f"\n{verdict}"))
     if notes:
-        console.print(Text("\nNotes", style="bold"))
-    for note in notes:
-        console.print(Text(f"- {note}"))
+        print_list("Notes", notes)
     console.print()
+
+
+def print_list(head: str, lines: list[str]) -> None:
+    """A heading, and lines as wide as the screen."""
+    console = _console()
+    console.print(Text(f"\n{head}", style="bold"))
+    for line in lines:
+        console.print(Text(f"- {line}"))
 
 
 def print_places(folder: Path) -> None:

@@ -254,10 +254,10 @@ def load_config(config: str | Path | Mapping[str, Any] | RunConfig) -> RunConfig
     return loaded
 
 
-def _parsed(path: Path) -> dict[str, Any]:
+def _parsed(path: Path, what: str = "a run") -> dict[str, Any]:
     """The file's tables. InputError with the line where its syntax is wrong."""
     if path.suffix not in (".toml", ".json"):
-        raise InputError(f"{path}: a run is a .toml or .json file")
+        raise InputError(f"{path}: {what} is a .toml or .json file")
     if not path.is_file():
         beside = [item.name for item in path.parent.glob("*.*") if item.suffix in (".toml", ".json")]
         raise InputError(f"{path}: no such file; {nearest(path.name, beside)}")
@@ -269,7 +269,7 @@ def _parsed(path: Path) -> dict[str, Any]:
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     if not isinstance(parsed, dict):
-        raise InputError(f"{path}: a run is a table of settings, found {type(parsed).__name__}")
+        raise InputError(f"{path}: {what} is a table of settings, found {type(parsed).__name__}")
     return parsed
 
 

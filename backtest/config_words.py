@@ -23,7 +23,8 @@ def sentence(error: Any, root: type[BaseModel]) -> str:
         return text if not place or text.startswith(place) else f"{place}: {text}"
     if kind == "literal_error":
         choices = re.findall(r"'([^']*)'", error["ctx"]["expected"])
-        return f"{place} = {found!r}: {nearest(str(found), choices)} (valid: {', '.join(choices)})"
+        told = nearest(str(found), choices)
+        return f"{place} = {found!r}: {told}" + ("" if told.startswith("valid") else f" (valid: {', '.join(choices)})")
     return f"{place} = {found!r}: {_expected(kind, error['msg'])}"
 
 

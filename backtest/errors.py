@@ -21,7 +21,8 @@ class StrategyError(RuntimeError):
 def nearest(word: str, choices: Iterable[str]) -> str:
     """The clause that ends an error message: the closest valid choice, or all of them if none is close."""
     known = sorted(choices)
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    same = [choice for choice in known if choice.casefold() == word.strip().casefold()]
+    close = same or difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     if close:
         return f"did you mean {close[0]!r}?"
     return f"valid: {', '.join(known)}" if known else "there is nothing to choose from"

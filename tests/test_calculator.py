@@ -236,9 +236,9 @@ def put_back(answer: Answer) -> None:
             assert ratio_of_wallet(there, row["wallet"]) == pytest.approx(answer.placed.level, rel=1e-9)
 
 
-BOOKS = st.tuples(
-    st.floats(-40.0, 40.0).filter(lambda x: abs(x) > 0.01),
-    st.floats(-400.0, 400.0).filter(lambda x: abs(x) > 0.1),
+BOOKS = st.tuples(  # contracts of eight digits: no venue has finer ones, and the ledger holds no others
+    st.floats(-40.0, 40.0).filter(lambda x: abs(x) > 0.01).map(lambda x: round(x, 8)),
+    st.floats(-400.0, 400.0).filter(lambda x: abs(x) > 0.1).map(lambda x: round(x, 8)),
     st.floats(0.8, 1.25),
     st.floats(5_000.0, 5_000_000.0),
     st.floats(0.0, 30.0),
@@ -765,7 +765,7 @@ def test_the_same_book_in_every_mode_of_the_venue_and_elsewhere() -> None:
         ({"venue": "binanse"}, "did you mean 'binance'?"),
         ({"at": "yesterday"}, "is not a date"),
         ({"at": "2015-01-01"}, "was offered from"),
-        ({"prices": {"DOGE": 1.0}}, "neither held nor moved"),
+        ({"prices": {"doge": 1.0}}, "did you mean 'DOGE'?"),
         ({"positions": [held(BTC, 1.0, 1.0, 1.0)], "prices": {BTC: 2.0}}, "differ"),
         ({"wallets": {"DOGE": 1.0}}, "no price of DOGE"),
         ({"wallets": {"unknown": {"USDT": 1.0}}}, "no wallet 'unknown'"),

@@ -18,7 +18,6 @@ import pandas as pd
 
 from backtest.calculator.book import (
     COLLATERAL,
-    DOLLARS,
     INITIAL,
     MAINTENANCE,
     OPEN_LOSS,
@@ -27,6 +26,7 @@ from backtest.calculator.book import (
     place_snapshot,
     wallet_of,
 )  # fmt: skip
+from backtest.calculator.instruments import DOLLARS
 from backtest.calculator.shown import Asked, shown
 from backtest.calculator.snapshot import Position, Snapshot, read_snapshot
 from backtest.calculator.solve import Found, account_price, leaning, leg_price, moved_prices

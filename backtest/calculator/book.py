@@ -7,16 +7,20 @@ the answer divided again: `fineness`. Where a rule counts absolute amounts of it
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from backtest.calculator.black import implied, premium
+from backtest.calculator.black import premium
+from backtest.calculator.instruments import assets_of, balances_of, instruments_of, sized
+from backtest.calculator.limits import check_amounts, check_leverage, check_options, check_tiers
 from backtest.calculator.overrides import knowing_tiers, with_overrides
-from backtest.calculator.snapshot import Position, Snapshot, parts_of, product_of
+from backtest.calculator.prices import YEAR_US, options_of, prices_of
+from backtest.calculator.snapshot import Position, Snapshot
 from backtest.engine.book import make_book
 from backtest.engine.orders import place
 from backtest.engine.shape import shape_of
@@ -27,15 +31,14 @@ from backtest.errors import InputError
 from backtest.market.history import History
 from backtest.market.schema import Instrument
 from backtest.state import HERE, LIMIT, O_SEEN, REDUCE_ONLY, Book, Rules, Tape
-from backtest.units import HEADROOM, STEP, to_steps
-from backtest.venues.load import load, names
+from backtest.units import HEADROOM, to_steps
+from backtest.venues.load import load
 from backtest.venues.schema import Mode, RuleSet
+from backtest.venues.table import day
 
 Floats = npt.NDArray[np.float64]
-DOLLARS = ("USD", "USDT", "USDC", "FDUSD", "BUSD", "DAI")
 FINEST = 1_000_000
 ROWS = 64
-YEAR_US = 365 * 86_400_000_000
 COLLATERAL, INITIAL, MAINTENANCE, OPEN_LOSS, RESERVED = range(5)
 
 
@@ -178,13 +181,8 @@ def unsized(snapshot: Snapshot, instruments: Sequence[Instrument], rule_set: Rul
         f"no contract size of {i.symbol}: taken as 1 {i.base}; {snapshot.venue} finds brackets by number of contracts, "
         f'so write [instruments."{i.symbol}"] contract_size = ... or the margin may be that of another bracket'
         for i in instruments
-        if i.kind == "linear" and i.symbol not in snapshot.instruments and sizes.size_of(i.symbol) is None
+        if i.kind == "linear" and not sized(snapshot, i.symbol) and sizes.size_of(i.symbol) is None
     ]
-
-
-def usual_size(snapshot: Snapshot, symbol: str) -> float:
-    """Contract size where the account does not say: the venue's own where its table has it, else 1."""
-    return (load(snapshot.venue).brackets.size_of(symbol) if snapshot.venue in names() else None) or 1.0
 
 
 def place_snapshot(snapshot: Snapshot, fineness: int | None = None) -> Placed:
@@ -194,12 +192,17 @@ def place_snapshot(snapshot: Snapshot, fineness: int | None = None) -> Placed:
     notes = [
         f"no contract size of {i.symbol}: taken as 1 {i.quote}"
         for i in instruments
-        if i.kind == "inverse" and i.symbol not in snapshot.instruments
+        if i.kind == "inverse" and not sized(snapshot, i.symbol)
     ]
     marks, indexes = prices_of(snapshot, instruments, assets, notes)
     forwards, volatilities = options_of(snapshot, instruments, assets, marks, indexes, notes)
     mode, rule_set = rules_of(snapshot, instruments, assets)
+    check_options(snapshot, mode, rule_set, instruments)
+    check_amounts(snapshot, instruments, marks.tolist())
+    check_tiers(snapshot, rule_set, instruments, marks.tolist())
     notes += unsized(snapshot, instruments, rule_set)
+    notes += check_leverage(snapshot, mode, rule_set, instruments, marks.tolist())
+    notes += _of_another_day(snapshot, rule_set)
     plan = plan_of(snapshot, mode, rule_set, instruments, assets)
     k = fineness or fineness_of(snapshot, instruments, marks, rule_set)
     plan = replace(plan, sets=(finer(rule_set, k),))
@@ -219,136 +222,15 @@ def place_snapshot(snapshot: Snapshot, fineness: int | None = None) -> Placed:
     return placed
 
 
-def instruments_of(snapshot: Snapshot) -> tuple[Instrument, ...]:
-    """Every contract and pair the account speaks of, made from its symbol and the terms beside it."""
-    return tuple(_instrument(snapshot, symbol) for symbol in snapshot.symbols)
-
-
-def _instrument(snapshot: Snapshot, symbol: str) -> Instrument:
-    base, quote, settle, expiry_us = parts_of(symbol)
-    terms = snapshot.instruments.get(symbol)
-    size = terms.contract_size if terms and "contract_size" in terms.model_fields_set else usual_size(snapshot, symbol)
-    return Instrument(
-        symbol=symbol, kind=product_of(symbol), base=base, quote=quote, settle=settle or quote, contract_size=size,
-        tick=(terms and terms.tick) or 1e-8, lot=(terms and terms.lot) or STEP, min_notional=terms.min_notional if terms
-        else 0.0, listing_us=None, expiry_us=expiry_us, delisting_us=None, source="the snapshot",
-    )  # fmt: skip
-
-
-def assets_of(snapshot: Snapshot, instruments: Sequence[Instrument]) -> tuple[str, ...]:
-    """Every asset that is held, owed, settled in or moved with; settlement assets first."""
-    held = [asset for _, asset, _ in balances_of(snapshot)]
-    named = [i.settle for i in instruments] + held + list(snapshot.loans) + [i.base for i in instruments]
-    quotes = [i.quote for i in instruments if i.quote != "USD"]
-    return tuple(dict.fromkeys([*named, *quotes]))
-
-
-def balances_of(snapshot: Snapshot) -> list[tuple[str | None, str, float]]:
-    """(wallet or None where the mode decides, asset, amount)."""
-    rows: list[tuple[str | None, str, float]] = []
-    for key, amount in snapshot.wallets.items():
-        if isinstance(amount, dict):
-            rows += [(key, asset, units) for asset, units in amount.items()]
-        else:
-            rows.append((None, key, float(amount)))
-    return rows
-
-
-def prices_of(
-    snapshot: Snapshot, instruments: Sequence[Instrument], assets: Sequence[str], notes: list[str]
-) -> tuple[Floats, Floats]:
-    """Marks [instrument] and indexes [asset]: as given; dollars are 1, a coin is what its contracts are marked at."""
-    given = dict(snapshot.prices)
-    for position in snapshot.positions:
-        if position.mark is not None:
-            if given.get(position.symbol, position.mark) != position.mark:
-                raise InputError(
-                    f"{position.symbol}: mark {position.mark:g} and price {given[position.symbol]:g} differ"
-                )
-            given[position.symbol] = position.mark
-    for key in given:
-        if "/" not in key and key not in assets:
-            given_assets = ", ".join(assets)
-            raise InputError(f"prices: {key!r} is neither held nor moved with here (assets: {given_assets})")
-    index: dict[str, float] = {asset: given[asset] for asset in assets if asset in given}
-    for dollar in (a for a in assets if a in DOLLARS and a not in index):
-        index[dollar] = 1.0
-        if dollar != "USD":
-            notes.append(f"no price of {dollar}: taken as 1 USD")
-    for asset in assets:
-        if asset not in index:
-            index[asset] = _from_contract(asset, instruments, given, index, notes)
-    marks = [given.get(i.symbol) or _from_index(i, index, notes) for i in instruments]
-    return np.array(marks, float), np.array([index[asset] for asset in assets], float)
-
-
-def _from_contract(
-    asset: str,
-    instruments: Sequence[Instrument],
-    given: Mapping[str, float],
-    index: Mapping[str, float],
-    notes: list[str],
-) -> float:
-    for instrument in sorted(instruments, key=lambda i: i.expiry_us or 0):
-        if instrument.base == asset and instrument.symbol in given and instrument.kind != "option":
-            usd = index.get(instrument.quote, 1.0 if instrument.quote == "USD" else 0.0)
-            if usd:
-                notes.append(f"no index price of {asset}: taken as the mark of {instrument.symbol}")
-                return given[instrument.symbol] * usd
-    raise InputError(f"no price of {asset}; write [prices] {asset} = ... (USD a coin)")
-
-
-def options_of(
-    snapshot: Snapshot,
-    instruments: Sequence[Instrument],
-    assets: Sequence[str],
-    marks: Floats,
-    indexes: Floats,
-    notes: list[str],
-) -> tuple[Floats, Floats]:
-    """Forward and implied volatility of each option; where only one of premium and volatility is given, the other.
-
-    `marks` of options without a premium are filled in. InputError where neither is given, or no volatility fits.
-    """
-    forwards, volatilities = np.zeros(len(instruments)), np.zeros(len(instruments))
-    held = {position.symbol: position for position in snapshot.positions}
-    for i, option in enumerate(instruments):
-        if option.kind != "option":
-            continue
-        position, usd = held.get(option.symbol), dict(zip(assets, indexes, strict=True)).get(option.quote, 1.0)
-        futures = [
-            float(mark)
-            for other, mark in zip(instruments, marks, strict=True)
-            if other.dated and (other.base, other.expiry_us) == (option.base, option.expiry_us)
-        ]
-        index = float(indexes[assets.index(option.base)] / usd)
-        forward = (position and position.forward) or next(iter(futures), index)
-        years, coined = ((option.expiry_us or 0) - snapshot.at_us) / YEAR_US, option.settle == option.base
-        volatility = position.implied_volatility if position else None
-        if np.isnan(marks[i]) and volatility is None:
-            raise InputError(
-                f"{option.symbol}: give its mark (premium a coin in {option.settle}) or implied_volatility"
-            )
-        if np.isnan(marks[i]):
-            marks[i] = premium(forward, option.strike, years, float(volatility or 0.0), option.call, coined)
-            notes.append(f"no mark of {option.symbol}: priced by Black-76 on a forward of {forward:g}")
-        if volatility is None:
-            volatility = implied(float(marks[i]), forward, option.strike, years, option.call, coined)
-        if volatility is None:
-            raise InputError(
-                f"{option.symbol}: no volatility gives a premium of {marks[i]:g} on {forward:g}; give both"
-            )
-        forwards[i], volatilities[i] = forward, volatility
-    return forwards, volatilities
-
-
-def _from_index(instrument: Instrument, index: Mapping[str, float], notes: list[str]) -> float:
-    if instrument.kind == "option":
-        return float("nan")
-    usd = index.get(instrument.quote, 1.0)
-    if instrument.kind != "spot":
-        notes.append(f"no mark of {instrument.symbol}: taken as the index of {instrument.base}")
-    return index[instrument.base] / usd
+def _of_another_day(snapshot: Snapshot, rule_set: RuleSet) -> list[str]:
+    """Notes where the rules are not those of the account's own day."""
+    found = []
+    if snapshot.at is not None and snapshot.at > datetime.now(UTC):
+        found.append(f"{day(snapshot.at_us)} lies ahead: the rules known today are taken")
+    early = sorted({row.table for row in rule_set.rows if row.counterfactual})
+    if early:
+        found.append(f"of another day than the account's (counterfactual): {', '.join(early)}; see --rules")
+    return found
 
 
 def rules_of(snapshot: Snapshot, instruments: Sequence[Instrument], assets: Sequence[str]) -> tuple[Mode, RuleSet]:
@@ -402,7 +284,7 @@ def fineness_of(snapshot: Snapshot, instruments: Sequence[Instrument], marks: Fl
         worth = max(worth, abs(instrument.worth(max(mark, position.entry or mark))))
         amounts += [contracts, contracts * worth, abs(position.margin or 0.0)]
     amounts += [abs(order.contracts) for order in snapshot.orders]
-    room, k = HEADROOM / 16 / max([1.0, *amounts]), 1
+    room, k = HEADROOM / max([16.0, *(16.0 * amount for amount in amounts), 4.0 * sum(amounts)]), 1
     while k < FINEST and 10 * k <= room:
         k *= 10
     return k
@@ -451,10 +333,16 @@ def _open(placed: Placed) -> None:
         instrument, mark = placed.instruments[i], float(placed.marks[i])
         contracts = position.signed(instrument.contract_size)
         at_entry = instrument.worth(position.entry or mark)
-        if position.entry is None:
+        if position.entry is None and instrument.kind != "option":
             placed.notes.append(f"no entry price of {position.symbol}: taken as its mark, no profit yet")
         placed.book.contracts[number, 0] = to_steps(contracts * placed.fineness, position.symbol)
-        placed.book.cost[number, 0] = to_steps(contracts * at_entry * placed.fineness, f"cost of {position.symbol}")
+        if not placed.book.contracts[number, 0]:
+            placed.notes.append(
+                f"{position.symbol}: {contracts:g} contracts are less than the smallest step, and count 0"
+            )
+        # The premium of an option was paid out of the balance: its whole worth is equity, as every venue shows it.
+        cost = 0.0 if instrument.kind == "option" else contracts * at_entry
+        placed.book.cost[number, 0] = to_steps(cost * placed.fineness, f"cost of {position.symbol}")
         wallet = int(placed.rules.position_wallet[0, number])
         if placed.rules.isolates[0, wallet] < 0:
             continue

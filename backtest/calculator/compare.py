@@ -1,19 +1,27 @@
 """The same account under every mode of its venue, and at every venue: what each would ask for the same book.
 
-Wallets are added up by asset first, since no two modes keep them apart alike; an isolated position takes its notional
-at entry over its leverage out of the settlement asset. Where a mode or venue cannot hold the account, its row says why.
+Wallets are added up by asset first, since no two modes keep them apart alike; an isolated position keeps its wallet,
+any other takes its notional at entry over its leverage out of the settlement asset. A venue that knows a contract only
+in another dollar is asked in that one, and its row's `note` says so. Where a mode or venue cannot hold the account, its
+row says `why_not`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from backtest.calculator.answer import Answer, margin
-from backtest.calculator.book import balances_of, instruments_of
-from backtest.calculator.snapshot import Snapshot
+from backtest.calculator.book import Placed, rules_of, wallet_of
+from backtest.calculator.instruments import assets_of, instruments_of
+from backtest.calculator.limits import highest_leverage
+from backtest.calculator.move import at_prices
+from backtest.calculator.snapshot import Snapshot, read_snapshot
+from backtest.calculator.translate import dollars_at, translated
 from backtest.errors import InputError
+from backtest.units import STEPS_PER_UNIT
 from backtest.venues.load import load, names
 
 SHOWN = (
@@ -39,35 +47,108 @@ def compare_venues(answer: Answer) -> pd.DataFrame:
 def _table(answer: Answer, pairs: list[tuple[str, str]], rules: dict[str, Any]) -> pd.DataFrame:
     rows = []
     for venue, mode in pairs:
+        row: dict[str, Any] = {"venue": venue, "mode": mode, **dict.fromkeys(SHOWN), "note": "", "why_not": ""}
         try:
-            account = margin(portable(answer, venue, mode, rules)).account
-            rows.append({"venue": venue, "mode": mode, **{name: account[name] for name in SHOWN}, "why_not": ""})
+            account, notes = _asked(answer, venue, mode, rules)
+            row |= {name: account[name] for name in SHOWN} | {"note": "; ".join(notes)}
         except InputError as error:
-            rows.append({"venue": venue, "mode": mode, **dict.fromkeys(SHOWN), "why_not": str(error)})
-    return pd.DataFrame(rows, columns=["venue", "mode", *SHOWN, "why_not"])
+            row["why_not"] = str(error)
+        rows.append(row)
+    return pd.DataFrame(rows, columns=["venue", "mode", *SHOWN, "note", "why_not"])
 
 
-def portable(answer: Answer, venue: str, mode: str, rules: dict[str, Any]) -> Snapshot:
-    """The account with its wallets added up, as another mode would hold it."""
-    from backtest.calculator.move import at_prices
+def _asked(answer: Answer, venue: str, mode: str, rules: dict[str, Any]) -> tuple[pd.Series, list[str]]:
+    """The account's figures in a mode of a venue, and what a reader of them must know; where it stands, its own."""
+    own = answer.snapshot
+    if (venue, mode, rules) == (own.venue, own.mode, own.rules):
+        return answer.account, []
+    snapshot, notes = portable(answer, venue, mode, rules)
+    return margin(snapshot).account, notes
 
-    snapshot = answer.snapshot
-    priced = at_prices(answer.placed, answer.placed.marks, answer.placed.indexes)
-    sums: dict[str, float] = {}
-    for _, asset, amount in balances_of(snapshot):
-        sums[asset] = sums.get(asset, 0.0) + amount
-    instruments = {i.symbol: i for i in instruments_of(snapshot)}
+
+def portable(answer: Answer, venue: str, mode: str, rules: dict[str, Any]) -> tuple[Snapshot, list[str]]:
+    """The account as another mode or venue would hold it, and how it was written anew to be so."""
+    snapshot, placed = answer.snapshot, answer.placed
+    held = {p.symbol for p in snapshot.positions} | {order.symbol for order in snapshot.orders}
+    instruments = [instrument for instrument in placed.instruments if instrument.symbol in held]
+    dollars = dollars_at(load(venue), mode, snapshot.at_us, instruments, snapshot.outside)
+    priced = at_prices(placed, placed.marks, placed.indexes).model_dump()
+    positions, wallets = _positions_and_wallets(answer, priced, mode)
+    unheld = {instrument.symbol for instrument in placed.instruments} - held
+    terms = {
+        i.symbol: {**priced["instruments"].get(i.symbol, {}), "contract_size": i.contract_size} for i in instruments
+    }
+    given = {
+        **priced, "venue": venue, "mode": mode, "rules": rules, "positions": positions, "wallets": wallets,
+        "model": snapshot.model if venue == snapshot.venue else None, "instruments": terms,
+        "prices": {key: price for key, price in priced["prices"].items() if key not in unheld},
+        "leverage": {key: value for key, value in priced["leverage"].items() if key not in unheld},
+    }  # fmt: skip
+    given, notes = translated(given, dollars)
+    given, capped = _with_leverage(given)
+    found, short = _isolated(given) if mode == "isolated" else (read_snapshot(given), [])
+    return found, [*notes, *capped, *short]
+
+
+def _positions_and_wallets(
+    answer: Answer, priced: Mapping[str, Any], mode: str
+) -> tuple[list[dict[str, Any]], dict[str, float]]:
+    """Positions, each with its own wallet's margin if it has one and the mode isolates; and what else there is of each
+    asset in all wallets, loans apart.
+    """
+    placed, wallets = answer.placed, {}
+    shape, book = placed.plan.shape, placed.book.balance[:, :, 0].copy()
+    if shape.loans >= 0:
+        book[shape.loans] = 0
     positions = []
-    for position in priced.positions:
-        instrument, symbol = instruments[position.symbol], position.symbol
-        if position.isolated and position.margin is not None:
-            sums[instrument.settle] = sums.get(instrument.settle, 0.0) + position.margin
+    for row, position in zip(priced["positions"], answer.snapshot.positions, strict=True):
+        wallet = wallet_of(placed, placed.number(position))
         changed: dict[str, Any] = {"isolated": False, "margin": None}
-        if mode == "isolated":
-            entry = position.entry or priced.prices[symbol]
-            cost = abs(position.signed(instrument.contract_size) * instrument.worth(entry))
-            own = cost / snapshot.leverage_of(position)
+        if mode == "isolated" and shape.isolates[wallet] >= 0:
+            changed = {"isolated": True, "margin": int(book[wallet, shape.settle[wallet]]) / _per_unit(placed)}
+            book[wallet, shape.settle[wallet]] = 0
+        positions.append({**row, **changed})
+    for asset, steps in zip(placed.assets, book.sum(axis=0).tolist(), strict=True):
+        if steps:
+            wallets[asset] = steps / _per_unit(placed)
+    return positions, wallets
+
+
+def _per_unit(placed: Placed) -> int:
+    return STEPS_PER_UNIT * placed.fineness
+
+
+def _with_leverage(given: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The account with no leverage above what the venue opens a contract with, and which were lowered."""
+    draft = read_snapshot(given)
+    instruments = instruments_of(draft)
+    mode, rule_set = rules_of(draft, instruments, assets_of(draft, instruments))
+    if mode.requirement != "tiers":
+        return given, []
+    notes, leverage, positions = [], dict(given["leverage"]), given["positions"]
+    for i, instrument in enumerate(instruments):
+        highest, symbol = highest_leverage(rule_set, i), instrument.symbol
+        asked = [draft.leverage_of(p) for p in draft.positions if p.symbol == symbol]
+        if highest is not None and max(asked, default=leverage.get("default", 1.0)) > highest:
+            notes.append(f"{symbol} at {highest:g}x, the most there")
+            leverage[symbol] = highest
+            positions = [{**row, "leverage": None} if row["symbol"] == symbol else row for row in positions]
+    return {**given, "leverage": leverage, "positions": positions}, notes
+
+
+def _isolated(given: dict[str, Any]) -> tuple[Snapshot, list[str]]:
+    """Every position in a wallet of its own; one that has none yet takes its notional at entry over its leverage."""
+    draft = read_snapshot(given)
+    instruments = {instrument.symbol: instrument for instrument in instruments_of(draft)}
+    wallets, positions = dict(given["wallets"]), []
+    for row, position in zip(given["positions"], draft.positions, strict=True):
+        changed = {}
+        if position.margin is None:
+            instrument = instruments[position.symbol]
+            worth = instrument.worth(position.entry or draft.prices[position.symbol])
+            own = abs(position.signed(instrument.contract_size) * worth) / draft.leverage_of(position)
             changed = {"isolated": True, "margin": own}
-            sums[instrument.settle] = sums.get(instrument.settle, 0.0) - own
-        positions.append({**position.model_dump(), **changed})
-    return priced.with_(venue=venue, mode=mode, wallets=sums, positions=positions, rules=rules)
+            wallets[instrument.settle] = wallets.get(instrument.settle, 0.0) - own
+        positions.append({**row, **changed})
+    short = [f"the positions' margins take {-x:,.2f} {a} more than there is" for a, x in wallets.items() if x < 0]
+    return draft.with_(wallets=wallets, positions=positions), short

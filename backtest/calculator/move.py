@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from backtest.calculator.answer import Answer
-from backtest.calculator.book import DOLLARS, Placed, history_of, place_snapshot
-from backtest.calculator.snapshot import Position, RestingOrder, Snapshot, parts_of, read_snapshot
+from backtest.calculator.book import Placed, history_of, place_snapshot
+from backtest.calculator.instruments import DOLLARS
+from backtest.calculator.snapshot import Position, RestingOrder, Snapshot, is_option, parts_of, read_snapshot
 from backtest.calculator.solve import moved_prices
 from backtest.engine.advance import advance
 from backtest.engine.book import grow
@@ -245,6 +246,8 @@ def read_order(given: str | Mapping[str, Any]) -> NewOrder:
             ) from None
     check_order(found)
     parts_of(found.symbol)
+    if is_option(found.symbol):
+        raise InputError(f"add: {found.symbol} is an option, whose orders are not tried; write a position instead")
     return found
 
 
@@ -268,14 +271,7 @@ def with_order(placed: Placed, order: NewOrder) -> tuple[Placed, str]:
     """The account after the engine has judged and filled an order at today's prices, and what became of the order."""
     snapshot = at_prices(placed, placed.marks, placed.indexes)
     if order.symbol not in snapshot.symbols:
-        base, quote, *_ = parts_of(order.symbol)
-        index = dict(zip(placed.assets, placed.indexes, strict=True)) | {"USD": 1.0}
-        for asset in (base, quote):
-            if asset not in index:
-                index[asset] = _price_of(asset, order)
-        more = {asset: float(price) for asset, price in index.items() if asset in (base, quote) and asset != "USD"}
-        prices = {**snapshot.prices, **more, order.symbol: float(index[base] / index[quote])}
-        snapshot = snapshot.with_(prices=prices)
+        snapshot = _speaking_of(placed, snapshot, order.symbol)
     before = place_snapshot(snapshot, fineness=1)
     if Answer(before).account["state"] == "liquidate":
         return placed, f"order {order.symbol} {order.contracts:g}: not tried, the account is at its liquidation level"
@@ -291,10 +287,20 @@ def with_order(placed: Placed, order: NewOrder) -> tuple[Placed, str]:
     return after, _told(before, book, number, order)
 
 
-def _price_of(asset: str, order: NewOrder) -> float:
-    if asset in DOLLARS:
-        return 1.0
-    raise InputError(f"add: no price of {asset} for an order in {order.symbol}; write [prices] {asset} = ...")
+def _speaking_of(placed: Placed, snapshot: Snapshot, symbol: str) -> Snapshot:
+    """The account with one more contract or pair in it, at the price it has or the one its coins make."""
+    base, quote, *_ = parts_of(symbol)
+    given, index = placed.snapshot.prices, {"USD": 1.0}
+    for asset in (base, quote):
+        known = snapshot.prices.get(asset, given.get(asset, 1.0 if asset in DOLLARS else None))
+        if known is None and asset == base and symbol in given:
+            known = given[symbol] * index.get(quote, snapshot.prices.get(quote, 1.0))
+        if known is None:
+            raise InputError(f"add: no price of {asset} for an order in {symbol}; write [prices] {asset} = ...")
+        index[asset] = known
+    more = {asset: price for asset, price in index.items() if asset != "USD"}
+    prices = {**snapshot.prices, **more, symbol: given.get(symbol, index[base] / index[quote])}
+    return snapshot.with_(prices=prices, instruments={symbol: {}, **snapshot.model_dump()["instruments"]})
 
 
 def _live(placed: Placed) -> Book:
@@ -315,10 +321,11 @@ def _read_back(placed: Placed, book: Book) -> Snapshot:
     for number in np.flatnonzero(book.contracts[:, 0]).tolist():
         instrument = placed.instruments[number % n]
         contracts, cost = int(book.contracts[number, 0]) * STEP, int(book.cost[number, 0]) * STEP
-        size = instrument.contract_size
-        entry = -size * contracts / cost if instrument.kind == "inverse" else cost / contracts / size
         kept = given[number].model_dump() if number in given else {"symbol": instrument.symbol}
-        changed = {"contracts": contracts, "size": None, "side": None, "entry": entry, "mark": None, "margin": None}
+        changed = {"contracts": contracts, "size": None, "side": None, "mark": None, "margin": None}
+        if instrument.kind != "option":
+            size = instrument.contract_size
+            changed["entry"] = -size * contracts / cost if instrument.kind == "inverse" else cost / contracts / size
         isolates = int(placed.rules.isolates[0, int(placed.rules.position_wallet[0, number])]) >= 0
         positions.append({**kept, **changed, "isolated": isolates})
     shape = placed.plan.shape

@@ -45,7 +45,23 @@ BY_ASSET = (
     "borrow_hourly", "collateral_by_quantity",
 )  # fmt: skip
 NEVER = ("start_us", "rows")
+SHARE, FEE, AMOUNT = (0.0, 1.0), (-1.0, 1.0), (0.0, 1e15)
+RANGES = {
+    **dict.fromkeys(("maker", "taker", "delivery_fee"), FEE),
+    **dict.fromkeys(
+        (
+            "liquidation_fee", "half_spread", "ask_buffer", "requirement_buffer", "conversion_cost", "borrow_initial",
+            "borrow_maintenance", "borrow_hourly", "slice", "backstop_at", "debt_fee", "offset", "contingency",
+        ),
+        SHARE,
+    ),
+    **dict.fromkeys(("fixed_usd", "slice_above_usd"), AMOUNT),
+    **dict.fromkeys(("keeps", "impact_y", "basis_charge", "initial_factor"), (0.0, 1000.0)),
+    **dict.fromkeys(("overdraft_usd", "bands"), (0.0, math.inf)),
+}  # fmt: skip
+WORDS = {"settled": ("", "funding", "daily"), "funding_at": ("mark", "index")}
 USUAL = {"settled": "", "funding_at": "mark", "collateral_by_quantity": False}
+HIGHEST_LEVEL = 1000.0
 NO_SCENARIO = ScenarioRules((), 0.0, 0.0, 0.0, 1.0)
 
 
@@ -84,8 +100,8 @@ def _read(name: str, before: Any, given: Any, symbols: list[str], assets: list[s
         return _portfolio(where, before, given, assets)
     if name in BY_SYMBOL or name in BY_ASSET:
         keys = symbols if name in BY_SYMBOL else assets
-        return _each(where, before or (USUAL.get(name),) * len(keys), given, keys, _like(USUAL.get(name, 0.0)))
-    return _like(before)(where, given)
+        return _each(where, before or (USUAL.get(name),) * len(keys), given, keys, _like(USUAL.get(name, 0.0), name))
+    return _like(before, name)(where, given)
 
 
 def _each(
@@ -109,32 +125,37 @@ def _each(
     )
 
 
-def _number(where: str, value: Any) -> float:
+def _number(where: str, value: Any, name: str = "") -> float:
+    """A number; of a rule with a `name`, within what can be. InputError for others."""
+    low, high = RANGES.get(name, (-math.inf, math.inf))
     if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
         raise InputError(f"{where} = {value!r}: write a number")
+    if math.isinf(value) and (low, high) != (0.0, math.inf):
+        raise InputError(f"{where} = {value!r}: write a finite number")
+    if not low <= value <= high:
+        words = "a fee is a share of the notional, between" if (low, high) == FEE else "write a number between"
+        raise InputError(f"{where} = {value:g}: {words} {low:g} and {high:g}")
     return float(value)
 
 
-def _like(example: Any) -> Callable[[str, Any], Any]:
+def _like(example: Any, name: str = "") -> Callable[[str, Any], Any]:
     """A reader of values of the kind of an example: true or false, text, or a number."""
 
     def read(where: str, value: Any) -> Any:
-        if isinstance(example, bool) or (isinstance(example, str) and not isinstance(value, str)):
-            if not isinstance(value, type(example)):
-                raise InputError(
-                    f"{where} = {value!r}: write {'true or false' if example in (True, False) else 'text'}"
-                )
-            return value
-        return value if isinstance(example, str) else _number(where, value)
+        if isinstance(example, bool | str) and not isinstance(value, type(example)):
+            raise InputError(f"{where} = {value!r}: write {'text' if isinstance(example, str) else 'true or false'}")
+        if isinstance(example, str) and value not in WORDS.get(name, (value,)):
+            raise InputError(f"{where} = {value!r}: {nearest(value, [word for word in WORDS[name] if word])}")
+        return value if isinstance(example, bool | str) else _number(where, value, name)
 
     return read
 
 
-def _rows_of(where: str, given: Any, widths: tuple[int, ...], words: str) -> list[list[float]]:
+def _rows_of(where: str, given: Any, widths: tuple[int, ...], words: str, name: str = "") -> list[list[float]]:
     rows = given if isinstance(given, list | tuple) else None
     if not rows or not all(isinstance(row, list | tuple) and len(row) in widths for row in rows):
         raise InputError(f"{where} = {given!r}: write rows of {words}")
-    return [[_number(where, cell) for cell in row] for row in rows]
+    return [[_number(where, cell, name) for cell in row] for row in rows]
 
 
 def _tiers(where: str, given: Any) -> tuple[Tier, ...]:
@@ -148,12 +169,26 @@ def _tiers(where: str, given: Any) -> tuple[Tier, ...]:
     tiers: list[Tier] = []
     for row in rows:
         floor, rate = row[0], _share(where, row[1])
-        if tiers and floor <= tiers[-1].floor:
-            raise InputError(f"{where}: floor {floor:g} does not rise above {tiers[-1].floor:g}")
+        _rising(where, [tier.floor for tier in tiers], floor)
+        if tiers and rate < tiers[-1].rate:
+            raise InputError(f"{where}: rate {rate:g} falls below {tiers[-1].rate:g}; a larger position asks no less")
         passed = tiers[-1].deduction + floor * (rate - tiers[-1].rate) if tiers else 0.0
         deduction = row[2] if len(row) == 4 else passed
-        tiers.append(Tier(floor, rate, deduction, row[-1] if len(row) > 2 else _highest(rate)))
+        if deduction < 0.0:
+            raise InputError(f"{where}: deduction {deduction:g} is below 0; leave it out, it follows from the rates")
+        leverage = row[-1] if len(row) > 2 else _highest(rate)
+        if leverage < 1.0:
+            raise InputError(f"{where}: highest leverage {leverage:g} is below 1")
+        tiers.append(Tier(floor, rate, deduction, leverage))
     return tuple(tiers)
+
+
+def _rising(where: str, floors: Sequence[float], floor: float) -> None:
+    """InputError unless the first floor is 0 and each lies above the one before."""
+    if not floors and floor != 0.0:
+        raise InputError(f"{where}: the first row begins at {floor:g}; write a row from 0 on")
+    if floors and floor <= floors[-1]:
+        raise InputError(f"{where}: floor {floor:g} does not rise above {floors[-1]:g}")
 
 
 def _highest(rate: float) -> float:
@@ -167,9 +202,12 @@ def _ratios(where: str, given: Any) -> tuple[CollateralTier, ...]:
     steps: list[CollateralTier] = []
     for row in _rows_of(where, given, (2, 3), "[floor, ratio] or [floor, ratio, deduction]"):
         floor, ratio = row[0], _share(where, row[1])
-        if steps and floor <= steps[-1].floor_usd:
-            raise InputError(f"{where}: floor {floor:g} does not rise above {steps[-1].floor_usd:g}")
+        _rising(where, [step.floor_usd for step in steps], floor)
         passed = steps[-1].deduction_usd + floor * (ratio - steps[-1].ratio) if steps else 0.0
+        if len(row) == 3 and not math.isclose(row[2], passed, rel_tol=1e-6, abs_tol=1e-6):
+            raise InputError(
+                f"{where}: deduction {row[2]:g} leaves a jump at {floor:g}; leave it out, or write {passed:g}"
+            )
         steps.append(CollateralTier(floor, ratio, row[2] if len(row) == 3 else passed))
     return tuple(steps)
 
@@ -185,13 +223,21 @@ def _levels(where: str, given: Any) -> tuple[Level, ...]:
         rows = list(given.items())
     else:
         listed = given if isinstance(given, list | tuple) else [given]
-        rows = [(row.get("action"), row.get("ratio")) for row in (_table(where, each) for each in listed)]
+        tables = [_table(where, each, "liquidate") for each in listed]
+        rows = [(row.get("action"), row.get("ratio")) for row in tables]
     known = ("warn", "reduce_only", "cancel_orders", "liquidate")
     levels = []
     for action, ratio in rows:
         if action not in known:
             raise InputError(f"{where}: no action {action!r}; {nearest(str(action), known)}")
-        levels.append(Level(_number(where, ratio), action))
+        at = _number(f"{where}.{action}", ratio)
+        if not 0.0 < at <= HIGHEST_LEVEL:
+            raise InputError(f"{where}.{action} = {at:g}: write a margin ratio above 0, such as 1.0")
+        levels.append(Level(at, action))
+    if "liquidate" not in [level.action for level in levels]:
+        raise InputError(
+            f"{where} = {given!r}: say at which ratio the account is liquidated, such as {{ liquidate = 1.0 }}"
+        )
     return tuple(sorted(levels, key=lambda level: -level.ratio))
 
 
@@ -213,19 +259,22 @@ def _fields(where: str, kind: type, given: Any) -> dict[str, Any]:
     """Fields of a dataclass from a table, numbers and switches as its own are."""
     known = {field.name: field.default for field in fields(kind)}
     _named(where, _table(where, given, next(iter(known))), known)
-    return {key: _like(known[key])(f"{where}.{key}", value) for key, value in given.items()}
+    return {key: _like(known[key], key)(f"{where}.{key}", value) for key, value in given.items()}
 
 
 def _slope(where: str, given: Any) -> Slope:
-    found = {"per_coin": 0.0, **_table(where, given)}
+    found = {"per_coin": 0.0, **_table(where, given, "initial")}
     if set(found) != {"initial", "maintenance", "per_coin"}:
         raise InputError(f"{where} = {given!r}: write initial and maintenance, and per_coin where it is not 0")
-    return Slope(**{key: _share(f"{where}.{key}", _number(where, value)) for key, value in found.items()})
+    slope = Slope(**{key: _share(f"{where}.{key}", _number(where, value)) for key, value in found.items()})
+    if not 0.0 < slope.maintenance <= slope.initial:
+        raise InputError(f"{where} = {given!r}: maintenance must be above 0 and initial no less than it")
+    return slope
 
 
 def _written_option(where: str, before: tuple[float, ...], given: Any) -> tuple[float, ...]:
     known = ("flat", "least", "maintenance")
-    _named(where, _table(where, given), known)
+    _named(where, _table(where, given, "flat"), known)
     return tuple(
         _share(f"{where}.{key}", _number(f"{where}.{key}", given.get(key, old)))
         for key, old in zip(known, before, strict=True)
@@ -235,8 +284,8 @@ def _written_option(where: str, before: tuple[float, ...], given: Any) -> tuple[
 def _scenario(where: str, before: ScenarioRules | None, given: Any, assets: list[str]) -> ScenarioRules:
     rules = before or replace(NO_SCENARIO, moves=((0.0,),) * len(assets))
     known = ("moves", "offset", "basis_charge", "contingency", "initial_factor")
-    _named(where, _table(where, given), known)
-    found: dict[str, Any] = {k: _number(f"{where}.{k}", value) for k, value in given.items() if k != "moves"}
+    _named(where, _table(where, given, "offset"), known)
+    found: dict[str, Any] = {k: _number(f"{where}.{k}", value, k) for k, value in given.items() if k != "moves"}
     moves = _each(f"{where}.moves", rules.moves, given.get("moves", {}), assets, _moves)
     return replace(rules, moves=moves, **found)
 
@@ -254,7 +303,7 @@ def _portfolio(where: str, before: PortfolioRules | None, given: Any, assets: li
     """The venue's own model with other numbers; by asset, each beside those of the venue that are not named."""
     count = len(assets)
     rules = before or PortfolioRules("", ((),) * count, ({},) * count, ({},) * count)
-    _named(where, _table(where, given), ("model", "numbers", "grids", "bands", "spreads"))
+    _named(where, _table(where, given, "model"), ("model", "numbers", "grids", "bands", "spreads"))
     changes: dict[str, Any] = {"model": str(given.get("model", rules.model))}
     if changes["model"] not in PAGES:
         raise InputError(f"{where}.model: no model {changes['model']!r}; {nearest(changes['model'], PAGES)}")
@@ -294,7 +343,7 @@ def _grid(where: str, given: Any) -> tuple[tuple[float, ...], ...]:
 
 
 def _band(where: str, given: Any) -> tuple[tuple[float, float], ...]:
-    return tuple((row[0], row[1]) for row in _rows_of(where, given, (2,), "[up to, rate]"))
+    return tuple((row[0], row[1]) for row in _rows_of(where, given, (2,), "[up to, rate]", "bands"))
 
 
 def _rows(changes: Mapping[str, Any]) -> list[Row]:

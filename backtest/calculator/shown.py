@@ -66,7 +66,7 @@ def _rounded(price: float | None, tick: float | None) -> str:
     if price is None or price <= 0.0 or not math.isfinite(price):
         return NONE
     step = tick or usual_tick(price)
-    digits = max(0, -math.floor(math.log10(step) + 1e-9))
+    digits = min(max(0, -math.floor(math.log10(step) + 1e-9)), 15)
     return f"{round(price / step) * step:.{digits}f}"
 
 

@@ -6,7 +6,7 @@ mode = "cross"                        # isolated, cross, multi_asset, portfolio:
 at = 2024-06-01                       # whose rules; default: today's
 leverage = { default = 5, "ETH/USDT:USDT" = 3 }
 
-[wallets]                             # by asset; where wallets are apart also [wallets.spot], [wallets.usdm], ...
+[wallets]                             # by asset, before open profit; where wallets are apart also [wallets.spot], ...
 USDT = 20_000
 [loans]                               # what is borrowed, without sign
 BTC = 0.1
@@ -25,7 +25,7 @@ symbol = "BTC/USDT:USDT"
 contracts = 0.1
 price = 60_000
 
-[prices]                              # USD per coin, or the mark of a symbol
+[prices]                              # USD per coin, or the mark of a symbol; what nothing here needs is left aside
 BTC = 67_010
 
 [instruments."BTC/USD:BTC"]           # terms that a symbol does not say
@@ -44,17 +44,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
+from backtest.calculator.snapshot_words import check_asset, check_wallets, check_words
 from backtest.config import _parsed
 from backtest.config_types import Moment, NotNegative, Positive, Section, microseconds
 from backtest.config_words import sentence
 from backtest.errors import InputError, nearest
 from backtest.market.schema import kind_of, parse_option, parse_symbol
 from backtest.units import HEADROOM
+from backtest.venues.table import day
 
 Amount = Annotated[float, Field(ge=-HEADROOM, le=HEADROOM)]
-OPTION = re.compile(r".*-\d{6}-[\d.]+-\w+")
+Price = Annotated[float, Field(gt=0, le=1e15)]
+Term = Annotated[float, Field(gt=0, le=1e12)]
+MOST_VOLATILE = 10.0  # a year; above it the number is a percentage
+OPTION = re.compile(r"[^:]*:[^-]*-.+-.*")
 
 
 def is_option(symbol: str) -> bool:
@@ -80,7 +85,6 @@ def _symbol(symbol: str) -> str:
 
 
 Symbol = Annotated[str, AfterValidator(_symbol)]
-CALLED = ("preset", "margin_mode")
 
 
 class Position(Section):
@@ -90,13 +94,13 @@ class Position(Section):
     contracts: Amount | None = None
     size: Amount | None = None
     side: Literal["long", "short"] | None = None
-    entry: Positive | None = None
-    mark: Positive | None = None
+    entry: Price | None = None
+    mark: Price | None = None
     isolated: bool = False
     margin: Amount | None = None
     leverage: Annotated[float, Field(ge=1)] | None = None
     implied_volatility: Positive | None = None
-    forward: Positive | None = None
+    forward: Price | None = None
 
     @model_validator(mode="after")
     def _of_one_size(self) -> Self:
@@ -114,8 +118,17 @@ class Position(Section):
             raise InputError(
                 f"{self.symbol}: margin = {self.margin:g} belongs to an isolated position; isolated = true"
             )
+        if self.margin is not None and self.margin < 0:
+            raise InputError(
+                f"{self.symbol}: margin = {self.margin:g}: an isolated wallet cannot hold less than nothing"
+            )
         if (self.implied_volatility or self.forward) and not is_option(self.symbol):
             raise InputError(f"{self.symbol}: implied_volatility and forward are an option's; leave them out")
+        if self.implied_volatility is not None and self.implied_volatility > MOST_VOLATILE:
+            share = self.implied_volatility / 100.0
+            raise InputError(
+                f"{self.symbol}: implied_volatility = {self.implied_volatility:g} is a share a year; write {share:g}"
+            )
         if self.size is not None and product_of(self.symbol) == "inverse":
             raise InputError(f"{self.symbol}: is counted in contracts of dollars, not in coins; write contracts")
         return self
@@ -131,7 +144,7 @@ class RestingOrder(Section):
 
     symbol: Symbol
     contracts: Amount
-    price: Positive
+    price: Price
     side: Literal["buy", "sell"] | None = None
     position_side: Literal["long", "short"] | None = None
     reduce_only: bool = False
@@ -153,9 +166,9 @@ class RestingOrder(Section):
 class Terms(Section):
     """Contract terms that a symbol does not say."""
 
-    contract_size: Positive = 1.0
-    tick: Positive | None = None
-    lot: Positive | None = None
+    contract_size: Term | None = None
+    tick: Term | None = None
+    lot: Term | None = None
     min_notional: NotNegative = 0.0
 
 
@@ -173,7 +186,7 @@ class Snapshot(Section):
     orders: list[RestingOrder] = []
     leverage: dict[str, Annotated[float, Field(ge=1)]] = {}
     collateral: dict[str, bool] = {}
-    prices: dict[str, Positive] = {}
+    prices: dict[str, Price] = {}
     instruments: dict[str, Terms] = {}
     rules: dict[str, Any] = {}
     hedge: bool = False
@@ -183,7 +196,10 @@ class Snapshot(Section):
     @model_validator(mode="before")
     @classmethod
     def _as_in_a_run(cls, given: Any) -> Any:
-        """`[rules] outside` and `counterfactual` may stand where a run has them."""
+        """`[rules] outside` and `counterfactual` may stand where a run has them; other words are told apart first."""
+        if isinstance(given, Mapping):
+            known = {"account": frozenset(cls.model_fields), "position": frozenset(Position.model_fields)}
+            check_words(given, known)
         if not isinstance(given, Mapping) or not isinstance(given.get("rules"), Mapping):
             return given
         said = {key: value for key, value in given["rules"].items() if key in ("outside", "counterfactual")}
@@ -193,17 +209,50 @@ class Snapshot(Section):
     @field_validator("leverage", mode="before")
     @classmethod
     def _one_for_all(cls, value: object) -> object:
-        return {"default": value} if isinstance(value, int | float) and not isinstance(value, bool) else value
+        if isinstance(value, bool) or not isinstance(value, int | float | Mapping):
+            raise InputError(f"leverage = {value!r}: write a number, or a table such as {{ default = 5 }}")
+        return value if isinstance(value, Mapping) else {"default": value}
+
+    @field_validator("wallets", mode="before")
+    @classmethod
+    def _by_asset(cls, value: object) -> object:
+        check_wallets(value)
+        return value
+
+    @field_validator("loans", "collateral")
+    @classmethod
+    def _of_assets(cls, value: dict[str, Any], field: ValidationInfo) -> dict[str, Any]:
+        for asset in value:
+            check_asset(str(field.field_name), asset)
+        return value
+
+    @field_validator("prices")
+    @classmethod
+    def _of_what_has_one(cls, value: dict[str, float]) -> dict[str, float]:
+        for key in value:
+            if "/" in key:
+                parts_of(key)
+            else:
+                check_asset("prices", key)
+        return value
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if not (self.wallets or self.positions or self.loans):
             raise InputError("the account is empty; write [wallets] USDT = 10_000, or [[positions]]")
-        known = {*self.symbols, "default"}
-        for symbol in (*self.leverage, *self.instruments):
-            if symbol not in known:
-                raise InputError(f"{symbol!r} is not in this account; {nearest(symbol, known)}")
+        known = {*self.symbols, *(key for key in self.prices if "/" in key)}
+        for name, table in (("leverage", self.leverage), ("instruments", self.instruments)):
+            for symbol in table:
+                if symbol not in known and (name, symbol) != ("leverage", "default"):
+                    raise InputError(f"{name}: {symbol!r} is not in this account; {nearest(symbol, known)}")
         self._one_position_a_side()
+        for symbol in self.symbols:
+            expiry_us = parts_of(symbol)[3]
+            if expiry_us is not None and expiry_us <= self.at_us:
+                raise InputError(
+                    f"{symbol}: was delivered on {day(expiry_us)}, rules are of {day(self.at_us)}; leave "
+                    "it out, or ask at an earlier date"
+                )
         return self
 
     def _one_position_a_side(self) -> None:
@@ -227,9 +276,10 @@ class Snapshot(Section):
 
     @property
     def symbols(self) -> list[str]:
-        """Every symbol of the account, as first named."""
+        """Every symbol of the account, as first named: held, ordered, or priced and given a leverage or terms."""
         named = [p.symbol for p in self.positions] + [o.symbol for o in self.orders]
-        return list(dict.fromkeys([*named, *(key for key in self.prices if "/" in key)]))
+        meant = [key for key in self.prices if key in self.leverage or key in self.instruments]
+        return list(dict.fromkeys([*named, *meant]))
 
     @property
     def two_sided(self) -> bool:
@@ -255,7 +305,7 @@ def read_snapshot(given: str | Path | Mapping[str, Any] | Snapshot) -> Snapshot:
         return given
     if not isinstance(given, str | Path | Mapping):
         raise InputError(f"{given!r} is no account; give a .toml or .json file, or a dict")
-    table = dict(given) if isinstance(given, Mapping) else _parsed(Path(given))
+    table = dict(given) if isinstance(given, Mapping) else _parsed(Path(given), "an account")
     source = "account" if isinstance(given, Mapping) else str(given)
     if "fetch_balance" in table or "fetch_positions" in table:
         from backtest.calculator.ccxt_account import from_ccxt
@@ -266,9 +316,6 @@ def read_snapshot(given: str | Path | Mapping[str, Any] | Snapshot) -> Snapshot:
             raise InputError(
                 f"{source}: {str(error).split(') ')[-1]} beside fetch_positions and fetch_balance"
             ) from None
-    for called in CALLED:
-        if called in table and "mode" not in table:
-            raise InputError(f"{source}: unknown key {called!r}; did you mean 'mode'?")
     try:
         return Snapshot.model_validate(table)
     except ValidationError as error:

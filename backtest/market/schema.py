@@ -140,7 +140,7 @@ def parse_option(symbol: str) -> tuple[str, str, str, int, float, int]:
     """
     match = _OPTION.fullmatch(symbol)
     if match is None:
-        raise InputError(f"{symbol!r} is no option; write it as 'BTC/USD:BTC-241227-60000-C'")
+        raise InputError(f"{symbol!r} is no option; {_nearest_option(symbol) or _AN_OPTION}")
     base, quote, settle, date, strike, side = match.groups()
     if settle not in (base, quote):
         raise InputError(f"{symbol!r} settles in {settle}, neither its base nor its quote")
@@ -155,13 +155,41 @@ def _delivery_us(symbol: str, date: str) -> int:
     return to_us(day + timedelta(hours=DELIVERY_HOUR))
 
 
+_AN_OPTION = "write it as 'BTC/USD:BTC-241227-60000-C'"
+_VENUES_OPTION = re.compile(
+    r"([A-Z0-9]+?)[-/_]?(USDT|USDC|USD)?(?::([A-Z0-9]+))?-(\d{6}|\d{1,2}[A-Z]{3}\d{2})-(\d+(?:\.\d+)?)-([CP])[A-Z]*"
+)
+
+
+def _nearest_option(symbol: str) -> str:
+    """The unified spelling of an option in a venue's own; empty where it is none."""
+    match = _VENUES_OPTION.fullmatch(symbol.upper())
+    if match is None:
+        return ""
+    base, quote, settle, date, strike, side = match.groups()
+    if not date.isdigit():
+        try:
+            date = datetime.strptime(date.title(), "%d%b%y").strftime("%y%m%d")
+        except ValueError:
+            return _AN_OPTION
+    rest = f"{date}-{strike}-{side}"
+    if quote in ("USDT", "USDC"):
+        return f"did you mean '{base}/{quote}:{settle or quote}-{rest}'?"
+    other = "" if quote else f" or '{base}/USDT:USDT-{rest}' (in USDT)"
+    return f"did you mean '{base}/USD:{base}-{rest}' (pays in {base}){other}?"
+
+
 def _nearest_form(symbol: str) -> str:
     """The unified spelling of what was probably meant."""
+    option = _nearest_option(symbol)
+    if option:
+        return option
     plain = re.sub(r"[^A-Z0-9]", "", symbol.upper())
-    plain = re.sub(r"(PERP|SWAP|PERPETUAL)$", "", plain)
-    date = re.search(r"\d{6}$", plain)
-    day = f"-{date[0]}" if date else ""
-    plain = plain.removesuffix(date[0]) if date else plain
+    perpetual = re.search(r"(PERP|SWAP|PERPETUAL)$", plain)
+    plain = plain.removesuffix(perpetual[0]) if perpetual else plain
+    digits = re.search(r"\d{6}$", plain)
+    day = f"-{digits[0]}" if digits else ""
+    plain = plain.removesuffix(digits[0]) if digits else plain
     for quote in _QUOTES:
         base = re.sub(rf"({quote})?{quote}$", "", plain)
         if base and base != plain:
@@ -169,6 +197,8 @@ def _nearest_form(symbol: str) -> str:
             spot = "" if day else f"'{base}/{quote}' (spot) or "
             word = "dated future" if day else "perpetual"
             return f"did you mean {spot}'{base}/{quote}:{quote}{day}' ({word}){coin}?"
+    if perpetual and plain:
+        return f"did you mean '{plain}/USDT:USDT' or '{plain}/USD:{plain}' (settles in {plain})?"
     return "write 'BTC/USDT' (spot), 'BTC/USDT:USDT' (perpetual) or 'BTC/USDT:USDT-241227' (dated future)"
 
 

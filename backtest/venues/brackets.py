@@ -62,8 +62,8 @@ class Brackets:
                 return key
         known = [key for key in self.by_key if not key.startswith(OTHERS)]
         raise InputError(
-            f"brackets: none of {instrument.symbol!r} are known; {nearest(keys[0], known)}, "
-            "or run it at venue 'generic'"
+            f"brackets: none of {instrument.symbol!r} are known; {nearest(keys[0], known)} "
+            "Venue 'generic' has some for any contract"
         )
 
     def size_of(self, symbol: str) -> float | None:

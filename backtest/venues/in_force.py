@@ -79,6 +79,16 @@ class Asked(Lookup):
 
     # --- of instruments
 
+    def lists(self, instrument: Instrument) -> bool:
+        """Whether the tables know a contract at all: its fees, and the brackets or the slope that margin it."""
+        try:
+            self._fees(instrument)
+            if self._slope(instrument) is None:
+                self._tiers(instrument)
+        except InputError:
+            return False
+        return True
+
     def _fees(self, instrument: Instrument) -> tuple[float, float, float]:
         """Maker, taker and delivery fee; of options those of futures where the venue has no row of theirs."""
         asked = {"product": instrument.kind, "settle": instrument.settle}
@@ -133,7 +143,7 @@ class Asked(Lookup):
         if not rows:
             raise InputError(
                 f"{self.venue.name}: no margin rule of options such as {instrument.symbol} is known in mode "
-                f"{self.mode!r}; ask in a portfolio mode, or at deribit"
+                f"{self.mode!r}; {self._where_options()}"
             )
         entry, early = self._choose(rows, self._when_listed(instrument), f"options such as {instrument.symbol}")
         flat, least, maintenance = (
@@ -141,6 +151,17 @@ class Asked(Lookup):
             for name in ("flat", "least", "maintenance")
         )
         return flat, least, maintenance
+
+    def _where_options(self) -> str:
+        """Where options can be margined: in a mode of this venue whose scenarios revalue them, or at others."""
+        modes = [
+            entry.where["preset"][0]
+            for entry in self.venue.entries["mode"]
+            if entry.values["requirement"] == "scenarios" and entry.holds(self.at_us)
+        ]
+        if modes and self.venue.entries["portfolio"]:
+            return f"ask in mode {' or '.join(repr(mode) for mode in dict.fromkeys(modes))}"
+        return "ask at venue 'deribit', or in mode 'portfolio' at 'bybit' or 'okx'"
 
     def _slope(self, instrument: Instrument) -> Slope | None:
         """How an instrument's requirement rises with size; None where it has brackets instead."""

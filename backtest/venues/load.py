@@ -132,6 +132,11 @@ class Venue:
                     return f" (what {self.name} calls {row.values['called']!r} is mode {preset!r} here)"
         return ""
 
+    def lists(self, instrument: Instrument, mode: str, at_us: int, outside: str = "refuse") -> bool:
+        """Whether the venue's tables know a contract in a mode at a moment; with `outside` = "nearest", at any."""
+        question = Question(self, (instrument,), (), mode, outside, False, 1)
+        return Asked(question, at_us).lists(instrument)
+
     def in_force(
         self,
         instruments: Sequence[Instrument],

@@ -58,8 +58,20 @@ class Lookup:
         """The row of a table for an instrument, from its listing on."""
         rows = self._fitting(table, asked)
         if not rows:
-            raise InputError(f"{self.venue.name}: no {what} of {instrument.kind} contracts such as {instrument.symbol}")
+            raise InputError(
+                f"{self.venue.name}: no {what} of {instrument.kind} contracts such as {instrument.symbol}"
+                f"{self._settled_otherwise(table, instrument.kind)}"
+            )
         return self._choose(rows, self._when_listed(instrument), f"{what} of {instrument.symbol}")
+
+    def _settled_otherwise(self, table: str, product: str) -> str:
+        """In what such contracts settle at the venue, or what it has instead, as a clause; empty where unsaid."""
+        rows = [entry for entry in self.venue.entries[table] if product in entry.where.get("product", ())]
+        if not rows:
+            kinds = dict.fromkeys(kind for entry in self.venue.entries[table] for kind in entry.where["product"])
+            return f"; {self.venue.name} has {', '.join(kinds)}" if kinds else ""
+        assets = sorted({asset for entry in rows for asset in entry.where.get("settle", ())})
+        return f"; those of {self.venue.name} settle in {', '.join(assets)}" if assets else ""
 
     def _of_asset(self, table: str, asset: str, none: Any, asked: Mapping[str, Any], at_us: int | None = None) -> Any:
         """What a table says of an asset: the latest row that names it or speaks of all others; `none` without any."""
