@@ -70,6 +70,7 @@ def curve_table(rows: Sequence[Row]) -> pa.Table | None:
 
 def column(values: Sequence[Any]) -> pa.Array:
     """Values of one kind as a column; of several kinds, or of lists and tables, as words."""
+    values = [None if value is pd.NaT else value for value in values]
     kinds = {_kind(value) for value in values if value is not None}
     if kinds <= {"whole", "number"} or len(kinds) == 1:
         kind = "number" if len(kinds) == 2 else next(iter(kinds), "none")
@@ -85,8 +86,8 @@ _PLAIN: dict[str, Any] = {
     "yes or no": bool,
     "whole": int,
     "number": float,
-    "time": lambda value: value.as_unit("us").value,
-    "span": lambda value: value.as_unit("us").value,
+    "time": lambda value: value.value // 1000,  # told in nanoseconds
+    "span": lambda value: value.value // 1000,
 }
 
 
