@@ -190,6 +190,7 @@ def test_a_sweep_killed_outright_goes_on_from_its_last_part(tmp_path: Path) -> N
     until = time.monotonic() + 300
     while not list(out.glob("points/part-*.parquet")) and process.poll() is None and time.monotonic() < until:
         time.sleep(0.02)
+    workers = children_of(process.pid)
     process.kill()
     process.wait()
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
@@ -197,6 +198,15 @@ def test_a_sweep_killed_outright_goes_on_from_its_last_part(tmp_path: Path) -> N
     assert said["trials"] == 24
     assert [row["point"] for row in said["points"]] == list(range(24))
     assert {row["status"] for row in said["points"]} == {"ok"}
+    while any(Path(f"/proc/{pid}").exists() for pid in workers) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()], "workers outlive the sweep that was killed"
+
+
+def children_of(pid: int) -> list[int]:
+    """Processes that another started, where the system tells."""
+    found = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(each) for each in found.read_text().split()] if found.exists() else []
 
 
 @pytest.mark.usefixtures("in_project")

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import mmap
 import multiprocessing
+import os
 import pickle
 import signal
 import struct
@@ -28,6 +29,7 @@ from backtest.errors import InputError
 from backtest.research.trials import FAILED, Place, Row, Task, Trials
 
 START = "fork" if sys.platform == "linux" else "spawn"
+LOOKED_AFTER_S = 2.0  # between two looks whether the parent is still there
 DEATHS = 2  # of workers, after which the point they held is to blame
 ALIGNED = 64
 
@@ -146,7 +148,7 @@ def died_words(code: int | None) -> str:
 
 
 def _serve(pipe: Connection, handed: Trials | Path) -> None:
-    """A worker's life: take a task, send its row, until the parent hangs up."""
+    """A worker's life: take a task, send its row, until the parent hangs up or is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted as well, and ends its workers
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
@@ -154,8 +156,12 @@ def _serve(pipe: Connection, handed: Trials | Path) -> None:
     except Exception as error:
         pipe.send(RuntimeError(f"a worker could not start: {type(error).__name__}: {error}"))
         return
+    parent = os.getppid()
     with suppress(EOFError, OSError):
         while True:
+            while not pipe.poll(LOOKED_AFTER_S):  # its brothers hold the pipe open, even where the parent was killed
+                if os.getppid() != parent:
+                    return
             pipe.send(trials.live(pipe.recv()))
 
 
