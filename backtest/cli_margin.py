@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
-from backtest.cli_screen import (
-    AsJson,
-    answering,
-    columns_of,
-    print_figures,
-    print_json,
-    print_list,
-    print_rows,
-    print_words,
-    say,
-    tell_of_compiling,
-)  # fmt: skip
+from backtest.cli_margin_screen import print_answer
+from backtest.cli_screen import AsJson, answering, columns_of, print_json, say, tell_of_compiling
 from backtest.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,11 +21,9 @@ if TYPE_CHECKING:
     from backtest.calculator import Answer
 
 SPREADING = ("--move", "--set", "--basis", "--haircut", "--funding", "--beta", "--grid")
-POSITION_COLUMNS = (
-    "symbol", "side", "contracts", "entry", "mark", "notional", "unrealised_pnl", "initial_margin",
-    "maintenance_margin", "settle", "bankruptcy_price", "liquidation_price", "liquidation_price_shown",
-)  # fmt: skip
+SIZE = re.compile(r"[+-]?\.?\d\S*|@\S*")
 GRID_STEPS = 9
+MOST_STEPS = 201
 
 
 class Spreading(TyperCommand):
@@ -45,10 +35,14 @@ class Spreading(TyperCommand):
 
 
 def spread(args: Sequence[str]) -> list[str]:
-    """`--move A=1 B=2` as `--move A=1 --move B=2`."""
+    """`--move A=1 B=2` as `--move A=1 --move B=2`, and an order without quotes as if it had them."""
     words: list[str] = []
-    option, fresh = "", False
+    option, fresh, order = "", False, False
     for word in args:
+        if order and SIZE.fullmatch(word):
+            words[-1] += f" {word}"
+            continue
+        order = bool(words) and words[-1] == "--add"
         if word.startswith("--") or word == "-h":
             option, fresh = (word if word in SPREADING else ""), word in SPREADING
         elif option and not fresh and "=" in word:
@@ -60,32 +54,106 @@ def spread(args: Sequence[str]) -> list[str]:
     return words
 
 
+def _print_example(wanted: bool) -> None:
+    """An account to start from, on the output, and stop."""
+    if wanted:
+        typer.echo((files("backtest.calculator") / "account.toml").read_text(encoding="utf-8"), nl=False)
+        raise typer.Exit
+
+
 Words = list[str] | None
-Account = Annotated[Path, typer.Argument(help="The account, a .toml or .json file.", show_default=False)]
+Account = Annotated[Path, typer.Argument(help="The account, a .toml or .json file; see --example.", show_default=False)]
+IF, ASK, SHOW = "What if, in this order", "What else to ask", "Rules and output"
 
 
 def margin(
     account: Account,
-    mode: Annotated[str | None, typer.Option("--mode", help="Another mode than the account's.")] = None,
-    at: Annotated[str | None, typer.Option("--at", help="The rules of another date.")] = None,
-    move: Annotated[Words, typer.Option("--move", help="Coins move: BTC=-0.30 ETH=-0.35.")] = None,
-    basis: Annotated[Words, typer.Option("--basis", help="Added to mark / index - 1 of futures: +0.02.")] = None,
-    haircut: Annotated[Words, typer.Option("--haircut", help="Haircuts: BTC=0.1, or +0.05 on all coins.")] = None,
-    funding: Annotated[Words, typer.Option("--funding", help="One funding payment at this rate: 0.001.")] = None,
-    prices: Annotated[Words, typer.Option("--set", help="Any price: BTC/USDT:USDT=60000, or BTC=60000.")] = None,
-    add: Annotated[str | None, typer.Option("--add", help="An order: 'BTC/USDT:USDT -1 @ 70000'.")] = None,
-    along: Annotated[str | None, typer.Option("--along", help="Liquidation price along this coin.")] = None,
-    beta: Annotated[Words, typer.Option("--beta", help="With --along: other coins follow, ETH=1.2.")] = None,
-    grid: Annotated[Words, typer.Option("--grid", help="Two coins: BTC=-0.5:0.5 ETH=-0.5:0.5.")] = None,
-    picture: Annotated[Path | None, typer.Option("--picture", help="With --grid: heat map, .png or .html.")] = None,
-    compare: Annotated[bool, typer.Option("--compare", help="The same book in every mode of the venue.")] = False,
-    venues: Annotated[bool, typer.Option("--venues", help="The same book at every venue.")] = False,
-    rules: Annotated[bool, typer.Option("--rules", help="Also the rule rows that were used.")] = False,
+    haircut: Annotated[
+        Words,
+        typer.Option("--haircut", help="Haircuts of coins: BTC=0.1, or 0.05 more on all.", rich_help_panel=IF),
+    ] = None,
+    add: Annotated[
+        str | None,
+        typer.Option(
+            "--add", help="An order: 'BTC/USDT:USDT -1' at the market, '... -1 @ 70000' at a limit.", rich_help_panel=IF
+        ),
+    ] = None,
+    funding: Annotated[
+        Words,
+        typer.Option(
+            "--funding", help="One payment at this rate: 0.001, or BTC/USDT:USDT=0.001. Longs pay.", rich_help_panel=IF
+        ),
+    ] = None,
+    move: Annotated[
+        Words,
+        typer.Option("--move", help="Coins move and their contracts along: BTC=-0.30 ETH=-35%.", rich_help_panel=IF),
+    ] = None,
+    basis: Annotated[
+        Words,
+        typer.Option(
+            "--basis", help="Added to mark / index - 1 of futures: 0.02, or by coin BTC=0.02.", rich_help_panel=IF
+        ),
+    ] = None,
+    prices: Annotated[
+        Words,
+        typer.Option(
+            "--set",
+            help="One price alone: the mark BTC/USDT:USDT=60000, the coin's index BTC=60000.",
+            rich_help_panel=IF,
+        ),
+    ] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="The same book in every mode of the venue.", rich_help_panel=ASK)
+    ] = False,
+    venues: Annotated[
+        bool, typer.Option("--venues", help="The same book at every venue, in its dollar.", rich_help_panel=ASK)
+    ] = False,
+    along: Annotated[
+        str | None,
+        typer.Option(
+            "--along", help="Where the account is liquidated as this coin moves, others held.", rich_help_panel=ASK
+        ),
+    ] = None,
+    beta: Annotated[
+        Words,
+        typer.Option("--beta", help="With --along: others move so many times as far, ETH=1.2.", rich_help_panel=ASK),
+    ] = None,
+    grid: Annotated[
+        Words,
+        typer.Option(
+            "--grid",
+            help="Margin ratio under two moves: BTC=-0.5:0.5 ETH=-0.5:0.5, or :21 for so many steps.",
+            rich_help_panel=ASK,
+        ),
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option("--picture", help="With --grid: heat map, .png or .html.", rich_help_panel=ASK)
+    ] = None,
+    mode: Annotated[
+        str | None, typer.Option("--mode", help="Another mode than the account's.", rich_help_panel=SHOW)
+    ] = None,
+    at: Annotated[str | None, typer.Option("--at", help="The rules of another date.", rich_help_panel=SHOW)] = None,
+    rules: Annotated[
+        bool, typer.Option("--rules", help="Also the rule rows that were used.", rich_help_panel=SHOW)
+    ] = False,
     as_json: AsJson = False,
+    _: Annotated[
+        bool,
+        typer.Option(
+            "--example",
+            help="Print an account to start from, a word to every key, and stop.",
+            is_eager=True,
+            callback=_print_example,
+            rich_help_panel=SHOW,
+        ),
+    ] = False,
 ) -> None:
-    """One account: equity, margins, ratio, liquidation prices, scenarios, and what if.
+    """One account as its venue sees it: equity, margins, ratio, liquidation prices, scenarios, and what if.
 
-    Such as: backtest margin configs/account.toml --move BTC=-0.30 ETH=-0.35 --compare
+    The account is a file of yours: backtest margin --example > account.toml writes one to start from. What ccxt answers
+    may stand in a .json file as it is: {"venue": "okx", "fetch_positions": [...], "fetch_balance": {...}}.
+
+    Such as: backtest margin account.toml --move BTC=-0.30 ETH=-0.35 --compare
     """
     with answering():
         tell_of_compiling()
@@ -93,7 +161,8 @@ def margin(
         from backtest.calculator import read_snapshot
 
         other = {key: value for key, value in (("mode", mode), ("at", at)) if value is not None}
-        now = asked(read_snapshot(account).with_(**other) if other else account)
+        snapshot = read_snapshot(account)
+        now = asked(snapshot.with_(**other) if other else snapshot)
         changes: dict[str, Any] = {
             "move": by_name("--move", move),
             "basis": one_or_named("--basis", basis),
@@ -104,6 +173,7 @@ def margin(
         }
         then = now.what_if(**changes) if any(value is not None for value in changes.values()) else None
         answer = then or now
+        path = _path(answer, along, beta)
         more: dict[str, pd.DataFrame] = {}
         if compare or venues:
             more["compare"] = _compared(answer, venues)
@@ -111,27 +181,30 @@ def margin(
             more["grid"] = _grid(answer, grid, picture, as_json)
         elif picture:
             raise InputError("--picture is of a grid; say of which, such as --grid BTC=-0.5:0.5 ETH=-0.5:0.5")
-        if beta and not along:
-            raise InputError("--beta goes with --along; say along which coin, such as --along BTC")
         if as_json:
-            _print_json(now, then, more, _path(answer, along, beta))
+            _print_json(now, then, more, path)
         else:
-            _print(now, then, more, rules)
-            if along:
-                _tell_path(_path(answer, along, beta), along)
+            print_answer(now, then, more, rules, path)
 
 
 def by_name(option: str, words: Words) -> dict[str, float] | None:
-    """`NAME=NUMBER` words as a dict; None where none were given. InputError for others."""
+    """`NAME=NUMBER` words as a dict; None where none were given. InputError for others, and for a name said twice."""
     if not words:
         return None
-    found = {}
+    found: dict[str, float] = {}
     for word in words:
         name, mark, number = word.rpartition("=")
+        if "," in word:
+            raise InputError(f"{option} {word}: write a blank between two of them, such as BTC=-0.30 ETH=-0.35")
         if not mark or not name:
-            raise InputError(f"{option} {word}: write NAME=NUMBER, such as BTC=-0.30")
+            raise InputError(f"{option} {word}: write NAME=NUMBER, such as {SUCH_AS.get(option, 'BTC=-0.30')}")
+        if name in found:
+            raise InputError(f"{option} {word}: {name} is said twice")
         found[name] = _number(option, word, number)
     return found
+
+
+SUCH_AS = {"--set": "BTC/USDT:USDT=60000", "--beta": "ETH=1.2", "--funding": "BTC/USDT:USDT=0.001"}
 
 
 def one_or_named(option: str, words: Words) -> float | dict[str, float] | None:
@@ -142,10 +215,13 @@ def one_or_named(option: str, words: Words) -> float | dict[str, float] | None:
 
 
 def _number(option: str, word: str, number: str) -> float:
+    """A number; where it is a share also as a percentage. InputError for others."""
+    share = number.endswith("%") and option not in ("--set", "--beta")
     try:
-        return float(number)
+        return float(number.removesuffix("%")) / 100.0 if share else float(number)
     except ValueError:
-        raise InputError(f"{option} {word}: {number!r} is no number; write such as 0.02") from None
+        such_as = SUCH_AS.get(option, "0.02").rpartition("=")[2]
+        raise InputError(f"{option} {word}: {number!r} is no number; write such as {such_as}") from None
 
 
 def _compared(answer: Answer, venues: bool) -> pd.DataFrame:
@@ -156,52 +232,57 @@ def _compared(answer: Answer, venues: bool) -> pd.DataFrame:
 
 def _grid(answer: Answer, words: Sequence[str], picture: Path | None, quiet: bool) -> pd.DataFrame:
     """Margin ratios under two moves, and their picture where one is wished."""
-    from backtest.calculator.picture import heat_map, write_heat_map
-
     axes = [_axis(word) for word in words]
     if len(axes) != 2:
         raise InputError(f"--grid {' '.join(words)}: write two coins, such as BTC=-0.5:0.5 ETH=-0.5:0.5")
     if axes[0].keys() == axes[1].keys():
         raise InputError(f"--grid {' '.join(words)}: the two coins are one")
+    if picture and picture.suffix not in (".png", ".html"):
+        raise InputError(f"--picture {picture}: the picture is a .png or .html file")
     table = answer.grid(axes[0], axes[1])
     if picture:
-        if picture.suffix not in (".png", ".html"):
-            raise InputError(f"--picture {picture}: the picture is a .png or .html file")
-        if picture.suffix == ".html":
-            heat_map(table, answer.placed.level).write_html(picture)
-        else:
-            write_heat_map(table, picture, answer.placed.level, answer.title)
+        _draw(answer, table, picture)
         if not quiet:
             say({}, False, f"Picture: {picture}")
     return table
 
 
+def _draw(answer: Answer, table: pd.DataFrame, picture: Path) -> None:
+    from backtest.calculator.picture import heat_map, write_heat_map
+    from backtest.report.folder import written_file
+
+    with written_file(picture, "picture", "grid.png") as aside:
+        if picture.suffix == ".html":
+            heat_map(table, answer.placed.level).write_html(aside)
+        else:
+            write_heat_map(table, aside, answer.placed.level, answer.title)
+
+
 def _axis(word: str) -> dict[str, list[float]]:
     """`BTC=-0.5:0.5` or `BTC=-0.5:0.5:11`: from, to, and how many."""
     name, _, numbers = word.partition("=")
-    parts = [_number("--grid", word, part) for part in numbers.split(":")]
-    if len(parts) not in (2, 3):
+    parts = numbers.split(":")
+    if len(parts) not in (2, 3) or not name:
         raise InputError(f"--grid {word}: write COIN=FROM:TO, such as BTC=-0.5:0.5")
-    steps = int(parts[2]) if len(parts) == 3 else GRID_STEPS
-    if not 2 <= steps <= 201:
-        raise InputError(f"--grid {word}: {steps} moves; write 2 to 201")
-    return {name: [round(parts[0] + (parts[1] - parts[0]) * k / (steps - 1), 12) for k in range(steps)]}
+    first, last = (_number("--grid", word, part) for part in parts[:2])
+    steps = parts[2] if len(parts) == 3 else str(GRID_STEPS)
+    if not steps.isdigit() or not 2 <= int(steps) <= MOST_STEPS:
+        raise InputError(f"--grid {word}: {steps} moves; write a whole number from 2 to {MOST_STEPS}")
+    if first == last:
+        raise InputError(f"--grid {word}: begins where it ends; write such as BTC=-0.5:0.5")
+    n = int(steps) - 1
+    return {name: [round(first + (last - first) * k / n, 12) for k in range(n + 1)]}
 
 
 def _path(answer: Answer, along: str | None, beta: Words) -> dict[str, Any] | None:
+    """Where the account is liquidated along a coin; nowhere: all None but the coin. None where it was not asked."""
     if along is None:
+        if beta:
+            raise InputError("--beta goes with --along; say along which coin, such as --along BTC")
         return None
     found = answer.liquidation(along, by_name("--beta", beta))
     nothing = {"asset": along, "price": None, "move": None, "wallet": None}
     return nothing if found is None else vars(found)
-
-
-def _tell_path(path: dict[str, Any] | None, along: str) -> None:
-    if path is None or path["price"] is None:
-        print_words(f"Along {along}: cannot be liquidated by this coin.", [])
-    else:
-        where = f"{path['price']:,.2f} USD ({path['move']:+.2%}), wallet {path['wallet']}"
-        print_words(f"Along {along}: liquidated at {where}.", [])
 
 
 def _print_json(now: Answer, then: Answer | None, more: dict[str, pd.DataFrame], path: dict[str, Any] | None) -> None:
@@ -218,69 +299,3 @@ def _print_json(now: Answer, then: Answer | None, more: dict[str, pd.DataFrame],
     if path is not None:
         said["along"] = path
     print_json(said)
-
-
-def _print(now: Answer, then: Answer | None, more: dict[str, pd.DataFrame], rules: bool) -> None:
-    answer = then or now
-    figures = now.figures
-    if then is not None:
-        figures = figures.set_axis(["now"], axis=1).assign(then=then.figures.iloc[:, 0])
-    print_figures(figures, answer.title)
-    for name, table in (
-        ("Positions", answer.positions.reindex(columns=list(POSITION_COLUMNS))),
-        ("Wallets", answer.wallets),
-        ("Assets", answer.assets),
-        ("Account liquidation along a coin, others held", answer.liquidations),
-        ("Worst scenario of each coin", _worst(answer.scenarios)),
-        ("Units of portfolio margin", answer.units),
-    ):
-        if len(table):
-            print_rows(_worded(table), f"\n{name}")
-    if "compare" in more:
-        _print_compared(more["compare"])
-    if "grid" in more:
-        table = more["grid"].rename(index=lambda x: f"{x:+.1%}", columns=lambda x: f"{x:+.1%}")
-        rows = _worded(table.reset_index(names=f"{table.index.name} down, {table.columns.name} across"))
-        print_rows(rows, "\nMargin ratio after two moves")
-    if rules:
-        print_rows(_worded(answer.rules), "\nRules used")
-    notes = list(answer.notes)
-    if len(answer.positions) and (answer.positions["margins_are"] == "standalone").any():
-        notes.append("margins of positions are of each alone; the account's are not their sum")
-    assumed = int(answer.rules["assumed"].astype(bool).sum())
-    if assumed:
-        notes.append(f"{assumed} of {len(answer.rules)} rule rows are assumed, with a reason: see --rules")
-    print_words("", notes)
-
-
-def _print_compared(table: pd.DataFrame) -> None:
-    """Who can hold the book, as a table; below it, as lines, how it was written there, and why others cannot."""
-    holding = table[table["why_not"] == ""]
-    print_rows(_worded(holding.drop(columns=["note", "why_not"])), "\nThe same book elsewhere")
-    for column, head in (("note", "Notes on these rows"), ("why_not", "Cannot hold it")):
-        told: dict[tuple[str, str], list[str]] = {}
-        for row in table[table[column] != ""].to_dict("records"):
-            told.setdefault((row["venue"], row[column].removeprefix(f"{row['venue']}: ")), []).append(row["mode"])
-        if told:
-            print_list(head, [f"{venue} ({', '.join(modes)}): {words}" for (venue, words), modes in told.items()])
-
-
-def _worst(scenarios: pd.DataFrame) -> pd.DataFrame:
-    return scenarios[scenarios["worst"].astype(bool)] if len(scenarios) else scenarios
-
-
-def _worded(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows for people: numbers to seven digits, nothing where there is nothing."""
-    return [{str(key): _word(value) for key, value in row.items()} for row in table.to_dict("records")]
-
-
-def _word(value: Any) -> Any:
-    import math
-
-    if isinstance(value, float):
-        if math.isnan(value):
-            return "--"
-        if math.isinf(value):
-            return "none"
-        return f"{value:,.2f}" if abs(value) >= 1000 else f"{value:.7g}"
-    return value

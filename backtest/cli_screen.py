@@ -172,17 +172,38 @@ def print_frame(frame: pd.DataFrame, title: str) -> None:
     print_rows([{name: words(row[name]) for name in kept} for row in frame.to_dict("records")], title)
 
 
-def print_rows(rows: list[dict[str, Any]], title: str) -> None:
-    """Rows of equal keys as a table."""
+def print_rows(rows: list[dict[str, Any]], title: str, keys: int = 0) -> None:
+    """Rows of equal keys as a table. With `keys`, one wider than the screen is printed in parts, each of which begins
+    with so many columns of the first; without, its cells are folded.
+    """
     if not rows:
         typer.echo(f"{title}: nothing")
         return
-    table = Table(title=title, title_justify="left", title_style="bold", box=None)
-    for key in rows[0]:
-        table.add_column(key.replace("_", " "), overflow="fold")
-    for row in rows:
-        table.add_row(*(Text("" if value is None else str(value)) for value in row.values()))
-    _console().print(table)
+    console = _console()
+    for k, columns in enumerate(_parts(rows, keys, console.width - 2) if keys else [list(rows[0])]):
+        table = Table(title=title if k == 0 else "", title_justify="left", title_style="bold", box=None)
+        for key in columns:
+            table.add_column(key.replace("_", " "), overflow="fold", no_wrap=key in columns[:keys])
+        for row in rows:
+            table.add_row(*(Text("" if row[key] is None else str(row[key])) for key in columns))
+        console.print(table)
+
+
+def _parts(rows: list[dict[str, Any]], keys: int, width: int) -> list[list[str]]:
+    """Columns in groups that fit a width, each behind the first `keys`; a heading folds at its blanks."""
+    needed = {
+        key: 2 + max(*(len(part) for part in key.split("_")), *(len(str(row[key])) for row in rows)) for key in rows[0]
+    }
+    first = list(rows[0])[:keys]
+    taken = room = width - sum(needed[key] for key in first)
+    parts: list[list[str]] = []
+    for key in list(rows[0])[keys:]:
+        if not parts or needed[key] > taken:
+            parts.append([*first])
+            taken = room
+        parts[-1].append(key)
+        taken -= needed[key]
+    return parts or [first]
 
 
 def _console() -> Console:

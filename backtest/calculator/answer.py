@@ -28,7 +28,7 @@ from backtest.calculator.book import (
 )  # fmt: skip
 from backtest.calculator.instruments import DOLLARS
 from backtest.calculator.shown import Asked, shown
-from backtest.calculator.snapshot import Position, Snapshot, read_snapshot
+from backtest.calculator.snapshot import Position, Snapshot, is_option, read_snapshot
 from backtest.calculator.solve import Found, account_price, leaning, leg_price, moved_prices
 from backtest.engine.tables import PAGES
 from backtest.errors import InputError
@@ -256,8 +256,10 @@ class Answer:
         unit, index = STEP / placed.fineness, float(placed.indexes[a])
         owed = -int(placed.book.balance[shape.loans, a, 0]) if shape.loans >= 0 else 0
         balance = int(placed.book.balance[:, a, 0].sum()) + owed
-        profit = sum(float(row["unrealised_pnl"]) for row in self._basics if row["settle"] == placed.assets[a])
-        net = (balance - owed) * unit + profit
+        mine = [row for row in self._basics if row["settle"] == placed.assets[a]]
+        profit = sum(float(row["unrealised_pnl"]) for row in mine if not is_option(row["symbol"]))
+        options = sum(math.copysign(row["notional"], row["contracts"]) for row in mine if is_option(row["symbol"]))
+        net = (balance - owed) * unit + profit + options
         wallet = shape.cash.get(a, shape.spot)
         steps = int(np.rint(net / unit))
         counts = float(placed.now(placed.with_coin(wallet, a, steps)).need[0, wallet, COLLATERAL])
@@ -272,6 +274,7 @@ class Answer:
             "balance": balance * unit,
             "borrowed": owed * unit,
             "unrealised_pnl": profit,
+            "option_value": options,
             "net": net,
             "worth": net * index,
             "counts": counts,

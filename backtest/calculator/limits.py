@@ -51,9 +51,14 @@ def check_leverage(
     default = snapshot.leverage.get("default", 1.0)
     asked = {order.symbol: snapshot.leverage.get(order.symbol, default) for order in snapshot.orders}
     asked |= {position.symbol: snapshot.leverage_of(position) for position in snapshot.positions}
+    unsaid = [symbol for symbol in asked if not _says_leverage(snapshot, symbol)]
     for symbol, leverage in asked.items():
         i = numbers[symbol]
         highest = highest_leverage(rule_set, i)
+        if rule_set.slopes and rule_set.slopes[i] is not None:
+            continue
+        if symbol in unsaid and instruments[i].kind in ("linear", "inverse"):
+            notes.append(f"no leverage of {symbol}: taken as 1x, so that initial margin is the whole notional")
         if highest is None:
             continue
         if leverage > highest * (1.0 + SAME):
@@ -65,6 +70,12 @@ def check_leverage(
                 f"{symbol}: {snapshot.venue} allows {tier.max_leverage:g}x at this size, the account says {leverage:g}x"
             )
     return notes
+
+
+def _says_leverage(snapshot: Snapshot, symbol: str) -> bool:
+    """Whether the account says with which leverage it holds a symbol."""
+    own = any(position.leverage for position in snapshot.positions if position.symbol == symbol)
+    return own or symbol in snapshot.leverage or "default" in snapshot.leverage
 
 
 def _size(snapshot: Snapshot, rule_set: RuleSet, instrument: Instrument, mark: float) -> float:

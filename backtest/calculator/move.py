@@ -89,6 +89,8 @@ def check_numbers(name: str, given: Any) -> None:
         check_number(where, value)
         if name == "haircut" and not 0.0 <= value <= 1.0:
             raise InputError(f"{where} = {value:g} is not between 0 and 1")
+        if name == "move" and value < -1.0:
+            raise InputError(f"{where} = {value:g}: a coin cannot fall by more than all it is worth; write -1 at least")
         if name != "prices" and abs(value) > LARGEST:
             raise InputError(f"{where} = {value:g}: nothing moves so far; write {LARGEST:g} at most")
 

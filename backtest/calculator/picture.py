@@ -26,8 +26,8 @@ def write_heat_map(grid: pd.DataFrame, path: Path, level: float = 1.0, title: st
         image = axes.imshow(
             values, origin="lower", aspect="auto", cmap="RdYlGn", norm=TwoSlopeNorm(level, 0.0, MOST * level)
         )
-        axes.set_xticks(range(grid.shape[1]), [f"{move:+.0%}" for move in grid.columns])
-        axes.set_yticks(range(grid.shape[0]), [f"{move:+.0%}" for move in grid.index])
+        axes.set_xticks(range(grid.shape[1]), [f"{100 * move:+.4g}%" for move in grid.columns])
+        axes.set_yticks(range(grid.shape[0]), [f"{100 * move:+.4g}%" for move in grid.index])
         axes.set_xlabel(str(grid.columns.name))
         axes.set_ylabel(str(grid.index.name))
         axes.set_title(title or "Margin ratio after two moves")

@@ -1,39 +1,7 @@
 """An account as its owner reads it off the screen: where, what is held, at which prices, and which rules to change.
 
-venue = "binance"
-mode = "cross"                        # isolated, cross, multi_asset, portfolio: what the venue offers
-# model = "span"                      # at venue generic in mode portfolio: span or tims instead of the project's grid
-at = 2024-06-01                       # whose rules; default: today's
-leverage = { default = 5, "ETH/USDT:USDT" = 3 }
-
-[wallets]                             # by asset, before open profit; where wallets are apart also [wallets.spot], ...
-USDT = 20_000
-[loans]                               # what is borrowed, without sign
-BTC = 0.1
-
-[[positions]]
-symbol = "BTC/USDT:USDT"
-contracts = -0.5                      # or size = 0.5 (base coins) with side = "short"
-entry = 65_000
-mark = 67_000                         # of an option: its premium a coin in what it settles in, or instead
-                                      # implied_volatility = 0.55, and the forward of its expiry
-isolated = true                       # margined apart, in a wallet of its own holding `margin`
-margin = 1_000
-
-[[orders]]
-symbol = "BTC/USDT:USDT"
-contracts = 0.1
-price = 60_000
-
-[prices]                              # USD per coin, or the mark of a symbol; what nothing here needs is left aside
-BTC = 67_010
-
-[instruments."BTC/USD:BTC"]           # terms that a symbol does not say
-contract_size = 100
-
-[rules]                               # any rule by its name, instead of the venue's
-tiers = { "BTC/USDT:USDT" = [[0, 0.004, 125], [50_000, 0.005, 100]] }
-collateral = { BTC = 0.95 }
+How it is written stands in `account.toml` beside this file, with a word to every key; `backtest margin --example`
+prints it. The same tables may be JSON, or a dict; the answers of ccxt are taken as they are (`ccxt_account`).
 """
 
 from __future__ import annotations
@@ -296,9 +264,10 @@ class Snapshot(Section):
         return read_snapshot({**given, **changes})
 
 
-def read_snapshot(given: str | Path | Mapping[str, Any] | Snapshot) -> Snapshot:
+def read_snapshot(given: str | Path | Mapping[str, Any] | Snapshot, source: str = "account") -> Snapshot:
     """A snapshot from a TOML or JSON file, a dict, or the answers of ccxt (`fetch_positions`, `fetch_balance`).
 
+    `source` stands before each mistake in a dict, as the file's name does in a file.
     InputError: a line a mistake, with the key, the value and the nearest valid one.
     """
     if isinstance(given, Snapshot):
@@ -306,12 +275,14 @@ def read_snapshot(given: str | Path | Mapping[str, Any] | Snapshot) -> Snapshot:
     if not isinstance(given, str | Path | Mapping):
         raise InputError(f"{given!r} is no account; give a .toml or .json file, or a dict")
     table = dict(given) if isinstance(given, Mapping) else _parsed(Path(given), "an account")
-    source = "account" if isinstance(given, Mapping) else str(given)
+    source = source if isinstance(given, Mapping) else str(given)
     if "fetch_balance" in table or "fetch_positions" in table:
         from backtest.calculator.ccxt_account import from_ccxt
 
         try:
-            return from_ccxt(table.pop("fetch_positions", []), table.pop("fetch_balance", {}), **table)
+            return from_ccxt(
+                table.pop("fetch_positions", []), table.pop("fetch_balance", {}), **{"source": source, **table}
+            )
         except TypeError as error:
             raise InputError(
                 f"{source}: {str(error).split(') ')[-1]} beside fetch_positions and fetch_balance"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import reprlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -61,10 +62,12 @@ def check_words(given: Mapping[str, Any], known: Mapping[str, frozenset[str]]) -
 
 
 def _renamed(where: str, row: Mapping[str, Any], names: Mapping[str, str], known: frozenset[str]) -> None:
-    for key in row:
+    for key, value in row.items():
         meant = names.get(str(key).lower())
+        if meant == "wallets" and isinstance(value, Mapping) and "total" in value:
+            meant = "fetch_balance"
         if key not in known and meant is not None:
-            raise InputError(f"{where}{key}: unknown key (value {row[key]!r}); did you mean {meant!r}?")
+            raise InputError(f"{where}{key}: unknown key (value {reprlib.repr(value)}); did you mean {meant!r}?")
 
 
 def check_asset(where: str, asset: object) -> None:

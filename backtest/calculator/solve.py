@@ -21,6 +21,7 @@ from backtest.errors import InputError, nearest
 Floats = npt.NDArray[np.float64]
 SMALLEST = 1e-300
 STEPS = 64
+LARGEST_BETA = 1000.0
 
 # Factors of today's price, from it outwards: even steps while it falls to a 64th or doubles, then even in logarithms.
 DOWN = np.concatenate([1.0 - np.arange(STEPS) / STEPS, np.logspace(-2, -12, 61)])
@@ -90,7 +91,8 @@ def moved_prices(placed: Placed, moves: Mapping[str, Floats | float], n: int) ->
     shift = {asset: np.ones(n) for asset in (*placed.assets, "USD")}
     for asset, move in moves.items():
         if asset not in placed.assets:
-            raise InputError(f"move: {asset!r} is not in this account; {nearest(asset, placed.assets)}")
+            told = "a move is of a coin, with all its contracts; set the price of one" if "/" in asset else ""
+            raise InputError(f"move: {asset!r} is not in this account; {told or nearest(asset, placed.assets)}")
         shift[asset] = np.maximum(1.0 + np.broadcast_to(move, n), 1e-12)
     marks = [
         mark * shift[instrument.base] / shift[instrument.quote]
@@ -108,6 +110,13 @@ def account_price(placed: Placed, asset: str, betas: Mapping[str, float] | None 
     """
     if asset not in placed.assets:
         raise InputError(f"liquidation: {asset!r} is not in this account; {nearest(asset, placed.assets)}")
+    for other, beta in (betas or {}).items():
+        if other not in placed.assets:
+            raise InputError(f"beta: {other!r} is not in this account; {nearest(other, placed.assets)}")
+        if other == asset:
+            raise InputError(f"beta: {asset} is the coin that moves; give betas of others")
+        if isinstance(beta, bool) or not isinstance(beta, int | float) or not abs(beta) <= LARGEST_BETA:
+            raise InputError(f"beta.{other} = {beta!r}: write a number, such as 1.2")
     today = float(placed.indexes[placed.assets.index(asset)])
     wallets = leaning(placed)
 

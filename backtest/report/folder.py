@@ -137,25 +137,24 @@ def _swap(aside: Path, target: Path) -> None:
 
 def write_page(path: str | Path, text: str) -> Path:
     """Write one page whole or not at all. InputError where it cannot be."""
-    target = Path(path)
-    if target.is_dir():
-        raise InputError(f"{target}: is a folder; name the page to write, such as {target / 'report.html'}")
-    try:
-        with written_file(target) as aside:
-            aside.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{target}: cannot be written ({_reason(error)}); name another page") from error
-    return target
+    with written_file(path, "page", "report.html") as aside:
+        aside.write_text(text, encoding="utf-8")
+    return Path(path)
 
 
 @contextmanager
-def written_file(target: Path) -> Iterator[Path]:
-    """A file to write, aside; it takes the target's place once it is whole, and is gone if anything goes wrong."""
+def written_file(path: str | Path, what: str, such_as: str) -> Iterator[Path]:
+    """A file to write into, aside; it takes its place once it is whole. InputError where it cannot be written."""
+    target = Path(path)
+    if target.is_dir():
+        raise InputError(f"{target}: is a folder; name the {what} to write, such as {target / such_as}")
     aside = target.with_name(f".{target.name[:40]}{PARTIAL}{os.getpid()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield aside
         os.replace(aside, target)
+    except OSError as error:
+        raise InputError(f"{target}: cannot be written ({_reason(error)}); name another {what}") from error
     finally:
         if os.path.lexists(aside):
             aside.unlink()

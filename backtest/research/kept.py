@@ -107,11 +107,8 @@ class Kept:
 
 def write_table(table: pa.Table, path: Path) -> None:
     """A table as Parquet, whole or absent. InputError where it cannot be written."""
-    try:
-        with written_file(path) as aside:
-            pq.write_table(table, aside, compression="zstd")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or error}); the same command goes on") from error
+    with written_file(path, "folder", path.name) as aside:
+        pq.write_table(table, aside, compression="zstd")
 
 
 def _read_part(path: Path) -> pa.Table:
@@ -142,7 +139,7 @@ def opened(folder: Path, journal: Mapping[str, Any]) -> Iterator[Path]:
 
 def write_journal(folder: Path, journal: Mapping[str, Any]) -> None:
     """Write sweep.json."""
-    with written_file(folder / JOURNAL) as aside:
+    with written_file(folder / JOURNAL, "folder", JOURNAL) as aside:
         aside.write_text(json.dumps(journal, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
