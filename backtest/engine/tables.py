@@ -361,7 +361,8 @@ def _rules_at(plans: Sequence[Plan], history: History) -> Ints:
     """Index of the rule set in force, by account and bar."""
     at, first = np.zeros((len(plans), len(history.time)), I64), 0
     for row, plan in enumerate(plans):
-        starts = np.array([rule_set.start_us for rule_set in plan.sets])
-        at[row] = first + np.maximum(0, np.searchsorted(starts, history.time, side="right") - 1)
+        begins = np.searchsorted(history.time, [rule_set.start_us for rule_set in plan.sets])
+        begins[0] = 0
+        at[row] = np.repeat(np.arange(first, first + len(begins)), np.diff(begins, append=len(history.time)))
         first += len(plan.sets)
     return at

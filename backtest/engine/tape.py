@@ -177,7 +177,9 @@ def order_events(events: Iterable[Event], market: tuple[Ints, Floats], bars: int
     inside = np.flatnonzero((table[:, 0] >= 0) & (table[:, 0] < bars))
     order = inside[np.lexsort((table[inside, 1], table[inside, 0]))]
     table, number = np.ascontiguousarray(table[order]), np.ascontiguousarray(number[order])
-    return table, number, np.searchsorted(table[:, 0], np.arange(bars + 1)).astype(I64)
+    first = np.zeros(bars + 1, I64)
+    np.cumsum(np.bincount(table[:, 0], minlength=bars), out=first[1:])
+    return table, number, first
 
 
 def _value_rows(rows: Rows) -> Ints:
@@ -269,5 +271,5 @@ def _stops(table: Ints, rules_at: Ints, bars: int, days: Ints | None) -> Ints:
     stops[1:] |= (rules_at[:, 1:] != rules_at[:, :-1]).any(axis=0)
     if days is not None:
         stops[1:] |= days[1:] // DAY_US != days[:-1] // DAY_US
-    at = np.where(stops, np.arange(bars), bars)
-    return np.minimum.accumulate(at[::-1])[::-1].astype(I64)
+    at = np.append(np.flatnonzero(stops), bars)
+    return np.repeat(at, np.diff(at, prepend=-1))[:bars].astype(I64)
