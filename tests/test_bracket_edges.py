@@ -1,5 +1,5 @@
-"""Every edge of every bracket of every venue, from both sides: the cap belongs to the lower bracket, a hair above it the
-next one holds, and where rates are marginal nothing jumps.
+"""Every edge of every bracket of every venue, from both sides: the cap belongs to the lower bracket, a hair above it
+the next one holds, and where rates are marginal nothing jumps.
 """
 
 from __future__ import annotations
