@@ -748,7 +748,7 @@ def test_the_same_book_in_every_mode_of_the_venue_and_elsewhere() -> None:
         ({"positions": [{"symbol": "BTC/USDT", "contracts": 1}]}, "[wallets] BTC = 1"),
         ({"positions": [held(BTC, -1.0, 1.0, 1.0, side="long")]}, "is short but side = 'long'"),
         ({"positions": [held(BTC, 1.0, 1.0, 1.0), held(BTC, 2.0, 1.0, 1.0)]}, "stands twice on one side"),
-        ({"positions": [held(BTC, 1.0, 1.0, 1.0, margin=5.0)]}, "isolated = true"),
+        ({"positions": [held(BTC, 1.0, 1.0, 1.0, margin=5.0, isolated=False)]}, "isolated = false"),
         ({"positions": [held(BTC, 1.0, 1.0, 1.0, implied_volatility=0.5)]}, "are an option's"),
         (
             {"mode": "isolated", "positions": [held(BTC, 1.0, 1.0, 1.0), held(BTC, -1.0, 1.0, 1.0)]},

@@ -57,7 +57,7 @@ def snapshot(typed: dict[str, Any], session: Session) -> dict[str, Any]:
         }  # fmt: skip
         settle = p["symbol"].split(":")[1]
         if isolated and now["contracts"]:
-            now |= {"isolated": True, "margin": session.balance(0, settle, p["symbol"])}
+            now["margin"] = session.balance(0, settle, p["symbol"])
         positions.append(now)
     wallets = {asset: session.balance(0, asset) for asset in session.history.assets}
     for p in positions:

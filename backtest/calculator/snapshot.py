@@ -70,6 +70,14 @@ class Position(Section):
     implied_volatility: Positive | None = None
     forward: Price | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _with_margin_apart(cls, given: object) -> object:
+        """A position with a margin of its own is an isolated one."""
+        if isinstance(given, Mapping) and given.get("margin") is not None and "isolated" not in given:
+            return {**given, "isolated": True}
+        return given
+
     @model_validator(mode="after")
     def _of_one_size(self) -> Self:
         if (self.contracts is None) == (self.size is None):
@@ -84,7 +92,7 @@ class Position(Section):
             raise InputError(f"{self.symbol}: coins are no position; write [wallets] {base} = {amount:g}")
         if self.margin is not None and not self.isolated:
             raise InputError(
-                f"{self.symbol}: margin = {self.margin:g} belongs to an isolated position; isolated = true"
+                f"{self.symbol}: margin = {self.margin:g} belongs to an isolated position, and isolated = false"
             )
         if self.margin is not None and self.margin < 0:
             raise InputError(
