@@ -16,7 +16,7 @@ from backtest.research import compare as comparing
 from backtest.research import run as runs
 from tests.benchmark import product
 from tests.benchmark.market import Market, pair_market
-from tests.benchmark.process import timed, watched
+from tests.benchmark.process import waited, watched
 from tests.benchmark.rounds import Row, Section, in_rounds, measured
 from tests.benchmark.strategies import Carry
 
@@ -39,7 +39,7 @@ def processes(rounds: int, full: bool) -> Section:
     section = Section("process", "W1 as a process: from Parquet to a saved result (vectorbt: to an equity curve)")
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
-        path, written = timed(lambda: stored(pair_market(), folder))
+        path, written = waited(lambda: stored(pair_market(), folder))
         command = [sys.executable, "-m", "backtest", "run", str(path), "--out", str(folder / "result"), "--json"]
         peer = [sys.executable, "-m", "tests.benchmark.peer", "w1", str(folder / "store")]
         seen: dict[str, dict[str, float]] = {}
@@ -80,9 +80,9 @@ def processes(rounds: int, full: bool) -> Section:
 def in_this_process(path: Path, folder: Path) -> list[Row]:
     """The same in a process that has run before, part by part; and the comparison of four modes."""
     runs.live(runs.prepare(path)).save(folder / "before")
-    prepared, reading = timed(lambda: runs.prepare(path))
-    result, living = timed(lambda: runs.live(prepared))
-    _, saving = timed(lambda: result.save(folder / "again"))
+    prepared, reading = waited(lambda: runs.prepare(path))
+    result, living = waited(lambda: runs.live(prepared))
+    _, saving = waited(lambda: result.save(folder / "again"))
     rows = [
         Row("product: in a process that has run before", reading + living + saving),
         Row("  prepare: read and lay on the grid", reading),
@@ -92,13 +92,13 @@ def in_this_process(path: Path, folder: Path) -> list[Row]:
     reads: list[float] = []
 
     def prepare(*given: Any) -> Any:
-        answer, seconds = timed(lambda: runs.prepare(*given))
+        answer, seconds = waited(lambda: runs.prepare(*given))
         reads.append(seconds)
         return answer
 
     kept, comparing.prepare = comparing.prepare, prepare
     try:
-        _, whole = timed(lambda: backtest.compare(path, MODES))
+        _, whole = waited(lambda: backtest.compare(path, MODES))
     finally:
         comparing.prepare = kept
     note = f"{', '.join(MODES)}: each on its own, and one's fills replayed in all"

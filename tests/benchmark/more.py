@@ -13,7 +13,7 @@ from backtest.research import run as runs
 from tests.benchmark import product
 from tests.benchmark.around import MODES
 from tests.benchmark.market import DAY_US, Market, pair_market, universe
-from tests.benchmark.process import ROOT, timed
+from tests.benchmark.process import ROOT, waited
 from tests.benchmark.rounds import Section, contest
 from tests.benchmark.strategies import Carry, CarryEverywhere, EqualCarries, TopFunding, WeeklyBet
 from tests.benchmark.workloads import in_product
@@ -102,8 +102,8 @@ def real(rounds: int, full: bool) -> Section:
         section.notes.append("no real market history here; set BACKTEST_MARKET_DATA")
         return section
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        _, importing = timed(lambda: import_layout(found, name, only=REAL))
-        prepared, reading = timed(lambda: runs.prepare(over(name)))
+        _, importing = waited(lambda: import_layout(found, name, only=REAL))
+        prepared, reading = waited(lambda: runs.prepare(over(name)))
     bars = len(prepared.history.time)
     section.title += f", {bars:,} bars"
     contests = {f"product, {mode}": in_product(over(name, mode), prepared.history, compared=False) for mode in MODES}

@@ -1,4 +1,4 @@
-"""The product's own runs, timed: preparing apart from living, and in living the engine apart from the rest of it.
+"""The product's own runs, timed: preparing, living, reading; and in living the engine apart from the rest of it.
 
 Runs go through the public way, `backtest.research.run.prepare` and `live`, with everything on. There is no public way
 to ask how long a part of `live` took, so the functions it calls are wrapped with a clock while a run is measured.
@@ -6,6 +6,7 @@ to ask how long a part of `live` took, so the functions it calls are wrapped wit
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,10 +15,12 @@ from typing import Any
 
 from backtest.engine import session as sessions
 from backtest.market.history import History
+from backtest.report.record import FRAMES
 from backtest.report.result import Result
 from backtest.research import run as runs
 from backtest.strategy import Strategy
 from tests.benchmark.market import Market
+from tests.benchmark.process import clock
 from tests.benchmark.reference import CASH
 
 WATCHED = {
@@ -29,7 +32,7 @@ WATCHED = {
     "engine": (sessions.Session, "advance"),
     "growing": (sessions, "grow"),
     "audit": (runs, "audit"),
-    "frames": (runs, "record_of"),
+    "record": (runs, "record_of"),
     "notes": (runs, "notes_of"),
 }
 """Parts of a run by the function that does them; one that is no longer there counts nothing."""
@@ -39,10 +42,14 @@ INSIDE = {"tape": "session", "engine": "drive", "growing": "engine"}
 
 @dataclass
 class Times:
-    """Seconds of one run: `prepare`, `live`, and the parts of `live`; `strategy` is what `drive` does beside it."""
+    """Seconds of one run: `prepare`, `live` and its parts, and what is made when it is asked for: every frame, and the
+    figures (with the parts of the profit).
+    """
 
     prepare: float = 0.0
     live: float = 0.0
+    frames: float = 0.0
+    figures: float = 0.0
     parts: dict[str, float] = field(default_factory=lambda: dict.fromkeys(WATCHED, 0.0))
 
     def of_live(self) -> dict[str, float]:
@@ -62,11 +69,11 @@ def clocked(times: Times) -> Iterator[None]:
 
     def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **named: Any) -> Any:
-            started = time.perf_counter()
+            started = clock()
             try:
                 return function(*args, **named)
             finally:
-                times.parts[name] += time.perf_counter() - started
+                times.parts[name] += clock() - started
 
         return call
 
@@ -108,13 +115,21 @@ def as_text(time_us: int) -> str:
 
 
 def run(settings: Mapping[str, Any], history: History) -> tuple[Result, Times]:
-    """One run, clocked."""
+    """One run, clocked. What runs before it left to the collector is cleared away first."""
+    gc.collect()
     times = Times()
-    started = time.perf_counter()
+    started = clock()
     prepared = runs.prepare(settings, history)
-    times.prepare = time.perf_counter() - started
+    times.prepare = clock() - started
     with clocked(times):
-        started = time.perf_counter()
+        started = clock()
         result = runs.live(prepared)
-        times.live = time.perf_counter() - started
+        times.live = clock() - started
+    started = clock()
+    for name in FRAMES:
+        getattr(result, name)
+    times.frames = clock() - started
+    started = clock()
+    _ = result.figures, result.parts
+    times.figures = clock() - started
     return result, times

@@ -7,17 +7,23 @@ from rich.table import Table
 
 from tests.benchmark.rounds import Row, Section
 
+HEADINGS = ("", "time", "ns/bar", "÷ C", "vectorbt ÷", "off", "MB", "")
+
 
 def show(section: Section, console: Console) -> None:
     """One section: its table, then its notes."""
     table = Table(title=section.title, title_justify="left", title_style="bold", header_style="bold")
-    table.add_column("", no_wrap=True)
-    for heading in ("time", "ns/bar", "÷ C", "vectorbt ÷", "off", "MB"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("")
-    for row in section.rows:
-        table.add_row(*cells(row), style="dim" if row.who.startswith("  ") else "")
-    console.print(table)
+    lines = [cells(row) for row in section.rows]
+    shown = [k for k in range(len(HEADINGS)) if any(line[k] for line in lines)]
+    for k in shown:
+        figures = HEADINGS[k] != ""
+        table.add_column(HEADINGS[k], justify="right" if figures else "left", no_wrap=figures or k == 0)
+    for line in lines:
+        table.add_row(*(line[k] for k in shown), style="dim" if line[0].startswith("  ") else "")
+    if lines:
+        console.print(table)
+    else:
+        console.print(section.title, style="bold")
     for wrong in section.wrong:
         console.print(f"  - NOT THE SAME: {wrong}", style="bold red")
     for note in section.notes:

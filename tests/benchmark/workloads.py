@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+import backtest
 from backtest.market.history import History
 from tests.benchmark import product, reference
 from tests.benchmark.limit import Limit, compiler
 from tests.benchmark.market import BANDS, DAY_US, HEDGES, Market, pair_market, universe
-from tests.benchmark.process import Peer, memory_of, timed
+from tests.benchmark.process import Peer, memory_of, timed, waited
 from tests.benchmark.rounds import Row, Run, Section, contest
 from tests.benchmark.strategies import (
     Carry,
@@ -46,13 +49,25 @@ def in_c(call: Callable[[], float]) -> Run:
     return run
 
 
-def in_product(settings: Mapping[str, Any], history: History, parts: bool = False, compared: bool = True) -> Run:
-    """The product: a whole `live`; with `parts` what it is made of. `compared`: whether it trades as the reference."""
+def in_product(
+    settings: Mapping[str, Any],
+    history: History,
+    parts: Collection[str] | None = ("engine",),
+    compared: bool = True,
+    anew: bool = False,
+) -> Run:
+    """The product: a whole `live`; with some of its parts, or (None) with all and what reading the result takes then.
+
+    `compared`: whether it trades as the reference. `anew`: as over a history that no run has seen.
+    """
 
     def run() -> Mapping[str, float]:
-        result, times = product.run(settings, history)
+        result, times = product.run(settings, replace(history) if anew else history)
         told = {"": times.live, **({"equity": float(result.equity.iloc[-1])} if compared else {})}
-        return {**told, **(times.of_live() if parts else {"engine": times.of_live()["engine"]})}
+        found = times.of_live()
+        if parts is not None:
+            return {**told, **{name: found[name] for name in parts}}
+        return {**told, **found, "then: every frame": times.frames, "then: figures": times.figures}
 
     return run
 
@@ -97,10 +112,11 @@ def w1(rounds: int, full: bool) -> Section:
     table = given(product.run(settings, history)[0].orders)
     runs = {
         **judged(history, Limit.carry),
-        "product": in_product(settings, history, parts=True),
+        "product": in_product(settings, history, None, anew=True),
         "vectorbt": in_peer(peer),
         "numpy reads the columns": reading(history),
-        "product, targets": in_product(product.config(market, table), history, parts=True),
+        "product, the same history again": in_product(settings, history),
+        "product, targets": in_product(product.config(market, table), history, ("targets", "engine")),
         **{
             f"product, {mode}": in_product(product.config(market, Carry, mode), history, compared=mode == "portfolio")
             for mode in ("isolated", "cross", "portfolio")
@@ -129,7 +145,7 @@ def add_memory(section: Section) -> None:
 
 W1_NOTES = {
     "C": "bar by bar; margin at low, high and close; 4 columns",
-    "product": "multi_asset, asked once a day",
+    "product": "multi_asset, asked once a day; a new history each time",
     "vectorbt": "no margin; asked on 1 row in 480",
     "numpy reads the columns": "12 of them, summed",
     "product, targets": "the same sizes as a table: prefix check included",
@@ -150,16 +166,19 @@ def w2(rounds: int, full: bool) -> Section:
     settings = product.config(market, TopFunding, leverage=LEVERAGE)
     runs = {
         **judged(history, Limit.top_funding),
-        "product": in_product(settings, history, parts=True),
+        "product": in_product(settings, history, None, anew=True),
         "vectorbt": in_peer(peer),
         "numpy reads the columns": reading(history),
+        "product, the same history again": in_product(settings, history),
     }
     if full:
         table = given(product.run(settings, history)[0].orders)
         for mode, venue in (("portfolio", "binance"), ("portfolio", "generic")):
             other = product.config(market, TopFunding, mode, venue, LEVERAGE)
             runs[f"product, {venue} {mode}"] = in_product(other, history)
-        runs["product, targets"] = in_product(product.config(market, table, leverage=LEVERAGE), history, parts=True)
+        runs["product, targets"] = in_product(
+            product.config(market, table, leverage=LEVERAGE), history, ("targets", "engine")
+        )
     contest(section, runs, rounds, len(history.time), expected, W2_NOTES)
     peer.close()
     section.rows.append(Row("plain Python, no margin", plain, plain / len(history.time) * 1e9, off=0.0))
@@ -173,7 +192,7 @@ def w2(rounds: int, full: bool) -> Section:
 LEVERAGE = 2.0  # small coins' brackets allow no more at this size
 W2_NOTES = {
     "C": "only what is held is looked at",
-    "product": "multi_asset, asked once a day",
+    "product": "multi_asset, asked once a day; a new history each time",
     "vectorbt": "no margin; asked on 1 row in 8",
 }
 
@@ -190,48 +209,49 @@ def w3(rounds: int, full: bool) -> Section:
     )
     peer = Peer("w3")
     chosen = np.unravel_index(np.linspace(0, points - 1, points if full else SAMPLE).astype(int), equities.shape)
+    many = len(chosen[0])
+    workers = min(2, os.cpu_count() or 1)
     runs = {
         **judged(history, lambda limit: float(limit.sweep(HEDGES, BANDS).sum())),
-        f"product, {len(chosen[0])} runs x {points // len(chosen[0])}": in_loop(market, history, chosen, equities),
+        f"product, {many} points": in_sweep(market, history, chosen, equities, 1),
+        f"product, {many} points, {workers} processes": in_sweep(market, history, chosen, equities, workers),
         "vectorbt": in_peer(peer),
     }
-    contest(
-        section,
-        runs,
-        max(1, rounds // 2),
-        bars * points,
-        float(equities.sum()),
-        W3_NOTES,
-        [name for name in runs if name.startswith("product")],
-    )
+    unwarmed = [name for name in runs if name.startswith("product")] if full else []
+    contest(section, runs, max(1, rounds // 2), bars * points, float(equities.sum()), W3_NOTES, unwarmed)
     peer.close()
     section.rows.append(Row("plain Python, no margin", plain, plain / bars / points * 1e9, off=0.0))
     section.notes += [
-        f"a sweep of the product in one go: not yet; {len(chosen[0])} of the points were run one by one, whole results "
-        f"each, and the time is told for {points:,}; their equities are compared point by point",
-        "vectorbt and the product are told by the sum of all final equities (the product: of its points, scaled)",
+        f"the product lived {many} of the points, each a whole run with its figures; the time is told for {points:,}",
+        f"{workers} processes are timed by the wall clock, the others by the processor's seconds",
+        "off: vectorbt and C by the sum of all final equities, the product by the point that is furthest off",
     ]
     return section
 
 
-SAMPLE = 20
+SAMPLE = 40
 W3_NOTES = {"C": "one core, whole paths written", "vectorbt": "final equities only, 50 points at a time"}
 
 
-def in_loop(market: Market, history: History, chosen: tuple[np.ndarray, ...], equities: np.ndarray) -> Run:
-    """The product run point by point; told as if every point had been run."""
-    scale = equities.size / len(chosen[0])
+def in_sweep(
+    market: Market, history: History, chosen: tuple[np.ndarray, ...], equities: np.ndarray, workers: int
+) -> Run:
+    """`backtest.sweep` over some points; told as if it had been all of them."""
+    settings = product.config(market, Carry)
+    settings["data"]["interval"] = "1h"
+    listed = [
+        {"strategy.params.hedge": float(HEDGES[h]), "strategy.params.band": float(BANDS[b])}
+        for h, b in zip(*chosen, strict=True)
+    ]
+    expected = equities[chosen]
 
     def run() -> Mapping[str, float]:
-        seconds, worst = 0.0, 0.0
-        for h, b in zip(*chosen, strict=True):
-            settings = product.config(market, Carry, hedge=float(HEDGES[h]), band=float(BANDS[b]))
-            settings["data"]["interval"] = "1h"
-            result, times = product.run(settings, history)
-            seconds += times.prepare + times.live
-            off = float(result.equity.iloc[-1]) / equities[h, b] - 1.0
-            worst = off if abs(off) > abs(worst) else worst
-        return {"": seconds * scale, "equity": float(equities.sum()) * (1.0 + worst)}
+        swept = {**settings, "sweep": {"list": listed}}
+        measure = timed if workers == 1 else waited
+        found, seconds = measure(lambda: backtest.sweep(swept, data=history, workers=workers))
+        off = found.points.sort_values("point")["End Equity"].to_numpy(dtype=np.float64) / expected - 1.0
+        worst = float(off[np.abs(off).argmax()])
+        return {"": seconds * equities.size / len(listed), "equity": float(equities.sum()) * (1.0 + worst)}
 
     return run
 
@@ -246,7 +266,7 @@ def w4(rounds: int, full: bool) -> Section:
     runs = {
         **judged(history, Limit.carry),
         "product, once a day": in_product(product.config(market, Carry), history),
-        "product, every bar": in_product(product.config(market, CarryEveryBar), history, parts=True),
+        "product, every bar": in_product(product.config(market, CarryEveryBar), history, ("engine", "strategy")),
     }
     contest(section, runs, rounds if full else 1, bars, expected, unwarmed=("product, every bar",))
     return section
