@@ -32,7 +32,7 @@ def print_answer(
         ("Assets", _assets(answer.assets)),
         ("Account liquidation along a coin, others held", _moves(answer.liquidations)),
         ("Worst scenario of each coin", _worst(answer.scenarios)),
-        ("Units of portfolio margin", answer.units),
+        ("Units of portfolio margin, delta in coins", answer.units),
     ):
         if len(table):
             print_rows(_worded(table), f"\n{name}", keys=1)

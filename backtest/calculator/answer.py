@@ -38,7 +38,9 @@ from backtest.units import STEP
 from backtest.venues.table import day
 
 INFINITE = math.inf
-SCENARIO_COLUMNS = ["wallet", "unit", "price_move", "volatility_shock", "profit", "worst"]
+SCENARIO_COLUMNS = ["wallet", "unit", "price_move", "volatility_shock", "profit", "profit_in", "worst"]
+DELTA_IN_USD = ("bybit", "okx", "deribit")  # pages that count a unit's delta in USD, others in coins
+PARTS_IN_COIN = ("deribit",)  # pages that count their scenarios and parts in the coin, others in USD
 LABELS = {
     "equity": "Equity [USD]",
     "collateral_equity": "Collateral Equity [USD]",
@@ -283,7 +285,9 @@ class Answer:
 
     @cached_property
     def scenarios(self) -> pd.DataFrame:
-        """Where margin is by scenarios: profit of each coin under each move; `worst` marks the one that counts."""
+        """Where margin is by scenarios: profit of each coin under each move, in `profit_in` (USD or the coin); `worst`
+        marks the one that counts.
+        """
         rules, page = self.placed.rule_set.scenario, self.placed.rule_set.portfolio
         if self._tiers or (rules is None and page is None):
             return pd.DataFrame(columns=SCENARIO_COLUMNS)
@@ -297,6 +301,7 @@ class Answer:
                         pd.DataFrame({
                             "wallet": self.placed.plan.shape.names[w], "unit": self.placed.assets[a],
                             "price_move": cells[:, 0], "volatility_shock": cells[:, 1], "profit": profit,
+                            "profit_in": self.placed.assets[a] if page and page.model in PARTS_IN_COIN else "USD",
                             "worst": profit == profit.min(),
                         })
                     )  # fmt: skip
@@ -322,13 +327,22 @@ class Answer:
 
     @cached_property
     def units(self) -> pd.DataFrame:
-        """Where margin is by a venue's own page: what each coin's unit was charged, and the parts the page names."""
+        """Where margin is by a venue's own page: what each coin's unit was charged, and the parts the page names.
+
+        Margins are in USD, `delta` is in coins (a page that counts it in USD: over the coin's index), the page's parts
+        are in `parts_in`, USD or the coin; spot in use, hedging spot and the delta left are coins at any page.
+        """
         page, rows = self.placed.rule_set.portfolio, []
         for a, charge in enumerate(self._weighed.charge if page is not None and not self._tiers else ()):
             if charge.any() and page is not None:
+                coin = self.placed.assets[a]
                 parts = zip(PAGES[page.model].PARTS, charge[int(FIRST_PART) :], strict=False)
-                named = {"maintenance_margin": charge[0], "initial_margin": charge[1], "delta": charge[2]}
-                rows.append({"unit": self.placed.assets[a], **named, **{k: float(v) for k, v in parts}})
+                price = float(self.placed.indexes[a]) if page.model in DELTA_IN_USD else 1.0
+                rows.append({
+                    "unit": coin, "maintenance_margin": charge[0], "initial_margin": charge[1],
+                    "delta": charge[2] / price, "parts_in": coin if page.model in PARTS_IN_COIN else "USD",
+                    **{name: float(part) for name, part in parts},
+                })  # fmt: skip
         return pd.DataFrame(rows)
 
     @cached_property
@@ -399,9 +413,8 @@ class Answer:
         a, b = (axis.ravel() for axis in np.meshgrid(np.array(down, float), np.array(across, float), indexing="ij"))
         need = self.placed.weigh(*moved_prices(self.placed, {one: a, two: b}, len(a))).need[:, self.placed.backing]
         held = need[:, :, MAINTENANCE] > 0.0
-        ratio = np.where(held, need[:, :, COLLATERAL] / np.where(held, need[:, :, MAINTENANCE], 1.0), np.inf).min(
-            axis=1
-        )
+        each = np.where(held, need[:, :, COLLATERAL] / np.where(held, need[:, :, MAINTENANCE], 1.0), INFINITE)
+        ratio = each.min(axis=1, initial=INFINITE)
         return pd.DataFrame(
             ratio.reshape(len(down), len(across)),
             index=pd.Index(list(down), name=one),

@@ -102,11 +102,24 @@ def check_amounts(snapshot: Snapshot, instruments: Sequence[Instrument], marks: 
                     f"{instrument.settle}; an account holds {HEADROOM:,} at most"
                 )
             sums[instrument.settle] = sums.get(instrument.settle, 0.0) + value
+    for order in snapshot.orders:
+        instrument, _ = by_symbol[order.symbol]
+        check_order_amount(f"order in {order.symbol}", instrument, order.contracts, order.price)
     for asset, amount in sums.items():
         if amount > HEADROOM:
             raise InputError(
                 f"{asset}: balances and positions together are {amount:g}; an account holds {HEADROOM:,} at most"
             )
+
+
+def check_order_amount(where: str, instrument: Instrument, contracts: float, price: float) -> None:
+    """InputError for an order that is worth more than an account holds."""
+    value = abs(contracts * instrument.worth(price))
+    if value > HEADROOM:
+        raise InputError(
+            f"{where}: {contracts:g} contracts at {price:g} are {value:g} {instrument.settle}; an account holds "
+            f"{HEADROOM:,} at most"
+        )
 
 
 def check_tiers(

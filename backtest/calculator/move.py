@@ -18,6 +18,7 @@ import numpy as np
 from backtest.calculator.answer import Answer
 from backtest.calculator.book import Placed, history_of, place_snapshot
 from backtest.calculator.instruments import DOLLARS
+from backtest.calculator.limits import check_order_amount
 from backtest.calculator.snapshot import Position, RestingOrder, Snapshot, is_option, parts_of, read_snapshot
 from backtest.calculator.solve import moved_prices
 from backtest.engine.advance import advance
@@ -278,6 +279,8 @@ def with_order(placed: Placed, order: NewOrder) -> tuple[Placed, str]:
     if Answer(before).account["state"] == "liquidate":
         return placed, f"order {order.symbol} {order.contracts:g}: not tried, the account is at its liquidation level"
     position = snapshot.symbols.index(order.symbol)
+    for price in (float(before.marks[position]), order.price or float(before.marks[position])):
+        check_order_amount("add", before.instruments[position], order.contracts, price)
     if before.plan.two_sided and order.side == "short":
         position += len(before.instruments)
     kind = MARKET if order.price is None else LIMIT

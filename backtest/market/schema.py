@@ -144,6 +144,8 @@ def parse_option(symbol: str) -> tuple[str, str, str, int, float, int]:
     base, quote, settle, date, strike, side = match.groups()
     if settle not in (base, quote):
         raise InputError(f"{symbol!r} settles in {settle}, neither its base nor its quote")
+    if not float(strike):
+        raise InputError(f"{symbol!r}: a strike lies above zero")
     return base, quote, settle, _delivery_us(symbol, date), float(strike), 1 if side == "C" else -1
 
 

@@ -142,8 +142,8 @@ class Asked(Lookup):
         rows = self._fitting("option", {"mode": self.mode})
         if not rows:
             raise InputError(
-                f"{self.venue.name}: no margin rule of options such as {instrument.symbol} is known in mode "
-                f"{self.mode!r}; {self._where_options()}"
+                f"{self.venue.name}: no margin rule of options such as {instrument.symbol} is known in this "
+                f"mode; {self._where_options()}"
             )
         entry, early = self._choose(rows, self._when_listed(instrument), f"options such as {instrument.symbol}")
         flat, least, maintenance = (
