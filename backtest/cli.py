@@ -6,7 +6,6 @@ Exit codes: 0 done, 2 something given is wrong (told on the error stream, withou
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +16,8 @@ from backtest import __version__
 from backtest.cli_data import data
 from backtest.cli_margin import Spreading, margin
 from backtest.cli_screen import (
+    BAD_INPUT,
+    RUN_FAILED,
     AsJson,
     answering,
     columns_of,
@@ -27,6 +28,7 @@ from backtest.cli_screen import (
     print_rows,
     print_words,
     progress_bar,
+    records_of,
     say,
     tell_of_compiling,
 )
@@ -108,6 +110,9 @@ def sweep(
     workers: Annotated[int, typer.Option("--workers", min=1, help="Points lived side by side.")] = 1,
     engine: Annotated[str, typer.Option("--engine", help="local, or ray for a cluster.")] = "local",
     address: Annotated[str | None, typer.Option("--address", help="Of a ray cluster.", show_default=False)] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="No progress and no table: the verdict and the folder.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Try every point of a config's [sweep]; stopped, the same command goes on where it was."""
@@ -118,17 +123,22 @@ def sweep(
         loaded = backtest.load_config(config)
         folder = out or Path("results") / f"{loaded.name}-sweep"
         tell_of_compiling()
-        with progress_bar(loaded.name, as_json) as progress:
+        with progress_bar(loaded.name, as_json or quiet, "points") as progress:
             result = backtest.sweep(
                 loaded, out=folder, workers=workers, engine=engine, address=address, progress=progress
             )
         if as_json:
-            rows = json.loads(result.points.to_json(orient="records", date_format="iso"))
-            print_json({"folder": str(folder), "trials": result.trials, "verdict": words_of(result), "points": rows})
-            return
-        print_frame(result.windows if result.windows is not None else result.summary().T.reset_index(), loaded.name)
-        print_words(words_of(result), [])
-        typer.echo(f"Result folder: {folder}")
+            tables = {"points": result.points} | ({} if result.windows is None else {"windows": result.windows})
+            rows = {name: records_of(table) for name, table in tables.items()}
+            print_json({"folder": str(folder), "trials": result.trials, "verdict": words_of(result), **rows})
+        else:
+            if not quiet:
+                shown = result.windows if result.windows is not None else result.summary().T.reset_index()
+                print_frame(shown, loaded.name)
+            print_words(words_of(result), [])
+            typer.echo(f"Result folder: {folder}")
+        if not result.lived:
+            raise typer.Exit(RUN_FAILED if "failed" in set(result.points["status"]) else BAD_INPUT)
 
 
 @app.command()

@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -87,16 +96,36 @@ def tell_of_compiling() -> None:
 
 
 @contextmanager
-def progress_bar(words: str, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """A bar on a terminal, nothing in a log or under --json. Yields `advance(done, of)`, or None."""
+def progress_bar(words: str, quiet: bool, each: str = "") -> Iterator[Callable[[int, int], None] | None]:
+    """A bar on a terminal, nothing in a log or under --json. Yields `advance(done, of)`, or None.
+
+    `each`: what is counted, where how many of them are done, and how fast, is worth telling.
+    """
     console = Console(stderr=True)
     if quiet or not console.is_terminal:
         yield None
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    counted = (MofNCompleteColumn(), _Rate(each)) if each else ()
+    left = TimeRemainingColumn()
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), *counted, left)
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(words, total=None)
         yield lambda done, of: progress.update(task, completed=done, total=of)
+
+
+class _Rate(ProgressColumn):
+    """How many of something a second, or a minute where that is less than one."""
+
+    def __init__(self, each: str) -> None:
+        super().__init__()
+        self._each = each
+
+    def render(self, task: Task) -> Text:
+        """Nothing before the first is done."""
+        speed = task.finished_speed or task.speed
+        if not speed:
+            return Text("")
+        return Text(f"{speed:.1f} {self._each}/s" if speed >= 1.0 else f"{60 * speed:.1f} {self._each}/min")
 
 
 def say(value: dict[str, Any], as_json: bool, words: str) -> None:
@@ -117,6 +146,14 @@ def columns_of(**tables: pd.DataFrame) -> dict[str, Any]:
     from backtest.report.result import as_json_columns
 
     return {name: as_json_columns(table) for name, table in tables.items()}
+
+
+def records_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows of a frame as JSON can hold them: times and durations as text, infinite ratios as words, else null."""
+    from backtest.report.result import as_json_columns
+
+    columns = as_json_columns(frame.astype(object).where(frame.notna(), None).T)
+    return list(columns.values())
 
 
 def print_figures(figures: pd.DataFrame, title: str) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +17,7 @@ import numpy.typing as npt
 from backtest.config import RunConfig, Sweep, load_config
 from backtest.config_sweep import Sample
 from backtest.research.settings import check_path, put
-from backtest.strategy.strategy import load_class
+from backtest.strategy.strategy import Strategy, load_class
 
 Point = dict[str, Any]
 """Values by path."""
@@ -61,11 +64,34 @@ def paths_of(points: Sequence[Point]) -> list[str]:
     return list(dict.fromkeys(path for point in points for path in point))
 
 
+def strategies_of(points: Sequence[Point], config: RunConfig) -> list[type[Strategy]]:
+    """Every strategy that is run: the config's, and those that points name. InputError for one that is not found."""
+    named = [config.strategy.class_, *(point["strategy.class"] for point in points if "strategy.class" in point)]
+    return [load_class(each) for each in dict.fromkeys(named)]
+
+
+def source_digests(strategies: Sequence[type[Strategy]]) -> dict[str, str]:
+    """SHA-256 of the files that strategies are written in, those they inherit from included; by `module:Class`.
+
+    A class typed into a session has no file, and is "unknown".
+    """
+    kinds = [
+        each for kind in strategies for each in kind.__mro__ if issubclass(each, Strategy) and each is not Strategy
+    ]
+    return {f"{kind.__module__}:{kind.__qualname__}": _source_digest(kind) for kind in dict.fromkeys(kinds)}
+
+
+def _source_digest(kind: type) -> str:
+    try:
+        file = inspect.getsourcefile(kind)
+        return "unknown" if file is None else hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    except (TypeError, OSError):
+        return "unknown"
+
+
 def check_points(points: Sequence[Point], config: RunConfig) -> None:
     """InputError for a path that no setting of the run has, with the nearest one."""
-    named = [config.strategy.class_, *(point["strategy.class"] for point in points if "strategy.class" in point)]
-    strategies = [load_class(each) for each in dict.fromkeys(named)]
-    resolved = config.resolved()
+    strategies, resolved = strategies_of(points, config), config.resolved()
     for path in paths_of(points):
         check_path(path, resolved, strategies)
 

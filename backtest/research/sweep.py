@@ -9,24 +9,29 @@ The best of many points is the best on this span: `best` says of how many. `[swe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from backtest.config import RunConfig, load_config
+from backtest.config_sweep import Sweep
 from backtest.config_types import duration_us
 from backtest.errors import InputError, nearest
+from backtest.kernel import source_digest
 from backtest.report.manifest import versions
+from backtest.research.cluster import need_ray, ray_rows
 from backtest.research.histories import Histories
 from backtest.research.kept import Kept, opened, write_journal, write_table
-from backtest.research.points import Base, Point, check_points, paths_of, points_of
-from backtest.research.table import PointTable
+from backtest.research.points import Base, check_points, paths_of, points_of, source_digests, strategies_of
+from backtest.research.table import PointTable, frame_table
 from backtest.research.trials import OK, REFUSED, TEST, TRAIN, Row, Task, Trials
-from backtest.research.walk_forward import Window, best_row, check_split, chosen, window_frame, windows_of
+from backtest.research.walk_forward import best_row, check_split, chosen, window_frame, windows_of
 from backtest.research.workers import local_rows
 
 if TYPE_CHECKING:
@@ -34,6 +39,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 ENGINES = ("local", "ray")
+FIRST_HERE = 8  # points at most that are lived here before the workers', until one was lived to its end
 
 
 @dataclass
@@ -51,9 +57,13 @@ class SweepResult:
     settings: list[str]
     folder: Path | None = None
 
+    @property
+    def lived(self) -> int:
+        """How many rows have figures."""
+        return int((self.points["status"] == OK).sum())
+
     def __repr__(self) -> str:
-        lived = int((self.points["status"] == OK).sum())
-        return f"<SweepResult {self.name}: {lived} of {len(self.points)} rows lived, {self.trials} points>"
+        return f"<SweepResult {self.name}: {self.lived} of {len(self.points)} rows lived, {self.trials} points>"
 
     def _repr_html_(self) -> str:
         shown = [*self.settings, "status", "Total Return [%]", "Sharpe", "Max Drawdown [%]", "Lowest Margin Ratio"]
@@ -114,52 +124,66 @@ def sweep(
         raise InputError(f"engine = {engine!r}; {nearest(engine, ENGINES)}")
     if workers < 1:
         raise InputError(f"workers = {workers}; write 1 or more")
-    points, split = points_of(loaded.sweep), loaded.sweep.split
-    check_points(points, loaded)
-    windows = [] if split is None else windows_of(split, loaded.data)
-    if split is not None:
-        check_split(paths_of(points))
-    job = _Job(loaded, points, windows, Histories(data), workers, engine, address, progress)
+    if engine == "ray":
+        need_ray()
+    elif address is not None:
+        raise InputError(f"address = {address!r} is of a ray cluster; write engine = 'ray', or leave it out")
+    job = _Job(loaded, loaded.sweep, Histories(data), workers, engine, address, progress)
     with job.folder(out) as kept:
-        job.live(job.tasks(), kept)
-        if split is not None:
-            picks = chosen(job.table.shown(kept.whole()), windows, split)
-            job.live([job.task(number, TEST, point) for number, point in picks.items()], kept)
+        job.live(job.tasks, job.refused, kept)
+        if loaded.sweep.split is not None:
+            picks = chosen(job.table.shown(kept.whole()), job.windows, loaded.sweep.split)
+            job.live(*job.planned([job.task(number, TEST, point) for number, point in picks.items()]), kept)
         return job.result(kept, None if out is None else Path(out))
 
 
 class _Job:
-    """One sweep while it goes on."""
+    """One sweep while it goes on. InputError for settings that are none, and where not one point can be run."""
 
     def __init__(
         self,
         config: RunConfig,
-        points: list[Point],
-        windows: Sequence[Window],
+        swept: Sweep,
         histories: Histories,
         workers: int,
         engine: str,
         address: str | None,
         progress: Progress | None,
     ) -> None:
-        self.config, self.points, self.windows, self.histories = config, points, windows, histories
+        self.config, self.swept, self.histories = config, swept, histories
         self.workers, self.engine, self.address, self.progress = workers, engine, address, progress
-        self.paths, self.base = paths_of(points), Base(config)
-        self.table = PointTable(points, self.paths, config.resolved(), bool(windows))
-        self.many = len(points) * len(windows) + len(windows) if windows else len(points)
-        self._refused: list[Row] = []
+        self.points = points_of(swept)
+        self.paths, self.base = paths_of(self.points), Base(config)
+        check_points(self.points, config)
+        self.windows = [] if swept.split is None else windows_of(swept.split, config.data)
+        if swept.split is not None:
+            check_split(self.paths)
+        self.table = PointTable(self.points, self.paths, config.resolved(), bool(self.windows))
+        self.many = len(self.points) * len(self.windows) + len(self.windows) if self.windows else len(self.points)
+        self.tasks, self.refused = self.planned(self._first())
+        if not self.tasks:
+            raise InputError(f"sweep: no point can be run; the first: {self.refused[0].error}")
 
     def task(self, window: int, part: str, point: int) -> Task:
         """A point in a window, with the span that the window sets."""
         span = self.windows[window].span_of(part) if part else {}
         return Task(window, part, point, {**self.points[point], **span})
 
-    def tasks(self) -> list[Task]:
+    def _first(self) -> Iterator[Task]:
         """What is lived before anything can be chosen."""
-        numbers = range(len(self.points))
-        if not self.windows:
-            return [self.task(0, "", k) for k in numbers]
-        return [self.task(window, TRAIN, k) for window in range(len(self.windows)) for k in numbers]
+        places = [(window, TRAIN) for window in range(len(self.windows))] or [(0, "")]
+        return (self.task(window, part, k) for window, part in places for k in range(len(self.points)))
+
+    def planned(self, tasks: Iterable[Task]) -> tuple[list[Task], list[Row]]:
+        """Tasks with the keys of their histories, which are read here; a row for each that is no run."""
+        kept: list[Task] = []
+        refused: list[Row] = []
+        for task in tasks:
+            try:
+                kept.append(replace(task, history=self.histories.key_of(self.base.at(task.values))))
+            except InputError as error:
+                refused.append(Row(task.place, REFUSED, str(error)))
+        return kept, refused
 
     @contextmanager
     def folder(self, out: str | Path | None) -> Iterator[Kept]:
@@ -174,72 +198,75 @@ class _Job:
 
     def journal(self) -> dict[str, Any]:
         """What is swept, on which inputs; another sweep's rows are told apart by it."""
-        assert self.config.sweep is not None
-        for task in self.tasks():
-            self._place(task)
         return {
             "name": self.config.name,
             "config": self.config.resolved(),
-            "sweep": self.config.sweep.model_dump(mode="json", by_alias=True),
+            "sweep": self.swept.model_dump(mode="json", by_alias=True),
             "trials": len(self.points),
-            "inputs": self.histories.files(),
-            "versions": versions(),
+            "data": {" ".join(list(row.values())[:3]): row["sha256"] for row in self._files},
+            "strategies": source_digests(strategies_of(self.points, self.config)),
+            "versions": {**versions(), "kernels": source_digest()},
             "result": None,
         }
 
-    def live(self, tasks: Sequence[Task], kept: Kept) -> None:
-        """Live the tasks that have no row yet; the first one here, so that workers find everything compiled."""
+    @cached_property
+    def _files(self) -> list[dict[str, str]]:
+        """The data that the points are lived on; that of test windows is the same, cut otherwise."""
+        return self.histories.files()
+
+    def live(self, tasks: Sequence[Task], refused: Sequence[Row], kept: Kept) -> None:
+        """Live the tasks that have no row yet."""
         done = kept.done
-        placed = [each for each in map(self._place, (task for task in tasks if task.place not in done)) if each]
-        refused = [row for row in self._refused if row.place not in done]
-        self._refused, count = [], len(done)
-        every = duration_us(self.config.sweep.curves) if self.config.sweep and self.config.sweep.curves else 0
-        trials = Trials(self.base, self.histories.prepared, every)
-        for row in self._rows(placed, trials, refused):
+        left = [task for task in tasks if task.place not in done]
+        count, checked = len(done), False
+        for row in chain((row for row in refused if row.place not in done), self._rows(left)):
+            if row.status == OK and not checked:
+                self._check_statistic(row)
+                checked = True
             kept.add(row)
             count += 1
             if self.progress is not None:
                 self.progress(count, self.many)
 
-    def _rows(self, tasks: Sequence[Task], trials: Trials, refused: Sequence[Row]) -> Iterator[Row]:
-        yield from refused
-        if not tasks:
-            return
+    def _rows(self, tasks: Sequence[Task]) -> Iterator[Row]:
+        """Rows as they come; where others live them the first one is lived here, so that they find all compiled."""
+        trials = Trials(self.base, self.histories.prepared, self._every_us)
+        alone = self.engine == "local" and self.workers == 1
+        for number, task in enumerate([] if alone else tasks[:FIRST_HERE]):
+            row = trials.live(task)
+            yield row
+            if row.status == OK:
+                tasks = tasks[number + 1 :]
+                break
+        else:
+            tasks = tasks if alone else tasks[FIRST_HERE:]
         if self.engine == "ray":
-            from backtest.research.cluster import ray_rows
-
             yield from ray_rows(tasks, trials, self.workers, self.address)
-            return
-        if self.workers > 1:
-            yield trials.live(tasks[0])
-            tasks = tasks[1:]
-        yield from local_rows(tasks, trials, self.workers)
+        else:
+            yield from local_rows(tasks, trials, self.workers)
 
-    def _place(self, task: Task) -> Task | None:
-        """The task with the key of its history; None where it has none: then it is a refused row."""
-        try:
-            key = self.histories.key_of(self.base.at(task.values))
-        except InputError as error:
-            self._refused = [row for row in self._refused if row.place != task.place]
-            self._refused.append(Row(task.place, REFUSED, str(error)))
-            return None
-        return Task(task.window, task.part, task.point, task.values, key)
+    @property
+    def _every_us(self) -> int:
+        return duration_us(self.swept.curves) if self.swept.curves else 0
+
+    def _check_statistic(self, row: Row) -> None:
+        """InputError for a statistic to choose by that a run has not, before all points were lived for it."""
+        split = self.swept.split
+        numbers = [label for label, value in row.figures.items() if isinstance(value, int | float)]
+        if split is not None and split.statistic not in numbers:
+            raise InputError(f"sweep.split.statistic = {split.statistic!r}: {nearest(split.statistic, numbers)}")
 
     def result(self, kept: Kept, folder: Path | None) -> SweepResult:
         """The rows as frames; in a folder also points.parquet and windows.parquet."""
-        whole = kept.whole()
-        frame = self.table.shown(whole)
+        whole = self.table.trimmed(kept.whole())
+        frame: pd.DataFrame = whole.to_pandas()
         windows = None
-        if self.windows:
-            split = self.config.sweep.split if self.config.sweep else None
-            assert split is not None
-            windows = window_frame(frame, self.windows, split, self.paths, len(self.points))
+        if self.swept.split is not None:
+            windows = window_frame(frame, self.windows, self.swept.split, self.paths, len(self.points))
         if folder is not None:
-            import pyarrow as pa
-
             write_table(whole, folder / "points.parquet")
             if windows is not None:
-                write_table(pa.Table.from_pandas(windows, preserve_index=False), folder / "windows.parquet")
+                write_table(frame_table(windows), folder / "windows.parquet")
             counted = {str(status): int(many) for status, many in frame["status"].value_counts().items()}
             write_journal(folder, {**self.journal(), "result": counted})
         return SweepResult(self.config.name, frame, windows, kept.curves(), len(self.points), self.paths, folder)

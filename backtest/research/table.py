@@ -50,9 +50,18 @@ class PointTable:
 
     def shown(self, whole: pa.Table) -> pd.DataFrame:
         """The table as a frame; without a split its columns of windows say nothing and are left out."""
-        table = whole if self.split else whole.drop_columns(["window", "part"])
-        frame: pd.DataFrame = table.replace_schema_metadata(None).to_pandas()
+        frame: pd.DataFrame = self.trimmed(whole).to_pandas()
         return frame
+
+    def trimmed(self, whole: pa.Table) -> pa.Table:
+        """The columns that are shown."""
+        table = whole if self.split else whole.drop_columns(["window", "part"])
+        return table.replace_schema_metadata(None)
+
+
+def frame_table(frame: pd.DataFrame) -> pa.Table:
+    """A frame as a table, times in microseconds."""
+    return pa.table({name: column([None if each is pd.NA else each for each in frame[name]]) for name in frame})
 
 
 def curve_table(rows: Sequence[Row]) -> pa.Table | None:

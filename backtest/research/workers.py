@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import mmap
 import multiprocessing
-import os
 import pickle
 import signal
 import struct
@@ -29,7 +28,6 @@ from backtest.errors import InputError
 from backtest.research.trials import FAILED, Place, Row, Task, Trials
 
 START = "fork" if sys.platform == "linux" else "spawn"
-LOOKED_AFTER_S = 2.0  # between two looks whether the parent is still there
 DEATHS = 2  # of workers, after which the point they held is to blame
 ALIGNED = 64
 
@@ -65,9 +63,11 @@ def check_importable(trials: Trials) -> None:
 class _Worker:
     """One process and its end of the pipe; `task` is what it lives now."""
 
-    def __init__(self, context: Any, handed: Trials | Path) -> None:
+    def __init__(self, context: Any, handed: Trials | Path, others: Sequence[Connection]) -> None:
+        """`others`: the parent's ends of the other pipes, where a forked process would have them too."""
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, handed), daemon=True)
+        not_its_own = [*others, self.pipe] if context.get_start_method() == "fork" else []
+        self.process = context.Process(target=_serve, args=(theirs, handed, not_its_own), daemon=True)
         self.process.start()
         theirs.close()
         self.task: Task | None = None
@@ -93,11 +93,13 @@ class _Crew:
 
     def __init__(self, handed: Trials | Path, many: int, start: str) -> None:
         self._context, self._handed = multiprocessing.get_context(start), handed
-        self.workers = [self._hired() for _ in range(many)]
         self.deaths: Counter[Place] = Counter()
+        self.workers: list[_Worker] = []
+        for _ in range(many):
+            self.workers.append(self._hired())
 
     def _hired(self) -> _Worker:
-        return _Worker(self._context, self._handed)
+        return _Worker(self._context, self._handed, [worker.pipe for worker in self.workers if not worker.pipe.closed])
 
     def rows(self, tasks: Sequence[Task]) -> Iterator[Row]:
         waiting = deque(tasks)
@@ -147,21 +149,19 @@ def died_words(code: int | None) -> str:
     return f"the process that lived it {how}, {DEATHS} times; is there enough memory?"
 
 
-def _serve(pipe: Connection, handed: Trials | Path) -> None:
+def _serve(pipe: Connection, handed: Trials | Path, not_its_own: Sequence[Connection]) -> None:
     """A worker's life: take a task, send its row, until the parent hangs up or is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted as well, and ends its workers
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for each in not_its_own:  # held open here, they would hide from all workers that the parent was killed
+        each.close()
     try:
         trials = open_pack(handed) if isinstance(handed, Path) else handed
     except Exception as error:
         pipe.send(RuntimeError(f"a worker could not start: {type(error).__name__}: {error}"))
         return
-    parent = os.getppid()
     with suppress(EOFError, OSError):
         while True:
-            while not pipe.poll(LOOKED_AFTER_S):  # its brothers hold the pipe open, even where the parent was killed
-                if os.getppid() != parent:
-                    return
             pipe.send(trials.live(pipe.recv()))
 
 
