@@ -14,11 +14,13 @@ from backtest.errors import InputError
 from backtest.report.record import FRAMES
 
 RUN, COMPARISON = "run", "comparison"
+DERIVED = ("returns", "explain", "prices")
+"""Frames beside those of the record: daily returns, the parts of the profit by bar, marks and indexes by bar."""
 _INDEX = {RUN: "manifest.json", COMPARISON: "comparison.json"}
 _KEYS = {RUN: ("accounts", "config", "versions"), COMPARISON: ("orders", "signals", "verdict")}
 _COMMON = {"report.html", "picture.png", ".DS_Store"}  # the last is left by looking at the folder on a Mac
 _FILES = {
-    RUN: {*_COMMON, "manifest.json", "stats.json", "returns.parquet", *(f"{name}.parquet" for name in FRAMES)},
+    RUN: {*_COMMON, "manifest.json", "stats.json", *(f"{name}.parquet" for name in (*FRAMES, *DERIVED))},
     COMPARISON: {*_COMMON, "comparison.json"},
 }
 _LONGEST = 255  # bytes of a file name
