@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from backtest.config import RunConfig, load_config
 from backtest.errors import InputError
 from backtest.report.explain import PARTS, explain, explain_by_bar
 from backtest.report.folder import RUN, is_ours, write_page, written
-from backtest.report.html import figures_table, report_page
+from backtest.report.html import figures_table
 from backtest.report.manifest import manifest, plain
 from backtest.report.months import by_period
 from backtest.report.record import FORCED, FRAMES, RunRecord
@@ -44,7 +45,7 @@ class Result:
         return f"<Result {self.name}: {first['Total Return [%]']:.2f} %, survived: {first['Survived']}>"
 
     def _repr_html_(self) -> str:
-        return f"<h3>{self.name}</h3>{figures_table(self.figures)}"
+        return f"<h3>{escape(self.name)}</h3>{figures_table(self.figures)}"
 
     @property
     def name(self) -> str:
@@ -182,19 +183,37 @@ class Result:
         return self.record.positions
 
     def plot(self) -> go.Figure:
-        """Equity and margin ratio; with several accounts, over one another."""
-        from backtest.report.plots import figure
+        """Equity and margin ratio over one time axis; with several accounts, over one another."""
+        from backtest.report.plots import overview
 
-        return figure(self.record)
+        return overview(self)
+
+    def plot_margin(self, account: int | str = 0) -> go.Figure:
+        """Margin ratio, required margins, utilization, and marks against liquidation prices, over one time axis."""
+        from backtest.report.plots import margin
+
+        return margin(self, account)
+
+    def plot_waterfall(self, account: int | str = 0, by: str | None = None) -> go.Figure:
+        """The parts of the profit as steps to their sum; `by="month"`: stacked month by month."""
+        from backtest.report.plots import waterfall
+
+        return waterfall(self, account, by)
+
+    def plot_stress(self, account: int | str = 0, at: str | None = None) -> go.Figure:
+        """Margin ratio over moves of two coins, at the bar that holds a time (UTC); without one, a slider of bars."""
+        from backtest.report.plots import stressed
+
+        return stressed(self, account, at)
 
     def report(self, path: str | Path) -> Path:
         """Write the report page, and say where it is."""
         return write_page(path, self._page())
 
     def _page(self) -> str:
-        from backtest.report.plots import to_html
+        from backtest.report.run_page import run_page
 
-        return report_page(self.manifest, self.figures, self.parts, self.incidents, [to_html(self.plot())])
+        return run_page(self)
 
     def save(self, folder: str | Path) -> Path:
         """Write the run's folder, whole or not at all. InputError where another kind of folder is in the way."""
