@@ -80,9 +80,7 @@ class Browser:
 
     def look(self, width: int, height: int, dark: bool = False, phone: bool = False) -> None:
         """The window's size, the reader's taste, and whether it is touched."""
-        self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone
-        )
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
         self.call("Emulation.setTouchEmulationEnabled", enabled=phone)
         taste = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[taste])

@@ -26,13 +26,15 @@ def days_section(subject: Subject, suffix: str = "") -> str:
     """The worst days, and what made them so."""
     table = worst_days(subject.rows, subject.parts)
     return (
-        f'<h2 id="days{suffix}">Worst days</h2><p class="quiet small">Change of equity in USD, without what was paid in '
-        f"or out, by its parts; 00:00 to 00:00 UTC.</p>{rows_of(table, told=_day_words)}"
+        f'<h2 id="days{suffix}">Worst days</h2><p class="quiet small">Change of equity in USD, without what was paid '
+        f"in or out, by its parts; 00:00 to 00:00 UTC.</p>{rows_of(table, told=_day_words)}"
     )
 
 
 def _day_words(column: str, value: Any) -> str:
-    return f"{value:%Y-%m-%d}" if column == "day" else words(value)
+    if column == "day":
+        return f"{value:%Y-%m-%d}"
+    return words(value if "ratio" in column else round(float(value), 2))
 
 
 def liquidations_section(subject: Subject, suffix: str = "") -> str:

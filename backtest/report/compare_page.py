@@ -23,9 +23,12 @@ if TYPE_CHECKING:
 
 Parting = tuple[str, str, pd.Timestamp]
 SECTIONS = (
-    ("modes", "Side by side"), ("parting", "Where they parted"), ("orders", "Same fills"), ("signals", "Each on its own"),
+    ("modes", "Side by side"),
+    ("parting", "Where they parted"),
+    ("orders", "Same fills"),
+    ("signals", "Each on its own"),
     ("notes", "Notes"),
-)  # fmt: skip
+)
 HIGHER = (
     "Total Return [%]", "Lowest Margin Ratio", "Lowest Margin Ratio, close", "Lowest Margin Ratio, low then high",
     "Lowest Margin Ratio, each worst", "Return on Least Capital [%]", "Return on Margin [%]", "Funding",
@@ -96,12 +99,13 @@ def _side_by_side(
 ) -> list[str]:
     """Equity and ratios over one time axis; least capital; where the money came from, a bar a mode."""
     first = next(iter(subjects.values()))
+    over_time = equities_panel(subjects), ratios_panel(subjects)
     spans = zoom_spans(first)[:1]
     for mode, subject in subjects.items():
         spans += [(f"{words_}, {mode}", span) for words_, span in zoom_spans(subject) if words_ == "First liquidation"]
     return [
         '<h2 id="modes">Side by side, each on its own state</h2>', zooms("modes", spans[:6]),
-        *(drawings.panel("modes", panel, span_of(first)) for panel in (equities_panel(subjects), ratios_panel(subjects))),
+        *(drawings.panel("modes", panel, span_of(first)) for panel in over_time),
         '<div class="two">',
         drawings.frame(
             "capital", capital_figure(experiments["orders"]), "Least capital for the same fills", "USD that the same "
@@ -128,8 +132,12 @@ def _stood(subject: Subject, at: pd.Timestamp) -> dict[str, Any]:
     """One account at one bar: its ratio, its money, and what happened to it there."""
     bar = int(subject.bars_of([at])[0])
     row = subject.rows.iloc[bar]
-    fills, incidents = (frame[frame["time"] == at] if len(frame) else frame for frame in (subject.fills, subject.incidents))
-    told = [f"{f['cause']}: {f['contracts']:+,.6g} {f['symbol']} at {f['price']:,.6g}" for f in fills.to_dict("records")]
+    fills, incidents = (
+        frame[frame["time"] == at] if len(frame) else frame for frame in (subject.fills, subject.incidents)
+    )
+    told = [
+        f"{f['cause']}: {f['contracts']:+,.6g} {f['symbol']} at {f['price']:,.6g}" for f in fills.to_dict("records")
+    ]
     told = [*dict.fromkeys(str(rung) for rung in incidents["rung"]), *told] if len(incidents) else told
     return {
         "lowest ratio": float(row["worst_ratio"]) if np.isfinite(row["worst_ratio"]) else float("nan"),

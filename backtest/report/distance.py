@@ -13,6 +13,7 @@ import pandas as pd
 
 from backtest.errors import InputError
 from backtest.market.schema import parse_symbol
+from backtest.report.record import Ints
 from backtest.report.subject import Subject, naive
 
 COLUMNS = ("time", "symbol", "side", "mark", "alone", "together")
@@ -35,19 +36,18 @@ def asked_bars(subject: Subject, most: int) -> list[int]:
         return []
     many = max(8, int(most * len(bars) / held.sum()))
     spread = bars[np.unique(np.linspace(0, len(bars) - 1, many // 2).astype(int))]
-    changed = subject.bars_of(subject.standing.positions["time"])
+    changed = np.unique(np.concatenate([subject.bars_of(each[0]) for each in subject.standing.sides.values()]))
     around = [bar + step for bar in subject.moments for step in (-1, 0)]
     wished = [bar for bar in (*changed[: many // 4], *(changed[: many // 4] - 1), *around) if 0 <= bar < len(held)]
     return sorted({int(bar) for bar in (*spread, *wished) if held[bar]})
 
 
-def _held(subject: Subject) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _held(subject: Subject) -> Ints:
     """How many positions were open after each bar."""
-    rows, held = subject.standing.positions, np.zeros(len(subject.times), np.int64)
-    for _, mine in rows.groupby(["symbol", "side"]) if len(rows) else ():
-        at = np.searchsorted(naive(mine["time"]), subject.times, side="right") - 1
-        open_after = mine["contracts"].to_numpy() != 0.0
-        held += (at >= 0) & open_after[np.maximum(at, 0)]
+    held = np.zeros(len(subject.times), np.int64)
+    for times, contracts, _ in subject.standing.sides.values():
+        at = np.searchsorted(naive(times), subject.times, side="right") - 1
+        held += (at >= 0) & (contracts[np.maximum(at, 0)] != 0.0)
     return held
 
 

@@ -30,7 +30,7 @@ def rules_section(rows: list[dict[str, Any]]) -> str:
     numbers = len({(row.get("table"), row.get("key")) for row in rows if row.get("assumed")})
     counted = (
         f"{len(rows)} rows of the venue's tables were in force at one time or another; {len(assumed)} of them "
-        f"({numbers} numbers) are assumed, as no page states them."
+        f"({numbers} number{'' if numbers == 1 else 's'}) are assumed, as no page states them."
         + (f" {unreal} are COUNTERFACTUAL: not what the venue had on those dates." if unreal else "")
     )
     told = f'<h2 id="rules">Rules in force</h2><p>{escape(counted)}</p>'
@@ -47,8 +47,9 @@ def rules_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """Rule rows as a reader wants them: what, its value, from when, whence, and how well it is known."""
     found = [
         {
-            "rule": str(row.get("table", "")).replace("_", " "), "of": str(row.get("key", "")), "value": value_words(row.get("value")),
-            "from": _day(row.get("valid_from_us")), "known": _known(row), "source": _short(str(row.get("source", ""))),
+            "rule": str(row.get("table", "")).replace("_", " "), "of": str(row.get("key", "")).replace("_", " "),
+            "value": value_words(row.get("value")), "from": _day(row.get("valid_from_us")), "known": _known(row),
+            "source": _short(str(row.get("source", ""))),
         }
         for row in rows
     ]  # fmt: skip
@@ -66,12 +67,20 @@ def value_words(value: Any) -> str:
     """A rule's value: a number, or the first of its steps and how many there are."""
     if isinstance(value, list) and value and isinstance(value[0], dict):
         first = ", ".join(f"{key.replace('_', ' ')} {_plain(each)}" for key, each in value[0].items())
-        return _short(f"{first}" + (f"; {len(value) - 1} more steps" if len(value) > 1 else ""))
+        return _short(f"{first}" + (_more(len(value) - 1) if len(value) > 1 else ""))
     return _short(_plain(value))
 
 
+def _more(steps: int) -> str:
+    return f"; {steps} more step{'' if steps == 1 else 's'}"
+
+
 def _plain(value: Any) -> str:
-    return f"{value:,.8g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(_plain(each) for each in value)
+    return f"{value:,.8g}" if isinstance(value, int | float) else str(value)
 
 
 def _day(time_us: Any) -> str:
@@ -113,9 +122,11 @@ def fidelity(manifest: dict[str, Any]) -> list[str]:
 
 
 _MARK_WORDS = {
-    "mark": "the venue's mark", "mark-close proxy": "a PROXY: only closes of the mark are stored, its highs and lows "
-    "are made from traded prices", "last": "a PROXY: traded prices stand in for the mark", "spot": "its own traded price",
-}  # fmt: skip
+    "mark": "the venue's mark",
+    "mark-close proxy": "a PROXY: only closes of the mark are stored, its highs and lows are made from traded prices",
+    "last": "a PROXY: traded prices stand in for the mark",
+    "spot": "its own traded price",
+}
 
 
 def _index_words(source: str) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from html import escape
+from typing import Any
 
 from backtest.report.figures.stress import stress_figure
 from backtest.report.figures.waterfall import months_figure, months_of, waterfall_figure
+from backtest.report.html import words
 from backtest.report.page import Drawings
 from backtest.report.stress import Stress, stress_of
 from backtest.report.subject import Subject
@@ -28,8 +30,13 @@ def money_section(drawings: Drawings, subject: Subject, group: str, suffix: str 
             f"{group}-months", months_figure(subject), "By month", "The same parts, each month's upon one another; the "
             "dash is their sum.", 380, kind="plain",
         ),
-        f"</div><details><summary>The months as a table</summary>{rows_of(table, tall=True)}</details>",
+        "</div><details><summary>The months as a table</summary>", rows_of(table, tall=True, told=_month_words),
+        "</details>",
     ])  # fmt: skip
+
+
+def _month_words(column: str, value: Any) -> str:
+    return str(value) if column == "month" else words(round(float(value), 2))
 
 
 def stress_section(drawings: Drawings, subject: Subject, group: str, suffix: str = "") -> str:

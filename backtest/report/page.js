@@ -81,7 +81,7 @@
       if (data.some(isLine)) layout.hovermode = "x";
       for (const trace of data) if (isLine(trace)) { trace.hoverinfo = "none"; delete trace.hovertemplate; }
     } else if (layout.yaxis) {
-      layout.margin = { ...layout.margin, t: 16, l: small() ? Math.min(layout.margin.l, 48) : layout.margin.l };
+      layout.margin = { ...layout.margin, t: 16, l: small() && layout.margin.l < 100 ? 48 : layout.margin.l };
       if (small()) delete layout.yaxis.title;
       if (small()) for (const trace of data) if (trace.type === "heatmap") trace.showscale = false;
       layout.xaxis.fixedrange = layout.yaxis.fixedrange = true;
@@ -119,7 +119,7 @@
   const drawKeys = (frame) => {
     const keys = frame.place.closest(".panel").querySelector(".keys");
     if (!keys) return;
-    const shown = frame.gd.data.map((trace, k) => [trace, k]).filter(([trace]) => trace.showlegend !== false && trace.name && trace.type !== "heatmap");
+    const shown = frame.gd.data.map((trace, k) => [trace, k]).filter(([trace]) => trace.name && (trace.meta ? trace.meta.key : trace.showlegend !== false && trace.type !== "heatmap"));
     const buttons = shown.map(([trace, k]) => {
       const key = document.createElement("button"), swatch = document.createElement("i"), value = document.createElement("output");
       const ink = trace.line?.color || trace.marker?.color || trace.marker?.line?.color;
@@ -220,6 +220,7 @@
     if (!values.length) return null;
     for (const level of (frame.place.dataset.keeps || "").split(",").filter(Boolean)) values.push(+level);
     let low = values.reduce((a, b) => Math.min(a, b)), high = values.reduce((a, b) => Math.max(a, b));
+    if (frame.place.dataset.top) high = Math.min(high, +frame.place.dataset.top);
     if (log) { [low, high] = [Math.log10(low), Math.log10(Math.min(high, 2000))]; }
     const air = 0.06 * (high - low) || 0.05 * Math.abs(high) || 1;
     return [low === 0 && !log ? 0 : low - air, high + air];
@@ -237,7 +238,7 @@
       const { gd } = drawn.get(place.dataset.figure);
       Plotly.restyle(gd, { visible: gd.data.map((_, other) => other === k) });
       panel.querySelector("output").textContent = said[k].label;
-      panel.querySelector("[data-said]").textContent = said[k].words;
+      panel.querySelector("p[data-said]").textContent = said[k].words;
       slider.setAttribute("aria-valuetext", said[k].label);
     };
     slider.addEventListener("input", show);

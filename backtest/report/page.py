@@ -50,7 +50,8 @@ class Drawings:
         keeps = ",".join(f"{value:.6g}" for value in panel.keeps)
         return self.frame(
             f"{group} {panel.key}".replace(" ", "-"), stacked([panel]), panel.title, panel.says, panel.height,
-            kind="timeline", group=group, fit="yes" if fit else "no", keeps=keeps, **{"from": f"{span[0]:.0f}"},
+            kind="timeline", group=group, fit="yes" if fit else "no", keeps=keeps,
+            top="" if panel.top is None else f"{panel.top:g}", **{"from": f"{span[0]:.0f}"},
             to=f"{span[1]:.0f}",
         )  # fmt: skip
 
@@ -87,12 +88,9 @@ def zooms(group: str, spans: Sequence[tuple[str, tuple[float, float] | None]]) -
     for words, span in spans:
         between = "" if span is None else f' data-from="{span[0]:.0f}" data-to="{span[1]:.0f}"'
         pressed = "true" if span is None else "false"
-        buttons.append(
-            f'<button type="button" data-zoom="{escape(group)}"{between} aria-pressed="{pressed}">{escape(words)}</button>'
-        )
-    return (
-        f'<div class="zoom">{"".join(buttons)}<span class="quiet small" data-when="{escape(group)}"></span></div>'
-    )
+        told = f'data-zoom="{escape(group)}"{between} aria-pressed="{pressed}"'
+        buttons.append(f'<button type="button" {told}>{escape(words)}</button>')
+    return f'<div class="zoom">{"".join(buttons)}<span class="quiet small" data-when="{escape(group)}"></span></div>'
 
 
 @cache
@@ -126,8 +124,6 @@ def as_json(figure: go.Figure) -> dict[str, Any]:
     whole["layout"].pop("template", None)
     plain: dict[str, Any] = _plain(whole)
     return plain
-
-
 
 
 def _plain(value: Any) -> Any:

@@ -32,6 +32,7 @@ TILES = (
     ("Least Capital", "", "least capital"), ("Funding", "", "funding"), ("Worst Haircut", "", "worst haircut"),
     ("Liquidations", "", "liquidations"),
 )  # fmt: skip
+MONTH = np.timedelta64(30, "D")
 AROUND = 60  # bars on either side of a moment that a button zooms to
 SECTIONS = (
     ("way", "The way there"), ("money", "Where the money came from"), ("stress", "Stress"), ("figures", "Figures"),
@@ -93,7 +94,9 @@ def _together(drawings: Drawings, subjects: list[Subject]) -> list[str]:
         return []
     by_name = {subject.name: subject for subject in subjects}
     span = span_of(subjects[0])
-    options = "".join(f'<option value="{k}">{escape(s.name)} ({escape(s.mode)})</option>' for k, s in enumerate(subjects))
+    options = "".join(
+        f'<option value="{k}">{escape(s.name)} ({escape(s.mode)})</option>' for k, s in enumerate(subjects)
+    )
     return [
         '<h2 id="accounts">All accounts</h2>', zooms("all", [("Whole run", None)]),
         *(drawings.panel("all", panel, span) for panel in (equities_panel(by_name), ratios_panel(by_name))),
@@ -146,9 +149,9 @@ def zoom_spans(subject: Subject) -> list[tuple[str, tuple[float, float] | None]]
         first = int(subject.bars_of(subject.forced["time"])[0])
         if first != subject.worst_bar:
             found.append(("First liquidation", _around(subject, first)))
-    months = max(1, len(subject.times) // 24)
-    if len(subject.times) > 4 * AROUND:
-        found.append(("Last part", _between(subject, len(subject.times) - 1 - max(months, AROUND), len(subject.times) - 1)))
+    if subject.times[-1] - subject.times[0] > 2 * MONTH:
+        first = int(np.searchsorted(subject.times, subject.times[-1] - MONTH))
+        found.append(("Last 30 days", _between(subject, first, len(subject.times) - 1)))
     return found
 
 

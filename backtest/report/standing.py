@@ -6,6 +6,7 @@ prices their marks and indexes. Orders that were waiting are not among it: a fra
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import pandas as pd
 
 from backtest.errors import InputError
 from backtest.market.schema import parse_symbol
-from backtest.report.record import RunRecord
+from backtest.report.record import Floats, RunRecord
 
 if TYPE_CHECKING:
     from backtest.calculator.snapshot import Snapshot
@@ -61,7 +62,8 @@ class Standing:
         self.prices = {str(name): rows["close"].to_numpy(dtype=np.float64) for name, rows in prices.groupby("name")}
         self.priced = pd.DatetimeIndex(prices["time"].unique())
         self.terms = {str(row["symbol"]): row for row in terms}
-        self.ledger, self.positions = record.of("ledger", account), record.of("positions", account)
+        self.positions = record.of("positions", account)
+        self.balances = _running(record.of("ledger", account), ["wallet", "asset"], "amount")
 
     def bar_of(self, at: Any) -> int:
         """The bar that holds a time. InputError before the first and after the last."""
@@ -114,12 +116,27 @@ class Standing:
 
     def positions_at(self, time: pd.Timestamp) -> list[dict[str, Any]]:
         """Open positions after the bar, with the entry price that their cost says."""
-        rows = self.positions
-        if rows.empty:
-            return []
-        last = rows[rows["time"] <= time].groupby(["symbol", "side"], sort=False).tail(1)
-        held = last[(last["contracts"] != 0.0) & last["symbol"].isin(self.alive(time))]
-        return [self._position(row.symbol, row.contracts, row.cost) for row in held.itertuples()]
+        found, alive = [], set(self.alive(time))
+        for (symbol, _), (times, contracts, cost) in self.sides.items():
+            last = int(times.searchsorted(time, side="right")) - 1
+            if last >= 0 and contracts[last] != 0.0 and symbol in alive:
+                found.append(self._position(symbol, float(contracts[last]), float(cost[last])))
+        return found
+
+    @cached_property
+    def sides(self) -> dict[tuple[str, str], tuple[pd.DatetimeIndex, Floats, Floats]]:
+        """Times, contracts and cost of each position, by symbol and side."""
+        if self.positions.empty:
+            return {}
+        side = self.positions["side"] if "side" in self.positions else pd.Series("", index=self.positions.index)
+        return {
+            (str(symbol), str(which)): (
+                pd.DatetimeIndex(rows["time"]),
+                rows["contracts"].to_numpy(np.float64),
+                rows["cost"].to_numpy(np.float64),
+            )
+            for (symbol, which), rows in self.positions.groupby([self.positions["symbol"], side], sort=False)
+        }
 
     def _position(self, symbol: str, contracts: float, cost: float) -> dict[str, Any]:
         size = float(self.terms[symbol]["contract_size"])
@@ -134,13 +151,13 @@ class Standing:
         """Balances by wallet and asset after the bar, and what is borrowed; isolated positions have a wallet each."""
         wallets: dict[str, dict[str, float]] = {symbol: {str(parse_symbol(symbol)[2]): 0.0} for symbol in isolated}
         loans: dict[str, float] = {}
-        rows = self.ledger[self.ledger["time"] <= time]
-        for (wallet, asset), amount in rows.groupby(["wallet", "asset"])["amount"].sum().items():
-            amount = round(float(amount), 8)
+        for (wallet, asset), (times, totals) in self.balances.items():
+            last = int(times.searchsorted(time, side="right")) - 1
+            amount = round(float(totals[last]), 8) if last >= 0 else 0.0
             if wallet == "loans" and amount < 0.0:
-                loans[str(asset)] = -amount
+                loans[asset] = -amount
             elif amount and wallet not in (*NO_MARGIN, "loans"):
-                wallets.setdefault(str(wallet), {})[str(asset)] = amount
+                wallets.setdefault(wallet, {})[asset] = amount
         return wallets, loans
 
     def prices_at(self, time: pd.Timestamp, symbols: list[str], held: set[str]) -> dict[str, float]:
@@ -149,3 +166,13 @@ class Standing:
         legs = {part for symbol in symbols for part in parse_symbol(symbol)[:3] if part is not None}
         names = [*symbols, *sorted((held | legs) - {"USD"})]
         return {name: float(self.prices[name][bar]) for name in names if name in self.prices}
+
+
+def _running(
+    rows: pd.DataFrame, keys: list[str], column: str
+) -> dict[tuple[str, str], tuple[pd.DatetimeIndex, Floats]]:
+    """Times and running sums of a column, by two keys."""
+    return {
+        (str(one), str(two)): (pd.DatetimeIndex(mine["time"]), np.cumsum(mine[column].to_numpy(np.float64)))
+        for (one, two), mine in (rows.groupby(keys, sort=False) if len(rows) else ())
+    }

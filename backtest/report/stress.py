@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 COIN_MOVES = tuple(float(step) / 10 for step in range(-5, 6))
 BASIS_MOVES = tuple(float(step) / 50 for step in range(-5, 6))
 BASIS, NOTHING = "basis", ""
-MOST_BARS = 13
+LEAST_BARS, MOST_BARS = 9, 13
 SAME = 1e-6
 
 
 @dataclass(frozen=True)
 class StressMap:
-    """One bar. `ratios` [first move, second move]; `recorded` and `asked`: the ratio at its close, by run and calculator."""
+    """One bar. `ratios` [first move, second move]; the ratio at its close as `recorded` by the run, and as `asked`."""
 
     bar: int
     time: pd.Timestamp
@@ -91,8 +91,8 @@ class Stress:
             return "Asked without a move, the calculator gives the run's own ratio at each of these closes."
         return (
             f"At {len(apart)} of {len(self.maps)} closes the calculator's ratio without a move differs from the run's "
-            f"({apart[0].time:%Y-%m-%d %H:%M}: {apart[0].asked:.4g}, run {apart[0].recorded:.4g}): waiting orders are not "
-            "in the snapshot, and a tail model has no past there."
+            f"({apart[0].time:%Y-%m-%d %H:%M}: {apart[0].asked:.4g}, run {apart[0].recorded:.4g}): waiting orders are "
+            "not in the snapshot, and a tail model has no past there."
         )
 
 
@@ -132,7 +132,7 @@ def _second(subject: Subject, coins: list[str]) -> str:
 
 
 def bars_of(subject: Subject) -> list[tuple[int, str]]:
-    """The worst bar, the start, the end, the close before the first liquidation, and month ends; at most `MOST_BARS`."""
+    """Worst bar, start, end, the close before the first liquidation, and month ends (of a short run bars between), with why."""
     needed = np.flatnonzero(subject.column("maintenance_margin") > 0.0)
     if not len(needed):
         return []
@@ -154,6 +154,9 @@ def bars_of(subject: Subject) -> list[tuple[int, str]]:
     spread = [ends[k] for k in np.unique(np.linspace(0, len(ends) - 1, room).astype(int))] if ends else []
     for bar in spread:
         found.setdefault(bar, "a month's end")
+    between = np.linspace(0, len(needed) - 1, LEAST_BARS).astype(int) if len(found) < LEAST_BARS else []
+    for at in between:
+        found.setdefault(int(needed[at]), "on the way")
     return sorted(found.items())
 
 
@@ -197,7 +200,8 @@ def _reach(placed: Placed, first: str, second: str, ratio: float) -> str:
         if coin in placed.assets:
             found = account_price(placed, coin)
             words.append(
-                f"{coin} alone would have to move {found.move:+.1%}, to {found.price:,.6g} USD."
+                f"{coin} alone, its contracts along, would have to move {found.move:+.1%} to {found.price:,.6g} USD "
+                "for it to be liquidated."
                 if found
                 else f"No move of {coin} alone liquidates it."
             )

@@ -41,12 +41,13 @@ class Subject:
 
     def column(self, name: str) -> Floats:
         """One column of the account frame."""
-        return self.rows[name].to_numpy(dtype=np.float64)
+        values: Floats = self.rows[name].to_numpy(dtype=np.float64)
+        return values
 
     def bars_of(self, times: Any) -> npt.NDArray[np.int64]:
         """The bar that holds each time."""
-        at = np.searchsorted(self.times, naive(times), side="right").astype(np.int64) - 1
-        return np.maximum(at, 0)
+        at: npt.NDArray[np.int64] = np.searchsorted(self.times, naive(times), side="right").astype(np.int64)
+        return np.maximum(at - 1, 0)
 
     @cached_property
     def parts(self) -> pd.DataFrame:
@@ -56,9 +57,10 @@ class Subject:
 
     def earned(self, *parts: str) -> Floats:
         """What parts came to by each bar's close, USD, on the bars of the account frame."""
-        total = np.cumsum(self.parts[list(parts)].to_numpy(dtype=np.float64).sum(axis=1))
+        total: Floats = np.cumsum(self.parts[list(parts)].to_numpy(dtype=np.float64).sum(axis=1))
         at = np.searchsorted(naive(self.parts["time"]), self.times, side="right") - 1
-        return total[np.maximum(at, 0)]
+        values: Floats = total[np.maximum(at, 0)]
+        return values
 
     @cached_property
     def fills(self) -> pd.DataFrame:
@@ -91,9 +93,9 @@ class Subject:
     @cached_property
     def moments(self) -> list[int]:
         """Bars to be drawn with every bar around them: the worst, and the first forced ones."""
-        forced = np.unique(self.bars_of(self.forced["time"]))[: MOST_MOMENTS - 1] if len(self.forced) else []
+        forced = sorted({int(bar) for bar in self.bars_of(self.forced["time"])}) if len(self.forced) else []
         worst = [] if self.worst_bar is None else [self.worst_bar]
-        return sorted({*worst, *(int(bar) for bar in forced)})
+        return sorted({*worst, *forced[: MOST_MOMENTS - 1]})
 
     @property
     def liquidation_level(self) -> float:

@@ -12,6 +12,7 @@ import pandas as pd
 from backtest.report.html import words
 
 MOST_ROWS = 200
+LONG = 24  # letters of a cell that keeps to one line
 CARDS: dict[str, tuple[str, ...]] = {
     "Span": ("Start", "End", "Duration", "Margin Mode", "Numeraire", "Start Equity", "End Equity",
              "Deposits and Withdrawals"),
@@ -44,11 +45,16 @@ def labelled(figures: pd.DataFrame, best: Mapping[str, str] | None = None) -> st
     rows = []
     for label in figures.index:
         cells = [
-            _cell(words(value), "n best" if (best or {}).get(str(label)) == column else "n")
+            _cell(words(value), _kind(words(value), (best or {}).get(str(label)) == column))
             for column, value in zip(figures.columns, figures.loc[label].tolist(), strict=True)
         ]
         rows.append(f'<tr><th scope="row">{escape(str(label))}</th>{"".join(cells)}</tr>')
     return f'<div class="scroll"><table>{head}<tbody>{"".join(rows)}</tbody></table></div>'
+
+
+def _kind(text: str, best: bool) -> str:
+    """Numbers keep to one line, sentences may break."""
+    return "n" + (" long" if len(text) > LONG else "") + (" best" if best else "")
 
 
 def rows_of(
@@ -66,9 +72,10 @@ def rows_of(
     for values in frame.head(most).itertuples(index=False, name=None):
         cells = []
         for column, value in zip(frame.columns, values, strict=True):
-            kind = "n" if column in numeric else "wide" if column in wide else "word"
-            below = isinstance(value, float | np.floating) and value < 0
-            cells.append(_cell(say(str(column), value), f"{kind} low".strip() if below else kind))
+            text = say(str(column), value)
+            kind = "n" if column in numeric else "wide" if column in wide else "" if len(text) > LONG else "short"
+            below = isinstance(value, float | np.floating) and value < 0 and text != "0"
+            cells.append(_cell(text, f"{kind} low".strip() if below else kind))
         rows.append(f"<tr>{''.join(cells)}</tr>")
     more = f'<p class="quiet small">{most:,} of {len(frame):,} rows.</p>' if len(frame) > most else ""
     kind = "scroll tall" if tall else "scroll"

@@ -38,7 +38,7 @@ def _life(subject: Subject, state: str, survived: str) -> str:
     at = survived.partition("(")[2].rstrip(")")
     return (
         f"Undecided inside the bar of {at} UTC: liquidated on one reading of its path and not on another"
-        f"{how.replace(' by', '; here by', 1)}."
+        f"{how.replace(' by', '; here it was, by', 1)}."
     )
 
 
@@ -47,11 +47,11 @@ def _first_step(subject: Subject) -> str:
     if subject.forced.empty:
         return ""
     first = subject.forced.iloc[0]
-    of = f" of {first['symbol']}" if first.get("symbol") else ""
+    of = f" on {first['symbol']}" if first.get("symbol") else ""
     ratio, bars = first.get("ratio"), len(pd.unique(subject.forced["time"]))
     at = f" at a ratio of {ratio:.3g}" if pd.notna(ratio) else ""
     again = f", the first of {bars} bars with forced steps" if bars > 1 else ""
-    return f" by {first['rung']}{of} in wallet {first['wallet']}{at}{again}"
+    return f' by the venue\'s step "{first["rung"]}"{of}, wallet {first["wallet"]}{at}{again}'
 
 
 def _nearest(subject: Subject) -> str:

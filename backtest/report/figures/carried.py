@@ -6,7 +6,7 @@ import numpy as np
 
 from backtest.report.figures.panel import Panel, line
 from backtest.report.ink import INK, PART_INK, SERIES, faint
-from backtest.report.record import summed
+from backtest.report.record import Ints, summed
 from backtest.report.subject import Floats, Subject
 from backtest.report.thin import kept
 
@@ -28,7 +28,7 @@ def funding_panel(subject: Subject) -> Panel:
     )  # fmt: skip
 
 
-def _line(subject: Subject, name: str, values: Floats, at: np.ndarray, number: int) -> object:  # type: ignore[type-arg]
+def _line(subject: Subject, name: str, values: Floats, at: Ints, number: int) -> object:
     if number == 0:
         ink = PART_INK["funding"]
         return line(name, ink, subject.times[at], values[at], fill="tozeroy", fillcolor=faint(ink))

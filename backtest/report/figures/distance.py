@@ -41,12 +41,12 @@ def _panel(subject: Subject, symbol: str, side: str, rows: pd.DataFrame) -> Pane
     at = kept([low, high, close], near)
     traces: list[Any] = [
         line(
-            "Low", INK["mark"], times[at], low[at], "", 6, width=0, showlegend=False, hoverinfo="skip",
-            hovertemplate=None,
+            "Low", INK["mark"], times[at], low[at], "", 6, width=0, showlegend=False, key=False,
+            hoverinfo="skip", hovertemplate=None,
         ),
         line(
             "Low to high", INK["mark"], times[at], high[at], "", 6, width=0, fill="tonexty", showlegend=False,
-            fillcolor=faint(INK["mark"], 0.3), hoverinfo="skip", hovertemplate=None,
+            key=False, fillcolor=faint(INK["mark"], 0.3), hoverinfo="skip", hovertemplate=None,
         ),
         line("Mark", INK["mark"], times[at], close[at], "", digits(close), width=1.2),
     ]  # fmt: skip
@@ -54,9 +54,7 @@ def _panel(subject: Subject, symbol: str, side: str, rows: pd.DataFrame) -> Pane
         prices = within_reach(rows[column].to_numpy(float), rows["mark"].to_numpy(float))
         if np.isfinite(prices).any():
             ink = INK["level"] if column == "alone" else INK["collateral"]
-            traces.append(
-                line(words, ink, naive(rows["time"]), prices, "", digits(close), dash=dash, width=1.6)
-            )
+            traces.append(line(words, ink, naive(rows["time"]), prices, "", digits(close), dash=dash, width=1.6))
     name = f"{symbol} {side}".strip()
     return Panel(
         f"distance {name}", f"{name}: mark and liquidation price", says(rows), traces, {"title": {"text": "price"}},

@@ -14,7 +14,8 @@ from backtest.report.subject import LOST, Subject
 
 MOST_MARKS = 600  # of one kind: more are drawn as groups, and told as such
 MOVED = ("top-up", "refill", "auto-exchange")
-ROWS = ("fills", "refusals", "margin calls", "money moved", "liquidations")
+ROWS = ("fills", "refused", "calls", "moved", "forced")
+APART = 0.16  # of a row, buys above and sells below
 
 
 def events_panel(subject: Subject) -> Panel | None:
@@ -22,18 +23,27 @@ def events_panel(subject: Subject) -> Panel | None:
     found = [
         ("fills", "Buy", INK["buy"], "triangle-up", grouped(fills_of(subject, 1))),
         ("fills", "Sell", INK["sell"], "triangle-down", grouped(fills_of(subject, -1))),
-        ("refusals", "Refused or cut", INK["other"], "circle-open", grouped(refusals_of(subject))),
-        ("margin calls", "Margin call", INK["call"], "diamond", grouped(incidents_of(subject, "margin calls"))),
-        ("money moved", "Top-up, refill, exchange", INK["moved"], "square", grouped(incidents_of(subject, "money moved"))),
-        ("liquidations", "Liquidation", INK["level"], "x", grouped(incidents_of(subject, "liquidations"))),
+        ("refused", "Refused or cut", INK["other"], "circle-open", grouped(refusals_of(subject))),
+        ("calls", "Margin call", INK["call"], "diamond", grouped(incidents_of(subject, "calls"))),
+        ("moved", "Top-up, refill, exchange", INK["moved"], "square", grouped(incidents_of(subject, "moved"))),
+        ("forced", "Forced step", INK["level"], "x", grouped(incidents_of(subject, "forced"))),
     ]  # fmt: skip
     found = [each for each in found if len(each[4])]
     if not found:
         return None
     rows = [row for row in ROWS if any(each[0] == row for each in found)]
     height = {row: float(len(rows) - k) for k, row in enumerate(rows)}
+    aside = {"Buy": APART, "Sell": -APART}
     traces: list[Any] = [
-        marks(name, ink, symbol, times_of(told), np.full(len(told), height[row]), told["words"].tolist())
+        marks(
+            name,
+            ink,
+            symbol,
+            times_of(told),
+            np.full(len(told), height[row] + aside.get(name, 0.0)),
+            told["words"].tolist(),
+            size=7 if row == "refused" else 9,
+        )
         for row, name, ink, symbol, told in found
     ]
     axis = {
@@ -56,11 +66,12 @@ def fills_of(subject: Subject, sign: int) -> pd.DataFrame:
 def _fill_words(row: dict[Any, Any]) -> str:
     side = "Buy" if row["contracts"] > 0 else "Sell"
     cause = "" if row["cause"] == "order" else f" ({row['cause']})"
-    return (
-        f"{row['time']:%Y-%m-%d %H:%M}  {side} {abs(row['contracts']):,.8g} {row['symbol']} at {row['price']:,.8g}{cause}"
-        f"<br>mark {row['mark']:,.8g}, {row['notional_usd']:,.0f} USD, fee {row['fee']:,.6g} {row['fee_asset']}, "
+    numbers = (
+        f"mark {row['mark']:,.8g}, {row['notional_usd']:,.0f} USD, fee {row['fee']:,.6g} {row['fee_asset']}, "
         f"realised {row['realised']:,.6g} {row['settle']}"
     )
+    what = f"{side} {abs(row['contracts']):,.8g} {row['symbol']} at {row['price']:,.8g}{cause}"
+    return f"{row['time']:%Y-%m-%d %H:%M}  {what}<br>{numbers}"
 
 
 def refusals_of(subject: Subject) -> pd.DataFrame:
@@ -81,7 +92,7 @@ def incidents_of(subject: Subject, kind: str) -> pd.DataFrame:
     if rows.empty:
         return _told(rows, [])
     lost, moved = rows["rung"].isin(LOST), rows["rung"].isin(MOVED)
-    mine = rows[{"liquidations": lost, "money moved": moved}.get(kind, ~lost & ~moved)]
+    mine = rows[{"forced": lost, "moved": moved}.get(kind, ~lost & ~moved)]
     return _told(mine, [incident_words(row) for _, row in mine.iterrows()])
 
 
@@ -108,5 +119,7 @@ def grouped(told: pd.DataFrame, most: int = MOST_MARKS) -> pd.DataFrame:
     first = np.flatnonzero(np.diff(group, prepend=-1))
     many = np.diff(np.append(first, len(told)))
     rows = told.iloc[first].copy()
-    rows["words"] = [f"{n} here, the first:<br>{words}" if n > 1 else words for n, words in zip(many, rows["words"], strict=True)]
+    rows["words"] = [
+        f"{n} here, the first:<br>{words}" if n > 1 else words for n, words in zip(many, rows["words"], strict=True)
+    ]
     return rows

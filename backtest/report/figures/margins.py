@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 
 from backtest.report.figures.panel import Panel, line
 from backtest.report.ink import INK, SERIES, faint
 from backtest.report.subject import Floats, Subject, naive
 from backtest.report.thin import kept
 
+SAYS = "Initial margin over collateral equity, at the closes; where it went beyond 200 %, the line leaves the panel."
+MOST_USED = 2.0
 MOST_WALLETS = 7
 OTHERS = "other wallets"
 KINDS = {"initial_margin": "Initial margin", "maintenance_margin": "Maintenance margin"}
@@ -86,21 +87,14 @@ def utilization_panel(subject: Subject) -> Panel:
             fillcolor=faint(INK["initial"]),
         )
     ]  # fmt: skip
+    top = min(MOST_USED, 1.06 * float(np.nanmax(used, initial=0.0))) or 1.0
     guard = subject.record.config.guards.max_utilization
     levels = [] if guard is None else [(float(guard), f"guard {guard:.0%}", INK["other"], "dot")]
     return Panel(
-        "utilization", "Utilization", "Initial margin over collateral equity, at the closes.", traces,
-        {"title": {"text": "share"}, "tickformat": ".0%", "rangemode": "tozero"}, levels, height=170,
+        "utilization", "Utilization", SAYS, traces,
+        {"title": {"text": "share"}, "tickformat": ".0%", "range": [0.0, top]}, levels, top=MOST_USED, height=170,
     )  # fmt: skip
 
 
 def _dollars() -> dict[str, object]:
     return {"title": {"text": "USD"}, "tickformat": "~s", "rangemode": "tozero"}
-
-
-def held_symbols(positions: pd.DataFrame) -> list[tuple[str, str]]:
-    """(symbol, side) of every futures position a run ever held, in the order they were opened."""
-    if positions.empty:
-        return []
-    rows = positions[["symbol", "side"]].drop_duplicates() if "side" in positions else positions[["symbol"]].assign(side="")
-    return [(str(row.symbol), str(row.side)) for row in rows.drop_duplicates().itertuples()]

@@ -11,7 +11,7 @@ from backtest.report.figures.panel import Panel, level_line, line, marks
 from backtest.report.figures.ratio import level_words, log_axis, on_log
 from backtest.report.ink import mode_ink
 from backtest.report.statistics import forced_moments
-from backtest.report.subject import Subject
+from backtest.report.subject import Floats, Subject
 from backtest.report.thin import kept
 
 
@@ -56,11 +56,15 @@ def ratios_panel(subjects: Mapping[str, Subject]) -> Panel:
     )  # fmt: skip
 
 
-def _taken(subject: Subject, label: str, ink: str, heights: np.ndarray) -> list[object]:  # type: ignore[type-arg]
+def _taken(subject: Subject, label: str, ink: str, heights: Floats) -> list[object]:
     """Crosses on a line, without a key of their own."""
     taken = forced_moments(subject.record, subject.account)
     if taken.empty:
         return []
     words = [f"{label}: {forced_words(row)}" for _, row in taken.iterrows()]
     at = heights[subject.bars_of(taken["time"])]
-    return [marks(f"{label} liquidation", ink, "x", times_of(taken), at, words, showlegend=False, legendgroup=label)]
+    return [
+        marks(
+            f"{label} liquidation", ink, "x", times_of(taken), at, words, showlegend=False, key=False, legendgroup=label
+        )
+    ]

@@ -21,7 +21,8 @@ SMALL = 11
 class Panel:
     """One drawing over time: its traces, its vertical axis, the levels across it, and a sentence on how to read it.
 
-    `levels`: (value, label, colour, dash). `keeps`: values that stay in view when a reader zooms in.
+    `levels`: (value, label, colour, dash).
+    `keeps`: values that stay in view when a reader zooms in; `top`: the axis ends there.
     """
 
     key: str
@@ -31,6 +32,7 @@ class Panel:
     axis: dict[str, Any] = field(default_factory=dict)
     levels: Sequence[tuple[float, str, str, str]] = ()
     keeps: Sequence[float] = ()
+    top: float | None = None
     height: int = 210
 
 
@@ -38,21 +40,21 @@ def line(name: str, ink: str, times: Any, values: Any, unit: str = "USD", digits
     """A line of a panel; `unit` and `digits` say how its values are told."""
     told = f"%{{y:,.{digits}{'%' if unit == '%' else 'f'}}}" + ("" if unit == "%" else f" {unit}")
     style = {"color": ink, "width": more.pop("width", 1.4), "dash": more.pop("dash", "solid")}
-    shape = more.pop("shape", "linear")
+    shape, keyed = more.pop("shape", "linear"), more.pop("key", True)
     more.setdefault("hovertemplate", f"{plain(name)}: {told}<extra></extra>")
     return go.Scatter(
         x=times, y=values, name=name, mode="lines", line={**style, "shape": shape}, connectgaps=False,
-        meta={"unit": unit, "digits": digits}, **more,
+        meta={"unit": unit, "digits": digits, "key": keyed}, **more,
     )  # fmt: skip
 
 
 def marks(name: str, ink: str, symbol: str, times: Any, values: Any, text: Sequence[str], **more: Any) -> go.Scatter:
     """Marks on a panel, each with its own words."""
-    size = more.pop("size", 9)
+    size, keyed = more.pop("size", 9), more.pop("key", True)
     return go.Scatter(
         x=times, y=values, name=name, mode="markers", text=list(text), hovertemplate="%{text}<extra></extra>",
         marker={"symbol": symbol, "size": size, "color": ink, "line": {"color": "rgba(255,255,255,.75)", "width": 1}},
-        meta={"marks": True}, **more,
+        meta={"marks": True, "key": keyed}, **more,
     )  # fmt: skip
 
 

@@ -42,7 +42,7 @@ def ratio_panel(subject: Subject) -> Panel:
     if len(taken):
         heights = drawn[subject.bars_of(taken["time"])]
         words = [forced_words(row) for _, row in taken.iterrows()]
-        traces.append(marks("Taken", INK["level"], "x", times_of(taken), heights, words, showlegend=False))
+        traces.append(marks("Taken", INK["level"], "x", times_of(taken), heights, words, showlegend=False, key=False))
     named = subject.record.levels_of(subject.account)
     lines = [level_line(ratio, level_words(ratio, action), action == "liquidate") for ratio, action in named]
     return Panel(

@@ -10,7 +10,7 @@ from backtest.report.explain import PARTS
 from backtest.report.figures.panel import plain
 from backtest.report.ink import INK, PART_INK
 from backtest.report.months import LEAST_SHOWN, by_period
-from backtest.report.subject import Subject
+from backtest.report.subject import Floats, Subject
 
 TOTAL, ASIDE = "change in equity", "haircut, aside"
 
@@ -23,29 +23,42 @@ def waterfall_figure(subject: Subject) -> go.Figure:
     told = [part for part in PARTS if abs(sums[part]) >= LEAST_SHOWN]
     cut = subject.column("equity") - subject.column("collateral_equity")
     steps = go.Waterfall(
-        x=[*told, TOTAL], y=[*(float(sums[part]) for part in told), float(sums.sum())],
+        orientation="h", y=[*told, TOTAL], x=[*(float(sums[part]) for part in told), float(sums.sum())],
         measure=[*(["relative"] * len(told)), "total"], name="Parts",
         increasing={"marker": {"color": PART_INK["funding"]}}, decreasing={"marker": {"color": INK["level"]}},
         totals={"marker": {"color": INK["equity"]}}, connector={"line": {"color": INK["other"], "width": 1}},
-        text=[f"{value:+,.0f}" for value in (*(sums[part] for part in told), sums.sum())], textposition="outside",
-        hovertemplate="%{x}: %{delta:+,.2f} USD<extra></extra>", cliponaxis=False, showlegend=False,
-        constraintext="none", textfont={"size": 11},
+        text=[f"{value:+,.0f}" for value in (*(sums[part] for part in told), sums.sum())],
+        hovertemplate="%{y}: %{delta:+,.2f} USD<extra></extra>", **_LABELLED,
     )  # fmt: skip
     aside = go.Bar(
-        x=["haircut, average", "haircut, worst"], y=[float(cut.mean()), float(cut.max())], name=ASIDE,
+        orientation="h", y=["haircut, average", "haircut, worst"], x=[float(cut.mean()), float(cut.max())], name=ASIDE,
         marker={"color": "rgba(0,0,0,0)", "line": {"color": INK["collateral"], "width": 1.5},
                 "pattern": {"shape": "/", "fgcolor": INK["collateral"], "size": 6}},
-        text=[f"{value:,.0f}" for value in (cut.mean(), cut.max())], textposition="outside",
-        hovertemplate="%{x}: %{y:,.2f} USD of equity that did not count as margin; no loss<extra></extra>",
-        cliponaxis=False, showlegend=False, constraintext="none", textfont={"size": 11},
+        text=[f"{value:,.0f}" for value in (cut.mean(), cut.max())],
+        hovertemplate="%{y}: %{x:,.2f} USD of equity that did not count as margin; no loss<extra></extra>", **_LABELLED,
     )  # fmt: skip
     picture = go.Figure([steps, aside])
     picture.update_layout(
         title={"text": f"{plain(subject.title)}: where the money came from", "x": 0.01}, template="plotly_white",
-        height=400, showlegend=False, margin={"l": 64, "r": 20, "t": 60, "b": 90},
-        yaxis={"title": {"text": "USD"}, "tickformat": "~s", "zeroline": True}, xaxis={"tickangle": -35, "type": "category"},
+        height=400, showlegend=False, margin={"l": 130, "r": 24, "t": 60, "b": 40},
+        xaxis={"tickformat": "~s", "zeroline": True, "range": reach(sums[told].to_numpy(), cut)},
+        yaxis={"autorange": "reversed", "type": "category", "automargin": True},
     )  # fmt: skip
     return picture
+
+
+_LABELLED: dict[str, object] = {
+    "textposition": "outside", "cliponaxis": False, "showlegend": False, "constraintext": "none",
+    "textfont": {"size": 11},
+}  # fmt: skip
+
+
+def reach(parts: Floats, cut: Floats) -> list[float]:
+    """Bounds of the axis: every step on the way to the sum, and the haircut, with room for words at either end."""
+    ends = np.concatenate([[0.0], np.cumsum(parts), [float(cut.max())]])
+    low, high = float(ends.min()), float(ends.max())
+    room = 0.16 * (high - low) or 1.0
+    return [low - room if low < 0.0 else 0.0, high + room]
 
 
 def months_of(subject: Subject) -> pd.DataFrame:
@@ -79,5 +92,3 @@ def months_figure(subject: Subject) -> go.Figure:
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "xanchor": "right", "x": 1.0},
     )  # fmt: skip
     return picture
-
-
