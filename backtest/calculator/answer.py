@@ -21,6 +21,7 @@ from backtest.calculator.book import (
     INITIAL,
     MAINTENANCE,
     OPEN_LOSS,
+    Floats,
     Placed,
     Weighed,
     place_snapshot,
@@ -411,10 +412,7 @@ class Answer:
                     check_numbers("move", {coin: step.item() if isinstance(step, np.generic) else step})
         ((one, down), (two, across)) = (*first.items(), *second.items())
         a, b = (axis.ravel() for axis in np.meshgrid(np.array(down, float), np.array(across, float), indexing="ij"))
-        need = self.placed.weigh(*moved_prices(self.placed, {one: a, two: b}, len(a))).need[:, self.placed.backing]
-        held = need[:, :, MAINTENANCE] > 0.0
-        each = np.where(held, need[:, :, COLLATERAL] / np.where(held, need[:, :, MAINTENANCE], 1.0), INFINITE)
-        ratio = each.min(axis=1, initial=INFINITE)
+        ratio = lowest_ratios(self.placed, *moved_prices(self.placed, {one: a, two: b}, len(a)))
         return pd.DataFrame(
             ratio.reshape(len(down), len(across)),
             index=pd.Index(list(down), name=one),
@@ -469,6 +467,16 @@ class Answer:
 
     def __repr__(self) -> str:
         return f"{self.title}\n{self.figures.to_string(header=False)}"
+
+
+def lowest_ratios(placed: Placed, marks: Floats, indexes: Floats) -> Floats:
+    """Margin ratio [n] of the worst wallet at n sets of prices: marks [instrument, n], indexes [asset, n]; infinite
+    where nothing is required.
+    """
+    need = placed.weigh(marks, indexes).need[:, placed.backing]
+    held = need[:, :, MAINTENANCE] > 0.0
+    ratios = np.where(held, need[:, :, COLLATERAL] / np.where(held, need[:, :, MAINTENANCE], 1.0), np.inf)
+    return np.asarray(ratios.min(axis=1, initial=np.inf))
 
 
 def plain(value: Any) -> Any:

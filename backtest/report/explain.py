@@ -1,4 +1,4 @@
-"""Where the money came from: the change in equity, taken apart so that the parts sum to it.
+"""Where the money came from: the change in equity, taken apart bar by bar so that the parts sum to it.
 
 Every bar is walked from close to close. What was held over the bar earns the change of its index (`price` for coins,
 `fx` for quote currencies); a futures position earns its delta times the index change as `price` and the rest of its
@@ -43,6 +43,12 @@ def explain(record: RunRecord, account: int = 0) -> pd.Series:
     differs from the delivery price by `basis`. All of it rests on one identity:
     equity = Σ balance x index + Σ (contracts x value - cost) x index.
     """
+    parts = explain_by_bar(record, account)[list(PARTS)]
+    return parts.sum().rename(record.account_names[account])
+
+
+def explain_by_bar(record: RunRecord, account: int = 0) -> pd.DataFrame:
+    """The same a bar, USD: `time` (the bar's open), then a column a part. A row sums to its bar's change in equity."""
     books = _Books(record, account)
     for asset in record.history.assets:
         books.hold(asset)
@@ -63,20 +69,17 @@ def part_of_asset(asset: str) -> str:
     return "fx" if asset in QUOTES else "price"
 
 
-def _fresh() -> dict[str, float]:
-    return dict.fromkeys(PARTS, 0.0)
-
-
 @dataclass
 class _Books:
     """One account's frames, and the parts found so far."""
 
     record: RunRecord
     account: int
-    parts: dict[str, float] = field(default_factory=_fresh)
+    parts: dict[str, Floats] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.bars = len(self.record.history.time)
+        self.parts = {part: np.zeros(self.bars) for part in PARTS}
         self.ledger = self.record.since_start(self.account)
         self.fills = self.record.of("fills", self.account)
         self.first = self.record.first_deposits(self.account)
@@ -92,16 +95,17 @@ class _Books:
         after = started + np.cumsum(self.by_bar(rows, rows["amount"].to_numpy(dtype=np.float64)))
         before = np.concatenate(([started], after[:-1]))
         change = np.diff(self.record.index(asset), prepend=self.record.index(asset, "open")[0])
-        self.parts[part_of_asset(asset)] += float(before @ change)
+        self.parts[part_of_asset(asset)] += before * change
 
     def pay(self) -> None:
         """Every payment of the ledger at its bar's close; trades' own rows are left to the trades."""
         if self.ledger.empty:
             return
-        by_kind = pd.Series(self.record.flows_usd(self.ledger)).groupby(self.ledger["kind"].to_numpy()).sum()
-        for kind, amount in by_kind.items():
+        flows, kinds = self.record.flows_usd(self.ledger), self.ledger["kind"].to_numpy()
+        for kind in pd.unique(self.ledger["kind"]):
             if kind in _PART_OF_KIND:
-                self.parts[_PART_OF_KIND[str(kind)]] += float(amount)
+                rows = self.ledger[kinds == kind]
+                self.parts[_PART_OF_KIND[str(kind)]] += self.by_bar(rows, flows[kinds == kind])
 
     def fills_of(self, instrument: Instrument) -> pd.DataFrame:
         fills: pd.DataFrame = self.fills[self.fills["symbol"] == instrument.symbol]
@@ -122,9 +126,9 @@ class _Books:
         mark, paid = fills["mark"].to_numpy(dtype=np.float64), fills["price"].to_numpy(dtype=np.float64)
         price = contracts * (close - mark) * quote
         basis = contracts * (self.record.index(instrument.base)[at] - close * quote)
-        self.parts["price"] += float(price.sum())
-        self.parts["basis"] += float(basis.sum())
-        total = float(self.record.flows_usd(rows).sum() - price.sum() - basis.sum())
+        self.parts["price"] += self.by_bar(fills, price)
+        self.parts["basis"] += self.by_bar(fills, basis)
+        total = self.by_bar(rows, self.record.flows_usd(rows)) - self.by_bar(fills, price + basis)
         dearest = max(float(self.record.index(asset).max()) for asset in (instrument.base, instrument.quote))
         self.execute(fills, contracts * (mark - paid) * quote, total, STEP * dearest)
 
@@ -138,25 +142,29 @@ class _Books:
         held.currency()
         held.fill()
 
-    def execute(self, fills: pd.DataFrame, slipped: Floats, total: float, step_usd: float) -> None:
-        """Price against mark, by cause; the rounding of the fills' amounts goes with the last kind of them.
+    def execute(self, fills: pd.DataFrame, slipped: Floats, total: Floats, step_usd: float) -> None:
+        """Price against mark by fill, by cause; what rounding left of the bars' `total` goes with the last kind.
 
         What rounding cannot be, at most some steps a fill, is left for the residual to show.
         """
         part = fills["cause"].map(_EXECUTION_OF_CAUSE).fillna("execution").to_numpy()
         for name in pd.unique(part):
-            self.parts[name] += float(slipped[part == name].sum())
-        rounding = total - float(slipped.sum())
-        if abs(rounding) <= ROUNDINGS * len(fills) * step_usd + 1e-9 * float(np.abs(slipped).sum() + abs(total)):
+            self.parts[name] += self.by_bar(fills[part == name], slipped[part == name])
+        rounding = total - self.by_bar(fills, slipped)
+        most = ROUNDINGS * len(fills) * step_usd + 1e-9 * float(np.abs(slipped).sum() + abs(total.sum()))
+        if abs(rounding.sum()) <= most:
             self.parts[part[-1]] += rounding
 
-    def closed(self) -> pd.Series:
-        """The parts, with what they leave unexplained of the equity recorded at the last close."""
+    def closed(self) -> pd.DataFrame:
+        """The parts, with what they leave unexplained of the equity recorded at each close."""
         rows = self.record.of("account", self.account)
-        end = float(rows["equity"].iloc[-1]) if len(rows) else 0.0
-        change = end - self.record.start_equity(self.account)
-        self.parts["residual"] = change - sum(self.parts.values())
-        return pd.Series(self.parts, name=self.record.account_names[self.account])
+        at = self.record.bars(rows) if len(rows) else np.array([self.bars - 1])
+        equity = rows["equity"].to_numpy(dtype=np.float64) if len(rows) else np.zeros(1)
+        explained = np.cumsum(np.sum(list(self.parts.values()), axis=0))[at]
+        start = self.record.start_equity(self.account)
+        self.parts["residual"][at] = np.diff(equity, prepend=start) - np.diff(explained, prepend=0.0)
+        time = pd.to_datetime(self.record.history.time, unit="us", utc=True)
+        return pd.DataFrame({"time": time, **self.parts})
 
 
 class _Held:
@@ -206,26 +214,27 @@ class _Held:
             base = self.record.index(self.instrument.base)
             delta = before * self.instrument.contract_size * np.diff(base, prepend=base[0])
             price, fx = delta, price - delta
-        self.books.parts["price"] += float(price.sum())
-        self.books.parts["fx"] += float(fx.sum())
-        self.books.parts["basis"] += float((before * (moved - along) * settle).sum())
+        self.books.parts["price"] += price
+        self.books.parts["fx"] += fx
+        self.books.parts["basis"] += before * (moved - along) * settle
 
     def currency(self) -> None:
         """Unrealised profit brought into the bar, times the change of its currency's index."""
         unrealised = self.after * self.value - self.cost_after
         change = np.diff(self.settle, prepend=self.settle[0])
-        self.books.parts[part_of_asset(self.instrument.settle)] += float(_before(unrealised) @ change)
+        self.books.parts[part_of_asset(self.instrument.settle)] += _before(unrealised) * change
 
     def fill(self) -> None:
         """Fills: to the mark as execution, from the mark to the close as price and basis."""
         mark, settle = self._worth(self.fills["mark"].to_numpy(dtype=np.float64)), self.settle[self.at]
         onward = self.signed * (self.value[self.at] - mark) * settle
         along = self.signed * (self.index_value[self.at] - self._index_at_fill(mark)) * settle
-        self.books.parts["price"] += float(along.sum())
-        self.books.parts["basis"] += float((onward - along).sum())
+        self.books.parts["price"] += self.books.by_bar(self.fills, along)
+        self.books.parts["basis"] += self.books.by_bar(self.fills, onward - along)
         paid = self._worth(self.fills["price"].to_numpy(dtype=np.float64))
         slipped = self.signed * (mark - paid) * settle
-        self.books.execute(self.fills, slipped, self._total() - float(onward.sum()), STEP * float(self.settle.max()))
+        left = self._total() - self.books.by_bar(self.fills, onward)
+        self.books.execute(self.fills, slipped, left, STEP * float(self.settle.max()))
 
     def _index_at_fill(self, mark: Floats) -> Floats:
         """A contract's worth at the index of each fill's moment; at the mark inside a bar."""
@@ -237,12 +246,13 @@ class _Held:
                 worth[mine] = self._worth(price)[self.at[mine]]
         return worth
 
-    def _total(self) -> float:
-        """All that fills changed: contracts at the close, less their cost, plus what was realised, USD."""
+    def _total(self) -> Floats:
+        """All that fills changed in each bar: contracts at the close, less their cost, plus what was realised, USD."""
         rows = self.books.rows_of(self.instrument, "realised", "settlement")
         realised = self.books.by_bar(rows, rows["amount"].to_numpy(dtype=np.float64)) if len(rows) else 0.0
         traded = np.diff(self.after, prepend=0.0) * self.value - np.diff(self.cost_after, prepend=0.0)
-        return float(((traded + realised) * self.settle).sum())
+        total: Floats = (traded + realised) * self.settle
+        return total
 
 
 def _before(after: Floats) -> Floats:

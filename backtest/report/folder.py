@@ -14,6 +14,8 @@ from backtest.errors import InputError
 from backtest.report.record import FRAMES
 
 RUN, COMPARISON, SWEEP = "run", "comparison", "sweep"
+DERIVED = ("returns", "explain", "prices")
+"""Frames beside those of the record: daily returns, the parts of the profit by bar, marks and indexes by bar."""
 _INDEX = {RUN: "manifest.json", COMPARISON: "comparison.json", SWEEP: "sweep.json"}
 _KEYS = {
     RUN: ("accounts", "config", "versions"),
@@ -22,7 +24,7 @@ _KEYS = {
 }
 _COMMON = {"report.html", "picture.png", ".DS_Store"}  # the last is left by looking at the folder on a Mac
 _FILES = {
-    RUN: {*_COMMON, "manifest.json", "stats.json", "returns.parquet", *(f"{name}.parquet" for name in FRAMES)},
+    RUN: {*_COMMON, "manifest.json", "stats.json", *(f"{name}.parquet" for name in (*FRAMES, *DERIVED))},
     COMPARISON: {*_COMMON, "comparison.json"},
     SWEEP: {"sweep.json", "points.parquet", "windows.parquet", "points", "curves", ".lock", ".DS_Store"},
 }

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from backtest import __version__
 from backtest.errors import InputError
 from backtest.report.record import RunRecord
+from backtest.report.standing import terms_of
 
 if TYPE_CHECKING:
     from backtest.config import RunConfig
@@ -45,6 +46,7 @@ def manifest(record: RunRecord) -> dict[str, Any]:
         "versions": versions(),
         "rules": rule_rows(record),
         "assumptions": assumptions(record.config),
+        "instruments": terms_of(record),
         "prices": {item.symbol: source for item, source in zip(history.instruments, history.mark_source, strict=True)},
         "indexes": dict(zip(history.assets, history.index_source, strict=True)),
         "funding_marks": _funding_marks(record),

@@ -1,6 +1,6 @@
 """What a picture of a run shows, before anyone draws it: equity above; below, how near the venue's levels it came.
 
-`plots` draws these panels as a page that answers the pointer, `picture` as a still PNG.
+`picture` draws these panels as a still PNG; a page has figures of its own.
 """
 
 from __future__ import annotations
@@ -13,12 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from backtest.report.ink import INK, mode_ink
 from backtest.report.record import RunRecord
 from backtest.report.statistics import forced_moments
 
-INK = {"equity": "#1f4e79", "collateral": "#e08e2b", "ratio": "#2f7d4f", "level": "#b3261e", "other": "#8a8a8a"}
-GRID = "#e7e7e7"
-MODE_INK = ("#1f4e79", "#e08e2b", "#2f7d4f", "#8a3b8f", "#1797a6", "#5b6770")
 POINTS = 4000  # a picture has no more columns than this; extremes of what is left out are kept
 FLOOR, CEILING = 0.1, 1000.0  # ratios beyond are drawn here: that far from the level it is safe, or lost, however far
 TICKS = {FLOOR: "≤ 0.1", **{tick: f"{tick:g}" for tick in (0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)}}
@@ -127,7 +125,7 @@ def mode_panels(runs: Mapping[str, tuple[RunRecord, int]], title: str) -> Panels
     money, ratios, marks, levels = [], [], [], list[Level]()
     widths = np.linspace(2.6, 1.1, len(runs))
     for number, (label, (record, account)) in enumerate(runs.items()):
-        rows, ink, width = thinned(record.of("account", account)), MODE_INK[number % len(MODE_INK)], widths[number]
+        rows, ink, width = thinned(record.of("account", account)), mode_ink(label, number), widths[number]
         times = naive(rows["time"])
         money.append(Line(label, ink, times, rows["equity"].to_numpy(), width))
         ratios.append(Line(label, ink, times, within(rows["worst_ratio"]), width))

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
-from backtest.report.panels import GRID, INK, TICKS, Panels
+from backtest.report.ink import GRID, INK
+from backtest.report.panels import TICKS, Panels
 
 SIZE, DPI = (11.0, 6.6), 100  # inches, points an inch
 SMALL = 9  # points of letters beside the drawing

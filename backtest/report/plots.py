@@ -1,80 +1,61 @@
-"""The run as a picture that answers the pointer: the panels drawn for a page."""
+"""A result's figures as plotly figures of their own, to be shown in a notebook or styled further."""
 
 from __future__ import annotations
 
-from zlib import crc32
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-import numpy as np
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
-from backtest.report.panels import GRID, TICKS, Crosses, Level, Line, Panels, panels
-from backtest.report.record import RunRecord
+from backtest.errors import InputError, nearest
+from backtest.report.figures.distance import distance_panels
+from backtest.report.figures.equity import equity_panel
+from backtest.report.figures.events import events_panel
+from backtest.report.figures.margins import margin_panels, utilization_panel
+from backtest.report.figures.overview import equities_panel, ratios_panel
+from backtest.report.figures.panel import stacked
+from backtest.report.figures.ratio import ratio_panel
+from backtest.report.figures.stress import stress_figure
+from backtest.report.figures.waterfall import months_figure, waterfall_figure
+from backtest.report.stress import stress_of
+from backtest.report.subject import Subject
 
-
-def figure(record: RunRecord) -> go.Figure:
-    """A run: of one account with all of the venue's levels, of several over one another."""
-    return drawn(panels(record))
-
-
-def drawn(what: Panels) -> go.Figure:
-    """The panels, one below the other over the same time."""
-    picture = _two_panels(what)
-    for line in what.money:
-        _line(picture, 1, line)
-    for line in what.ratios:
-        _line(picture, 2, line, legend=line.label not in [other.label for other in what.money])
-    for level, height in zip(what.levels, what.label_heights(0.07), strict=True):
-        _level(picture, level, height)
-    for marks in what.crosses:
-        _crosses(picture, marks)
-    return picture
+if TYPE_CHECKING:
+    from backtest.report.result import Result
 
 
-def to_html(picture: go.Figure, script: bool | str = True) -> str:
-    """A picture as a piece of a page, the same bytes every time; `script` puts the drawing library in the page."""
-    name = f"plot-{crc32(str(picture.layout.title.text).encode()):x}"
-    text: str = picture.to_html(full_html=False, include_plotlyjs=script, div_id=name)
-    return text
+def overview(result: Result) -> go.Figure:
+    """Equity and margin ratio: of one account with all of the venue's levels, of several over one another."""
+    subjects = {name: Subject(result, name) for name in result.record.account_names}
+    if len(subjects) > 1:
+        return stacked([equities_panel(subjects), ratios_panel(subjects)], result.name)
+    (subject,) = subjects.values()
+    panels = [equity_panel(subject), events_panel(subject), ratio_panel(subject)]
+    return stacked([panel for panel in panels if panel is not None], subject.title)
 
 
-def _two_panels(what: Panels) -> go.Figure:
-    picture = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.58, 0.42], vertical_spacing=0.06)
-    picture.update_layout(
-        title={"text": what.title, "x": 0.01}, template="plotly_white", height=680, hovermode="x unified",
-        margin={"l": 70, "r": 130, "t": 60, "b": 40},
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "xanchor": "right", "x": 1.0},
-    )  # fmt: skip
-    picture.update_yaxes(title_text="USD", tickformat="~s", gridcolor=GRID, row=1, col=1)
-    picture.update_yaxes(
-        title_text="margin ratio", type="log", range=list(np.log10(what.ratio_range)), tickvals=list(TICKS),
-        ticktext=list(TICKS.values()), gridcolor=GRID, row=2, col=1,
-    )  # fmt: skip
-    return picture
+def modes_over(runs: Mapping[str, Result], title: str) -> go.Figure:
+    """The first accounts of several runs over one another."""
+    subjects = {mode: Subject(run) for mode, run in runs.items()}
+    return stacked([equities_panel(subjects), ratios_panel(subjects)], title)
 
 
-def _line(picture: go.Figure, row: int, line: Line, legend: bool = True) -> None:
-    trace = go.Scatter(
-        x=line.times, y=line.values, name=line.label, mode="lines", line={"color": line.ink, "width": line.width},
-        showlegend=legend, legendgroup=line.label,
-    )  # fmt: skip
-    picture.add_trace(trace, row=row, col=1)
+def margin(result: Result, account: int | str = 0) -> go.Figure:
+    """Everything about one account's margin over one time axis."""
+    subject = Subject(result, account)
+    panels = [ratio_panel(subject), *margin_panels(subject), utilization_panel(subject), *distance_panels(subject)]
+    return stacked(panels, subject.title)
 
 
-def _level(picture: go.Figure, level: Level, height: float) -> None:
-    dash = "solid" if level.liquidates else "dot"
-    picture.add_hline(y=level.ratio, row=2, col=1, line={"color": level.ink, "width": 1, "dash": dash})
-    picture.add_annotation(
-        text=level.words, x=1.0, xref="x2 domain", xanchor="left", y=np.log10(height), yref="y2", showarrow=False,
-        font={"size": 11, "color": level.ink},
-    )  # fmt: skip
+def waterfall(result: Result, account: int | str = 0, by: str | None = None) -> go.Figure:
+    """The parts of one account's profit, of the whole run or (`by="month"`) of each month. InputError for another."""
+    if by not in (None, "month"):
+        raise InputError(f"by = {by!r}: {nearest(str(by), ['month'])}; leave it out for the whole run")
+    return waterfall_figure(Subject(result, account)) if by is None else months_figure(Subject(result, account))
 
 
-def _crosses(picture: go.Figure, marks: Crosses) -> None:
-    """The legend names those of the only line; those of several have their line's colour."""
-    trace = go.Scatter(
-        x=marks.times, y=marks.values, mode="markers", marker={"symbol": "x", "size": 9, "color": marks.ink},
-        name=f"{marks.label} liquidation".strip().capitalize(), showlegend=not marks.label, legendgroup=marks.label,
-        text=marks.rungs, hovertemplate="%{text}: %{y:,.0f}",
-    )  # fmt: skip
-    picture.add_trace(trace, row=1, col=1)
+def stressed(result: Result, account: int | str = 0, at: str | None = None) -> go.Figure:
+    """Margin ratios over two moves, at the bar that holds a time, or at some of the run's with a slider."""
+    subject = Subject(result, account)
+    bars = None if at is None else [(subject.standing.bar_of(at), "as asked")]
+    return stress_figure(stress_of(subject, bars), subject.title)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,15 +15,19 @@ import pyarrow.parquet as pq
 
 from backtest.config import RunConfig, load_config
 from backtest.errors import InputError
-from backtest.report.explain import explain
+from backtest.report.explain import PARTS, explain, explain_by_bar
 from backtest.report.folder import RUN, is_ours, write_page, written
-from backtest.report.html import figures_table, report_page
+from backtest.report.html import figures_table
 from backtest.report.manifest import manifest, plain
+from backtest.report.months import by_period
 from backtest.report.record import FORCED, FRAMES, RunRecord
+from backtest.report.standing import PRICE_COLUMNS, Standing, prices_of
 from backtest.report.statistics import Performance, statistics
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
+
+    from backtest.calculator.snapshot import Snapshot
 
 _AGAIN = "the folder is no whole result, run it again"
 _TIMES = ("Start", "End", "Lowest Margin Ratio At")
@@ -40,7 +45,7 @@ class Result:
         return f"<Result {self.name}: {first['Total Return [%]']:.2f} %, survived: {first['Survived']}>"
 
     def _repr_html_(self) -> str:
-        return f"<h3>{self.name}</h3>{figures_table(self.figures)}"
+        return f"<h3>{escape(self.name)}</h3>{figures_table(self.figures)}"
 
     @property
     def name(self) -> str:
@@ -60,6 +65,25 @@ class Result:
         if "explain" in self._saved:
             return pd.DataFrame({name: pd.Series(column) for name, column in self._saved["explain"].items()})
         return pd.concat([explain(self.record, k) for k in range(len(self.record.account_names))], axis=1)
+
+    @cached_property
+    def parts_by_bar(self) -> pd.DataFrame:
+        """The same a bar: `time`, `account`, and a column a part."""
+        if "parts_by_bar" in self._saved:
+            saved: pd.DataFrame = self._saved["parts_by_bar"]
+            return saved
+        frames = [explain_by_bar(self.record, k).assign(account=name) for k, name in enumerate(self._names)]
+        return pd.concat(frames, ignore_index=True)[["time", "account", *PARTS]]
+
+    @cached_property
+    def prices(self) -> pd.DataFrame:
+        """What was held is priced at: low, high and close by bar and `name`, a symbol's mark or an asset's index."""
+        saved: pd.DataFrame | None = self._saved.get("prices")
+        return prices_of(self.record) if saved is None else saved
+
+    @property
+    def _names(self) -> list[str]:
+        return self.record.account_names
 
     @cached_property
     def _returns(self) -> pd.DataFrame:
@@ -91,9 +115,22 @@ class Result:
         rows = [self.record.of("account", k).set_index("time")["equity"] for k in range(len(self.record.account_names))]
         return self._one(pd.concat(rows, axis=1, keys=self.record.account_names))
 
-    def explain(self) -> pd.Series | pd.DataFrame:
-        """The parts of the change in equity, USD; they sum to it."""
-        return self._one(self.parts)
+    def explain(self, by: str | None = None) -> pd.Series | pd.DataFrame:
+        """The parts of the change in equity, USD; they sum to it. `by`: "bar", "day" or "month", a row each."""
+        return self._one(self.parts) if by is None else by_period(self.parts_by_bar, by)
+
+    def standing(self, account: int | str = 0) -> Standing:
+        """One account, to be looked at as it stood at any bar."""
+        terms = self.manifest.get("instruments", [])
+        return Standing(self.record, self.record.number_of(account), self.prices, terms)
+
+    def snapshot(self, at: str | pd.Timestamp, account: int | str = 0) -> Snapshot:
+        """The account as it stood at the close of the bar that holds a time (UTC), for `backtest.margin`.
+
+        Orders that were waiting are not in it. InputError for a time outside the run.
+        """
+        standing = self.standing(account)
+        return standing.snapshot(standing.bar_of(at))
 
     def _one(self, frame: pd.DataFrame) -> pd.Series | pd.DataFrame:
         return frame.iloc[:, 0] if frame.shape[1] == 1 else frame
@@ -146,19 +183,37 @@ class Result:
         return self.record.positions
 
     def plot(self) -> go.Figure:
-        """Equity and margin ratio; with several accounts, over one another."""
-        from backtest.report.plots import figure
+        """Equity and margin ratio over one time axis; with several accounts, over one another."""
+        from backtest.report.plots import overview
 
-        return figure(self.record)
+        return overview(self)
+
+    def plot_margin(self, account: int | str = 0) -> go.Figure:
+        """Margin ratio, required margins, utilization, and marks against liquidation prices, over one time axis."""
+        from backtest.report.plots import margin
+
+        return margin(self, account)
+
+    def plot_waterfall(self, account: int | str = 0, by: str | None = None) -> go.Figure:
+        """The parts of the profit as steps to their sum; `by="month"`: stacked month by month."""
+        from backtest.report.plots import waterfall
+
+        return waterfall(self, account, by)
+
+    def plot_stress(self, account: int | str = 0, at: str | None = None) -> go.Figure:
+        """Margin ratio over moves of two coins, at the bar that holds a time (UTC); without one, a slider of bars."""
+        from backtest.report.plots import stressed
+
+        return stressed(self, account, at)
 
     def report(self, path: str | Path) -> Path:
         """Write the report page, and say where it is."""
         return write_page(path, self._page())
 
     def _page(self) -> str:
-        from backtest.report.plots import to_html
+        from backtest.report.run_page import run_page
 
-        return report_page(self.manifest, self.figures, self.parts, self.incidents, [to_html(self.plot())])
+        return run_page(self)
 
     def save(self, folder: str | Path) -> Path:
         """Write the run's folder, whole or not at all. InputError where another kind of folder is in the way."""
@@ -173,6 +228,8 @@ class Result:
         for name in FRAMES:
             write_frame(getattr(self.record, name), folder / f"{name}.parquet")
         write_frame(self._returns.reset_index(), folder / "returns.parquet")
+        write_frame(self.parts_by_bar, folder / "explain.parquet")
+        write_frame(self.prices, folder / "prices.parquet")
         figures = {"figures": as_json_columns(self.figures), "explain": as_json_columns(self.parts)}
         _write_json(figures, folder / "stats.json")
         _write_json(self.manifest, folder / "manifest.json")
@@ -192,11 +249,14 @@ def load(folder: str | Path) -> Result:
         raise InputError(f"{path / 'stats.json'}: holds no figures by account; {_AGAIN}")
     frames: dict[str, Any] = {name: _read_frame(path / f"{name}.parquet", columns) for name, columns in FRAMES.items()}
     returns = _read_frame(path / "returns.parquet", ("time",)).set_index("time")
+    parts = _read_frame(path / "explain.parquet", ("time", "account", *PARTS))
+    prices = _read_frame(path / "prices.parquet", PRICE_COLUMNS)
     try:
         record = _revived_record(journal, frames)
     except (InputError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path / 'manifest.json'}: cannot be understood ({_said(error)}); {_AGAIN}") from error
-    return Result(record, {**saved, "returns": returns, "manifest": journal})
+    derived = {"returns": returns, "parts_by_bar": parts, "prices": prices, "manifest": journal}
+    return Result(record, {**saved, **derived})
 
 
 def _revived_record(journal: dict[str, Any], frames: dict[str, Any]) -> RunRecord:

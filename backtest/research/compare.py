@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +22,10 @@ from backtest.config import Account, RunConfig
 from backtest.engine.tables import Plan
 from backtest.errors import InputError, nearest
 from backtest.ledger.audit import audit
-from backtest.report.folder import COMPARISON, written
+from backtest.report.folder import COMPARISON, write_page, written
 from backtest.report.frames import record_of
-from backtest.report.html import figures_table, page, section, word_list
+from backtest.report.html import figures_table
 from backtest.report.panels import Panels, mode_panels
-from backtest.report.plots import drawn, to_html
 from backtest.report.record import RunRecord
 from backtest.report.result import Result, as_json_columns
 from backtest.report.statistics import statistics
@@ -93,13 +93,19 @@ class Comparison:
 
     def _repr_html_(self) -> str:
         return (
-            "".join(f"<h3>{name}</h3>{figures_table(table)}" for name, table in self.tables().items())
-            + f"<p>{self.verdict}</p>"
+            "".join(f"<h3>{escape(name)}</h3>{figures_table(table)}" for name, table in self.tables().items())
+            + f"<p>{escape(self.verdict)}</p>"
         )
 
     def plot(self) -> go.Figure:
-        """Equity and margin ratio of every mode's own run."""
-        return drawn(self._panels())
+        """Equity and margin ratio of every mode's own run, over one time axis; a mode has its colour everywhere."""
+        from backtest.report.plots import modes_over
+
+        return modes_over(self.runs, f"{self.name}: margin modes side by side")
+
+    def report(self, path: str | Path) -> Path:
+        """Write the comparison's page, and say where it is."""
+        return write_page(path, self._page())
 
     def _panels(self) -> Panels:
         own = {mode: (result.record, 0) for mode, result in self.runs.items()}
@@ -122,22 +128,19 @@ class Comparison:
             "signals": as_json_columns(self.signals),
         }
         (folder / "comparison.json").write_text(json.dumps(said, indent=1, default=str) + "\n", encoding="utf-8")
-        (folder / "report.html").write_text(self._page(), encoding="utf-8")
+        (folder / "report.html").write_text(self._page(pages=True), encoding="utf-8")
         write_picture(self._panels(), folder / "picture.png")
         for mode, result in self.runs.items():
             result.save(folder / mode)
 
-    def _page(self) -> str:
-        parts = [section(name, figures_table(table)) for name, table in self.tables().items()]
-        return page(
-            f"{self.name}: margin modes side by side",
-            [
-                section("Verdict", f"<p>{self.verdict}</p>"),
-                to_html(self.plot()),
-                *parts,
-                section("Notes", word_list(self.notes)),
-            ],
-        )
+    def _page(self, pages: bool = False) -> str:
+        """`pages`: each mode's own page lies in a folder of its name beside this one."""
+        from backtest.report.compare_page import compare_page
+
+        experiments = {"orders": self.orders, "signals": self.signals}
+        parting = first_parting(self.runs)
+        told = parting and (parting, parting_words(self.runs, parting))
+        return compare_page(self.name, self.verdict, experiments, self.runs, told, self.notes, pages)
 
 
 def compare(
@@ -294,16 +297,25 @@ def verdict_of(orders: pd.DataFrame, signals: pd.DataFrame, runs: dict[str, Resu
 
 def first_divergence(runs: dict[str, Result]) -> str | None:
     """When and how the first account did something the others did not: a refusal, a cut, a forced fill, a size."""
-    found: tuple[pd.Timestamp, str] | None = None
-    names = list(runs)
-    for mode in names[1:]:
-        here = _parting(runs[names[0]].record, runs[mode].record)
-        if here is not None and (found is None or here < found[0]):
-            found = (
-                here,
-                f"First to part: {names[0]} and {mode}, {here:%Y-%m-%d %H:%M}: {_why(runs, names[0], mode, here)}.",
-            )
-    return found[1] if found else None
+    found = first_parting(runs)
+    return None if found is None else parting_words(runs, found)
+
+
+def first_parting(runs: dict[str, Result]) -> tuple[str, str, pd.Timestamp] | None:
+    """The first mode and the one that parted from it first, and the bar."""
+    found: tuple[str, str, pd.Timestamp] | None = None
+    first, *others = runs
+    for mode in others:
+        here = _parting(runs[first].record, runs[mode].record)
+        if here is not None and (found is None or here < found[2]):
+            found = first, mode, here
+    return found
+
+
+def parting_words(runs: dict[str, Result], parting: tuple[str, str, pd.Timestamp]) -> str:
+    """A parting in a sentence, with what happened to the two accounts."""
+    one, other, at = parting
+    return f"First to part: {one} and {other}, {at:%Y-%m-%d %H:%M}: {_why(runs, one, other, at)}."
 
 
 def _parting(one: RunRecord, other: RunRecord) -> pd.Timestamp | None:

@@ -1,0 +1,100 @@
+"""What the venue asked for: initial and maintenance margin, wallet by wallet, and the share of collateral in use."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from backtest.report.figures.panel import Panel, line
+from backtest.report.ink import INK, SERIES, faint
+from backtest.report.subject import Floats, Subject, naive
+from backtest.report.thin import kept
+
+SAYS = "Initial margin over collateral equity, at the closes; where it went beyond 200 %, the line leaves the panel."
+MOST_USED = 2.0
+MOST_WALLETS = 7
+OTHERS = "other wallets"
+KINDS = {"initial_margin": "Initial margin", "maintenance_margin": "Maintenance margin"}
+
+
+def margin_panels(subject: Subject) -> list[Panel]:
+    """Both margins as two lines where one wallet holds them all; else each of them stacked by wallet."""
+    stacks = {column: by_wallet(subject, column) for column in KINDS}
+    if all(len(stack) <= 1 for stack in stacks.values()):
+        return [_whole(subject)]
+    return [_stack(subject, column, stacks[column]) for column in KINDS]
+
+
+def by_wallet(subject: Subject, column: str) -> dict[str, Floats]:
+    """A margin by wallet [bar], of those that were ever asked for any; the smallest of many as one."""
+    rows = subject.record.of("wallets", subject.account)
+    found: dict[str, Floats] = {}
+    for wallet, mine in rows.groupby("wallet", sort=False):
+        at = np.searchsorted(subject.times, naive(mine["time"]))
+        values = np.zeros(len(subject.times))
+        values[at] = mine[column].to_numpy(dtype=np.float64)
+        if values.any():
+            found[str(wallet)] = values
+    ordered = sorted(found, key=lambda wallet: -float(found[wallet].sum()))
+    kept_apart = ordered if len(ordered) <= MOST_WALLETS else ordered[: MOST_WALLETS - 1]
+    stack = {wallet: found[wallet] for wallet in kept_apart}
+    rest = [found[wallet] for wallet in ordered if wallet not in stack]
+    return {**stack, OTHERS: np.sum(rest, axis=0)} if rest else stack
+
+
+def _whole(subject: Subject) -> Panel:
+    initial, maintenance = subject.column("initial_margin"), subject.column("maintenance_margin")
+    at = kept([initial, maintenance], subject.moments)
+    traces = [
+        line(
+            "Initial margin", INK["initial"], subject.times[at], initial[at], fill="tozeroy",
+            fillcolor=faint(INK["initial"]),
+        ),
+        line(
+            "Maintenance margin", INK["maintenance"], subject.times[at], maintenance[at], fill="tozeroy",
+            fillcolor=faint(INK["maintenance"]),
+        ),
+    ]  # fmt: skip
+    return Panel(
+        "margins", "Required margin", "What opening asks for, and what keeping open asks for, at the closes.", traces,
+        _dollars(), height=210,
+    )  # fmt: skip
+
+
+def _stack(subject: Subject, column: str, stack: dict[str, Floats]) -> Panel:
+    at = kept([*stack.values(), np.sum(list(stack.values()), axis=0)], subject.moments)
+    traces = [
+        line(
+            wallet, SERIES[number % len(SERIES)], subject.times[at], values[at], stackgroup=column, width=0.8,
+            fillcolor=faint(SERIES[number % len(SERIES)], 0.45),
+        )
+        for number, (wallet, values) in enumerate(stack.items())
+    ]  # fmt: skip
+    asked = "opening asks for" if column == "initial_margin" else "keeping open asks for"
+    return Panel(
+        column, KINDS[column], f"What {asked}, wallet upon wallet; an isolated position is a wallet.", traces,
+        _dollars(), height=200,
+    )  # fmt: skip
+
+
+def utilization_panel(subject: Subject) -> Panel:
+    """Initial margin over collateral equity; a gap where there is no collateral left to divide by."""
+    used = subject.column("utilization")
+    used = np.where(np.isfinite(used), used, np.nan)
+    at = kept([used], subject.moments)
+    traces = [
+        line(
+            "Utilization", INK["initial"], subject.times[at], used[at], unit="%", digits=1, fill="tozeroy",
+            fillcolor=faint(INK["initial"]),
+        )
+    ]  # fmt: skip
+    top = min(MOST_USED, 1.06 * float(np.nanmax(used, initial=0.0))) or 1.0
+    guard = subject.record.config.guards.max_utilization
+    levels = [] if guard is None else [(float(guard), f"guard {guard:.0%}", INK["other"], "dot")]
+    return Panel(
+        "utilization", "Utilization", SAYS, traces,
+        {"title": {"text": "share"}, "tickformat": ".0%", "range": [0.0, top]}, levels, top=MOST_USED, height=170,
+    )  # fmt: skip
+
+
+def _dollars() -> dict[str, object]:
+    return {"title": {"text": "USD"}, "tickformat": "~s", "rangemode": "tozero"}

@@ -1,0 +1,81 @@
+"""The verdict of a run in one sentence with numbers: did the account live, how near was it, and what did it earn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from backtest.report.html import words
+from backtest.report.subject import Subject
+
+LIVED, DIED, UNDECIDED = "survived", "liquidated", "undecided"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`state` is one of survived, liquidated, undecided; `sentence` says it with numbers."""
+
+    state: str
+    sentence: str
+
+
+def verdict_of(subject: Subject) -> Verdict:
+    """Survival, the lowest margin ratio, and the return, of one account."""
+    survived = str(subject.result.figures.at["Survived", subject.name])
+    state = LIVED if survived == "yes" else DIED if survived.startswith("no") else UNDECIDED
+    return Verdict(state, " ".join([_life(subject, state, survived), _nearest(subject), _earned(subject)]))
+
+
+def _life(subject: Subject, state: str, survived: str) -> str:
+    if state == LIVED:
+        return "Survived."
+    how = _first_step(subject)
+    if state == DIED:
+        when, _, aside = survived.removeprefix("no: ").partition(" (")
+        return f"Liquidated on {when} UTC{how}{f' ({aside}' if aside else ''}."
+    at = survived.partition("(")[2].rstrip(")")
+    return (
+        f"Undecided inside the bar of {at} UTC: liquidated on one reading of its path and not on another"
+        f"{how.replace(' by', '; here it was, by', 1)}."
+    )
+
+
+def _first_step(subject: Subject) -> str:
+    """By which step of the venue's, on what, in which wallet."""
+    if subject.forced.empty:
+        return ""
+    first = subject.forced.iloc[0]
+    of = f" on {first['symbol']}" if first.get("symbol") else ""
+    ratio, bars = first.get("ratio"), len(pd.unique(subject.forced["time"]))
+    at = f" at a ratio of {ratio:.3g}" if pd.notna(ratio) else ""
+    again = f", the first of {bars} bars with forced steps" if bars > 1 else ""
+    return f' by the venue\'s step "{first["rung"]}"{of}, wallet {first["wallet"]}{at}{again}'
+
+
+def _nearest(subject: Subject) -> str:
+    bar = subject.worst_bar
+    if bar is None:
+        return "Nothing it held ever required margin."
+    row = subject.rows.iloc[bar]
+    level = float(row["liquidation_level"])
+    return (
+        f"Its lowest margin ratio was {words(float(row['worst_ratio']))}, on {row['time']:%Y-%m-%d %H:%M} in wallet "
+        f"{row['worst_wallet']}; the venue liquidates at {level:g}."
+    )
+
+
+def _earned(subject: Subject) -> str:
+    figures = subject.result.figures[subject.name]
+    start, end, unit = figures["Start Equity"], figures["End Equity"], figures["Numeraire"]
+    on_margin = figures["Return on Margin [%]"]
+    margin = (
+        f", {on_margin:+,.1f} % on its average initial margin at {figures['Leverage Assumed']}"
+        if np.isfinite(on_margin)
+        else ""
+    )
+    return (
+        f"Return {figures['Total Return [%]']:+,.2f} % ({words(float(start))} to {words(float(end))} {unit}){margin}; "
+        f"largest drawdown {figures['Max Drawdown [%]']:,.2f} %."
+    )
