@@ -20,7 +20,7 @@ from backtest.report.result import Result
 from backtest.research import run as runs
 from backtest.strategy import Strategy
 from tests.benchmark.market import Market
-from tests.benchmark.process import clock
+from tests.benchmark.process import clock, timed
 from tests.benchmark.reference import CASH
 
 WATCHED = {
@@ -114,8 +114,10 @@ def as_text(time_us: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time_us / 1e6))
 
 
-def run(settings: Mapping[str, Any], history: History) -> tuple[Result, Times]:
-    """One run, clocked. What runs before it left to the collector is cleared away first."""
+def run(settings: Mapping[str, Any], history: History, reads: bool = False) -> tuple[Result, Times]:
+    """One run, clocked, and with `reads` what is made of it when asked for. What runs before it left to the collector
+    is cleared away first.
+    """
     gc.collect()
     times = Times()
     started = clock()
@@ -125,11 +127,7 @@ def run(settings: Mapping[str, Any], history: History) -> tuple[Result, Times]:
         started = clock()
         result = runs.live(prepared)
         times.live = clock() - started
-    started = clock()
-    for name in FRAMES:
-        getattr(result, name)
-    times.frames = clock() - started
-    started = clock()
-    _ = result.figures, result.parts
-    times.figures = clock() - started
+    if reads:
+        _, times.frames = timed(lambda: [getattr(result, name) for name in FRAMES])
+        _, times.figures = timed(lambda: (result.figures, result.parts))
     return result, times

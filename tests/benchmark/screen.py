@@ -12,7 +12,8 @@ HEADINGS = ("", "time", "ns/bar", "÷ C", "vectorbt ÷", "off", "MB", "")
 
 def show(section: Section, console: Console) -> None:
     """One section: its table, then its notes."""
-    table = Table(title=section.title, title_justify="left", title_style="bold", header_style="bold")
+    console.print(section.title, style="bold")
+    table = Table(header_style="bold")
     lines = [cells(row) for row in section.rows]
     shown = [k for k in range(len(HEADINGS)) if any(line[k] for line in lines)]
     for k in shown:
@@ -22,8 +23,6 @@ def show(section: Section, console: Console) -> None:
         table.add_row(*(line[k] for k in shown), style="dim" if line[0].startswith("  ") else "")
     if lines:
         console.print(table)
-    else:
-        console.print(section.title, style="bold")
     for wrong in section.wrong:
         console.print(f"  - NOT THE SAME: {wrong}", style="bold red")
     for note in section.notes:

@@ -62,7 +62,7 @@ def in_product(
     """
 
     def run() -> Mapping[str, float]:
-        result, times = product.run(settings, replace(history) if anew else history)
+        result, times = product.run(settings, replace(history) if anew else history, parts is None)
         told = {"": times.live, **({"equity": float(result.equity.iloc[-1])} if compared else {})}
         found = times.of_live()
         if parts is not None:
