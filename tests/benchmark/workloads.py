@@ -217,7 +217,7 @@ def w3(rounds: int, full: bool) -> Section:
         f"product, {many} points, {workers} processes": in_sweep(market, history, chosen, equities, workers),
         "vectorbt": in_peer(peer),
     }
-    unwarmed = [name for name in runs if name.startswith("product")] if full else []
+    unwarmed = [name for name in runs if name.startswith("product")]
     contest(section, runs, max(1, rounds // 2), bars * points, float(equities.sum()), W3_NOTES, unwarmed)
     peer.close()
     section.rows.append(Row("plain Python, no margin", plain, plain / bars / points * 1e9, off=0.0))
@@ -229,7 +229,7 @@ def w3(rounds: int, full: bool) -> Section:
     return section
 
 
-SAMPLE = 40
+SAMPLE = 25
 W3_NOTES = {"C": "one core, whole paths written", "vectorbt": "final equities only, 50 points at a time"}
 
 
