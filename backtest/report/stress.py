@@ -132,7 +132,7 @@ def _second(subject: Subject, coins: list[str]) -> str:
 
 
 def bars_of(subject: Subject) -> list[tuple[int, str]]:
-    """Worst bar, start, end, the close before the first liquidation, and month ends (of a short run bars between), with why."""
+    """Worst bar, start, end, the close before the first liquidation, month ends, in a short run bars between; and why."""
     needed = np.flatnonzero(subject.column("maintenance_margin") > 0.0)
     if not len(needed):
         return []
@@ -154,9 +154,9 @@ def bars_of(subject: Subject) -> list[tuple[int, str]]:
     spread = [ends[k] for k in np.unique(np.linspace(0, len(ends) - 1, room).astype(int))] if ends else []
     for bar in spread:
         found.setdefault(bar, "a month's end")
-    between = np.linspace(0, len(needed) - 1, LEAST_BARS).astype(int) if len(found) < LEAST_BARS else []
-    for at in between:
-        found.setdefault(int(needed[at]), "on the way")
+    if len(found) < LEAST_BARS:
+        for at in np.linspace(0, len(needed) - 1, LEAST_BARS).astype(int):
+            found.setdefault(int(needed[at]), "on the way")
     return sorted(found.items())
 
 
