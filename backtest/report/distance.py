@@ -17,7 +17,7 @@ from backtest.report.record import Ints
 from backtest.report.subject import Subject, naive
 
 COLUMNS = ("time", "symbol", "side", "mark", "alone", "together")
-MOST_ASKED = 96  # prices in all
+MOST_ASKED = 72  # prices in all
 
 
 def distances(subject: Subject, most: int = MOST_ASKED) -> pd.DataFrame:

@@ -61,7 +61,7 @@
   const figures = JSON.parse(await unpack("packed-figures"));
 
   // One frame: layout for the page's width, keys in HTML, the drawing library's own legend and title away.
-  const isLine = (trace) => trace.type === "scatter" && trace.mode === "lines";
+  const isLine = (trace) => trace.type === "scatter" && trace.mode.startsWith("lines");
   const small = () => innerWidth < 600;
   const draw = (place) => {
     const id = place.dataset.figure;
@@ -120,19 +120,21 @@
     const keys = frame.place.closest(".panel").querySelector(".keys");
     if (!keys) return;
     const shown = frame.gd.data.map((trace, k) => [trace, k]).filter(([trace]) => trace.name && (trace.meta ? trace.meta.key : trace.showlegend !== false && trace.type !== "heatmap"));
-    const buttons = shown.map(([trace, k]) => {
+    const first = shown.filter(([trace], k) => shown.findIndex(([other]) => other.name === trace.name) === k);
+    const buttons = first.map(([trace]) => {
       const key = document.createElement("button"), swatch = document.createElement("i"), value = document.createElement("output");
       const ink = trace.line?.color || trace.marker?.color || trace.marker?.line?.color;
       key.className = "key"; key.type = "button"; key.setAttribute("aria-pressed", "true");
       if (trace.mode === "markers") { swatch.className = "mark"; swatch.style.background = ink; }
       else if (trace.type === "bar" || trace.stackgroup) { swatch.className = "area"; swatch.style.background = ink; }
       else { swatch.style.color = ink; if (trace.line?.dash && trace.line.dash !== "solid") swatch.className = "dot"; }
-      value.dataset.trace = k;
+      const mine = shown.filter(([other]) => other.name === trace.name).map(([, k]) => k);
+      value.dataset.traces = mine;
       key.append(swatch, document.createTextNode(trace.name), value);
       key.addEventListener("click", () => {
         const on = key.getAttribute("aria-pressed") === "false";
         key.setAttribute("aria-pressed", String(on));
-        Plotly.restyle(frame.gd, { visible: on }, [k]);
+        Plotly.restyle(frame.gd, { visible: on }, mine);
       });
       return key;
     });
@@ -178,8 +180,9 @@
         frame.cross.style.display = inside ? "block" : "none";
         frame.cross.style.left = axis._offset + at + "px";
         for (const value of $("output", frame.place.closest(".panel").querySelector(".keys"))) {
-          const trace = frame.gd.data[value.dataset.trace];
-          value.textContent = inside && trace.meta && !trace.meta.marks ? told(trace, nearest(trace.x, x)) : "";
+          const traces = value.dataset.traces.split(",").map((k) => frame.gd.data[k]);
+          const trace = traces.find((each) => each.x[0] <= x && x <= each.x[each.x.length - 1]);
+          value.textContent = inside && trace?.meta && !trace.meta.marks ? told(trace, nearest(trace.x, x)) : "";
         }
       }
       for (const place of $(`[data-when="${CSS.escape(group)}"]`))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from backtest.report.account_tables import days_section, figures_section, liquidations_section
-from backtest.report.figures.carried import basis_panel, funding_panel
+from backtest.report.figures.carried import carried_panels
 from backtest.report.figures.distance import distance_panels
 from backtest.report.figures.equity import equity_panel
 from backtest.report.figures.events import events_panel
@@ -124,7 +124,7 @@ def way_there(drawings: Drawings, subject: Subject, group: str) -> list[str]:
     margins = margin_panels(subject)
     panels: list[Panel | None] = [
         equity_panel(subject), events_panel(subject), ratio_panel(subject), *margins, utilization_panel(subject),
-        *distance_panels(subject), funding_panel(subject), basis_panel(subject),
+        *distance_panels(subject), *carried_panels(subject),
     ]  # fmt: skip
     return [
         drawings.panel(group, panel, span, fit=panel.key != "events" and not (len(margins) > 1 and panel in margins))

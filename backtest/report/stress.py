@@ -132,9 +132,7 @@ def _second(subject: Subject, coins: list[str]) -> str:
 
 
 def bars_of(subject: Subject) -> list[tuple[int, str]]:
-    """Bars with why: the worst, start, end, the close before the first liquidation, month ends, of a short run some
-    between.
-    """
+    """Worst bar, start, end, the close before the first liquidation, month ends, in a short run bars between; and why."""
     needed = np.flatnonzero(subject.column("maintenance_margin") > 0.0)
     if not len(needed):
         return []
@@ -151,14 +149,14 @@ def bars_of(subject: Subject) -> list[tuple[int, str]]:
     found.setdefault(int(needed[0]), "the first bar with a requirement")
     found.setdefault(int(needed[-1]), "the last bar with a requirement")
     months = started(subject.rows["time"], "month").to_numpy()
-    ends = np.intersect1d(np.flatnonzero(months[1:] != months[:-1]), needed).tolist()
+    ends = [int(bar) for bar in np.flatnonzero(months[1:] != months[:-1]) if bar in set(needed.tolist())]
     room = MOST_BARS - len(found)
     spread = [ends[k] for k in np.unique(np.linspace(0, len(ends) - 1, room).astype(int))] if ends else []
     for bar in spread:
         found.setdefault(bar, "a month's end")
-    between = LEAST_BARS if len(found) < LEAST_BARS else 0
-    for at in np.linspace(0, len(needed) - 1, between).astype(int):
-        found.setdefault(int(needed[at]), "on the way")
+    if len(found) < LEAST_BARS:
+        for at in np.linspace(0, len(needed) - 1, LEAST_BARS).astype(int):
+            found.setdefault(int(needed[at]), "on the way")
     return sorted(found.items())
 
 

@@ -31,27 +31,28 @@ def verdict_of(subject: Subject) -> Verdict:
 def _life(subject: Subject, state: str, survived: str) -> str:
     if state == LIVED:
         return "Survived."
-    how = _first_step(subject)
     if state == DIED:
         when, _, aside = survived.removeprefix("no: ").partition(" (")
+        how = _step_at(subject, pd.Timestamp(when, tz="UTC"))
         return f"Liquidated on {when} UTC{how}{f' ({aside}' if aside else ''}."
     at = survived.partition("(")[2].rstrip(")")
+    how = _step_at(subject, pd.Timestamp(at, tz="UTC")).removeprefix(" by ")
     return (
         f"Undecided inside the bar of {at} UTC: liquidated on one reading of its path and not on another"
-        f"{how.replace(' by', '; here it was, by', 1)}."
+        f"{f'; here it was, by {how}' if how else ''}."
     )
 
 
-def _first_step(subject: Subject) -> str:
-    """By which step of the venue's, on what, in which wallet."""
-    if subject.forced.empty:
+def _step_at(subject: Subject, at: pd.Timestamp) -> str:
+    """By which step of the venue's first in that bar, on what, in which wallet; and how many such bars there were."""
+    here = subject.forced[subject.forced["time"] == at] if len(subject.forced) else subject.forced
+    if here.empty:
         return ""
-    first = subject.forced.iloc[0]
+    first, bars = here.iloc[0], len(pd.unique(subject.forced["time"]))
     of = f" on {first['symbol']}" if first.get("symbol") else ""
-    ratio, bars = first.get("ratio"), len(pd.unique(subject.forced["time"]))
-    at = f" at a ratio of {ratio:.3g}" if pd.notna(ratio) else ""
-    again = f", the first of {bars} bars with forced steps" if bars > 1 else ""
-    return f' by the venue\'s step "{first["rung"]}"{of}, wallet {first["wallet"]}{at}{again}'
+    ratio = f" at a ratio of {first['ratio']:.3g}" if pd.notna(first.get("ratio")) else ""
+    among = f", one of {bars} bars with forced steps" if bars > 1 else ""
+    return f' by the venue\'s step "{first["rung"]}"{of}, wallet {first["wallet"]}{ratio}{among}'
 
 
 def _nearest(subject: Subject) -> str:

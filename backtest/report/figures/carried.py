@@ -6,11 +6,18 @@ import numpy as np
 
 from backtest.report.figures.panel import Panel, line
 from backtest.report.ink import INK, PART_INK, SERIES, faint
+from backtest.report.months import LEAST_SHOWN
 from backtest.report.record import Ints, summed
 from backtest.report.subject import Floats, Subject
 from backtest.report.thin import kept
 
 MOST_SYMBOLS = 6
+
+
+def carried_panels(subject: Subject) -> list[Panel]:
+    """Both panels; none of what never came to anything."""
+    panels = {"funding": funding_panel, "basis": basis_panel}
+    return [panel(subject) for part, panel in panels.items() if subject.parts[part].abs().max() >= LEAST_SHOWN]
 
 
 def funding_panel(subject: Subject) -> Panel:

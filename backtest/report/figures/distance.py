@@ -14,17 +14,27 @@ from backtest.report.subject import Floats, Subject, naive
 from backtest.report.thin import kept
 
 MOST_PANELS = 6
+AROUND = 48  # bars of a mark before and after it was held
+WORDS = {
+    "alone": ("Liquidation, this mark alone", INK["level"], "solid"),
+    "together": ("Liquidation, the coin and all its contracts together", INK["collateral"], "dot"),
+}
 FAR = 4.0  # times the mark, up or down: a price further off says no more than that it is far
 
 
 def distance_panels(subject: Subject) -> list[Panel]:
-    """A panel a position that was ever held, nearest to liquidation first; at most `MOST_PANELS`."""
+    """A panel a perpetual, or a family of dated futures, that was ever held; nearest to liquidation first."""
     asked = distances(subject)
-    found = []
-    for (symbol, side), rows in asked.groupby(["symbol", "side"], sort=False):
-        panel = _panel(subject, str(symbol), str(side), rows)
-        found.append((nearness(rows), panel))
+    if asked.empty:
+        return []
+    names = family_of(asked["symbol"]) + asked["side"].map(lambda side: f" {side}" if side else "")
+    found = [(nearness(rows), _panel(subject, str(name), rows)) for name, rows in asked.groupby(names, sort=False)]
     return [panel for _, panel in sorted(found, key=lambda pair: pair[0])][:MOST_PANELS]
+
+
+def family_of(symbols: pd.Series) -> pd.Series:
+    """Dated futures of one kind together: they are held one after the other."""
+    return symbols.map(lambda symbol: f"{symbol.split('-')[0]}, dated" if "-" in symbol else symbol)
 
 
 def nearness(rows: pd.DataFrame) -> float:
@@ -33,36 +43,47 @@ def nearness(rows: pd.DataFrame) -> float:
     return float(np.nanmin(apart.to_numpy(), initial=np.inf))
 
 
-def _panel(subject: Subject, symbol: str, side: str, rows: pd.DataFrame) -> Panel:
-    times, low, high, close = marks_of(subject, symbol)
-    inside = (times >= naive(rows["time"])[0]) & (times <= naive(rows["time"])[-1])
-    times, low, high, close = times[inside], low[inside], high[inside], close[inside]
-    near = [bar - int(np.argmax(inside)) for bar in subject.moments if inside[bar]]
-    at = kept([low, high, close], near)
-    traces: list[Any] = [
-        line(
-            "Low", INK["mark"], times[at], low[at], "", 6, width=0, showlegend=False, key=False,
-            hoverinfo="skip", hovertemplate=None,
-        ),
-        line(
-            "Low to high", INK["mark"], times[at], high[at], "", 6, width=0, fill="tonexty", showlegend=False,
-            key=False, fillcolor=faint(INK["mark"], 0.3), hoverinfo="skip", hovertemplate=None,
-        ),
-        line("Mark", INK["mark"], times[at], close[at], "", digits(close), width=1.2),
-    ]  # fmt: skip
-    for column, words, dash in (("alone", "Liquidation, this mark alone", "solid"), ("together", _WORDS, "dot")):
-        prices = within_reach(rows[column].to_numpy(float), rows["mark"].to_numpy(float))
-        if np.isfinite(prices).any():
-            ink = INK["level"] if column == "alone" else INK["collateral"]
-            traces.append(line(words, ink, naive(rows["time"]), prices, "", digits(close), dash=dash, width=1.6))
-    name = f"{symbol} {side}".strip()
+def _panel(subject: Subject, name: str, rows: pd.DataFrame) -> Panel:
+    bands: list[Any] = []
+    lines: list[Any] = []
+    for number, (symbol, mine) in enumerate(rows.groupby("symbol", sort=False)):
+        drawn = _mark(subject, str(symbol), mine, first=number == 0)
+        bands += drawn[:-1]
+        lines += [drawn[-1], *_prices(mine, [each.name for each in lines])]
     return Panel(
-        f"distance {name}", f"{name}: mark and liquidation price", says(rows), traces, {"title": {"text": "price"}},
-        height=210,
+        f"distance {name}".replace(",", ""), f"{name}: mark and liquidation price", says(rows), [*bands, *lines],
+        {"title": {"text": "price"}}, height=210,
     )  # fmt: skip
 
 
-_WORDS = "Liquidation, the coin and all its contracts together"
+def _mark(subject: Subject, symbol: str, rows: pd.DataFrame, first: bool) -> list[Any]:
+    """Low and high as a band, and the close, while the contract was held and a little before and after."""
+    times, low, high, close = marks_of(subject, symbol)
+    held = np.searchsorted(times, naive(rows["time"])[[0, -1]])
+    start, end = max(0, held[0] - AROUND), min(len(times), held[1] + AROUND)
+    times, low, high, close = times[start:end], low[start:end], high[start:end], close[start:end]
+    at = kept([low, high, close], [bar - start for bar in subject.moments if start <= bar < end])
+    quiet: dict[str, Any] = {"width": 0, "showlegend": False, "key": False, "hoverinfo": "skip", "hovertemplate": None}
+    ink, places = INK["mark"], digits(close)
+    return [
+        line("Low", ink, times[at], low[at], "", 6, **quiet),
+        line("Low to high", ink, times[at], high[at], "", 6, fill="tonexty", fillcolor=faint(ink, 0.3), **quiet),
+        line("Mark", ink, times[at], close[at], "", places, width=1.2, legendgroup="Mark", showlegend=first),
+    ]
+
+
+def _prices(rows: pd.DataFrame, named: list[str]) -> list[Any]:
+    """Both liquidation prices where they are near enough to be drawn, a point where they were asked for."""
+    traces, marks = [], rows["mark"].to_numpy(float)
+    for column, (words, ink, dash) in WORDS.items():
+        prices = within_reach(rows[column].to_numpy(float), marks)
+        if np.isfinite(prices).any():
+            drawn = line(
+                words, ink, naive(rows["time"]), prices, "", digits(marks), dash=dash, width=1.6, legendgroup=words,
+                showlegend=words not in named,
+            )  # fmt: skip
+            traces.append(drawn.update(mode="lines+markers", marker={"size": 3, "color": ink}))
+    return traces
 
 
 def marks_of(subject: Subject, symbol: str) -> tuple[Any, Floats, Floats, Floats]:
@@ -89,8 +110,8 @@ def says(rows: pd.DataFrame) -> str:
             "account, of this contract alone or of its coin."
         )
     return (
-        f"Asked of the margin calculator at {len(rows)} bars; a price beyond {FAR:g} times the mark is not drawn. The "
-        "shaded band is each bar's low and high."
+        f"Asked of the margin calculator at the {len(rows)} points; a price beyond {FAR:g} times the mark is not drawn. "
+        "The shaded band is each bar's low and high."
     )
 
 

@@ -21,7 +21,12 @@ def margin_panels(subject: Subject) -> list[Panel]:
     stacks = {column: by_wallet(subject, column) for column in KINDS}
     if all(len(stack) <= 1 for stack in stacks.values()):
         return [_whole(subject)]
-    return [_stack(subject, column, stacks[column]) for column in KINDS]
+    wallets = list(dict.fromkeys(wallet for stack in stacks.values() for wallet in stack))
+    inks = {wallet: SERIES[number % len(SERIES)] for number, wallet in enumerate(wallets)}
+    return [
+        _stack(subject, column, {w: stacks[column][w] for w in wallets if w in stacks[column]}, inks)
+        for column in KINDS
+    ]
 
 
 def by_wallet(subject: Subject, column: str) -> dict[str, Floats]:
@@ -60,14 +65,14 @@ def _whole(subject: Subject) -> Panel:
     )  # fmt: skip
 
 
-def _stack(subject: Subject, column: str, stack: dict[str, Floats]) -> Panel:
+def _stack(subject: Subject, column: str, stack: dict[str, Floats], inks: dict[str, str]) -> Panel:
     at = kept([*stack.values(), np.sum(list(stack.values()), axis=0)], subject.moments)
     traces = [
         line(
-            wallet, SERIES[number % len(SERIES)], subject.times[at], values[at], stackgroup=column, width=0.8,
-            fillcolor=faint(SERIES[number % len(SERIES)], 0.45),
+            wallet, inks[wallet], subject.times[at], values[at], stackgroup=column, width=0.8,
+            fillcolor=faint(inks[wallet], 0.45),
         )
-        for number, (wallet, values) in enumerate(stack.items())
+        for wallet, values in stack.items()
     ]  # fmt: skip
     asked = "opening asks for" if column == "initial_margin" else "keeping open asks for"
     return Panel(

@@ -58,7 +58,7 @@ def reach(parts: Floats, cut: Floats) -> list[float]:
     ends = np.concatenate([[0.0], np.cumsum(parts), [float(cut.max())]])
     low, high = float(ends.min()), float(ends.max())
     room = 0.16 * (high - low) or 1.0
-    return [low - room if low < 0.0 else 0.0, high + room]
+    return [low - room, high + room]
 
 
 def months_of(subject: Subject) -> pd.DataFrame:
