@@ -132,7 +132,7 @@ def _second(subject: Subject, coins: list[str]) -> str:
 
 
 def bars_of(subject: Subject) -> list[tuple[int, str]]:
-    """Worst bar, start, end, the close before the first liquidation, month ends, in a short run bars between; and why."""
+    """Bars with why: worst, start, end, the close before the first liquidation, month ends, in a short run others."""
     needed = np.flatnonzero(subject.column("maintenance_margin") > 0.0)
     if not len(needed):
         return []

@@ -110,8 +110,8 @@ def says(rows: pd.DataFrame) -> str:
             "account, of this contract alone or of its coin."
         )
     return (
-        f"Asked of the margin calculator at the {len(rows)} points; a price beyond {FAR:g} times the mark is not drawn. "
-        "The shaded band is each bar's low and high."
+        f"Asked of the margin calculator at the {len(rows)} points; a price beyond {FAR:g} times the mark is not drawn."
+        " The shaded band is each bar's low and high."
     )
 
 
