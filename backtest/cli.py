@@ -133,8 +133,7 @@ def sweep(
             print_json({"folder": str(folder), "trials": result.trials, "verdict": words_of(result), **rows})
         else:
             if not quiet:
-                shown = result.windows if result.windows is not None else result.summary().T.reset_index()
-                print_frame(shown, loaded.name)
+                print_frame(result.leaders() if result.windows is None else result.windows, loaded.name)
             print_words(words_of(result), [])
             typer.echo(f"Result folder: {folder}")
         if not result.lived:

@@ -164,14 +164,7 @@ class Report(Section):
 class Compare(Section):
     """Margin modes set side by side; by default all presets, and the generic venue's scenario and tail models."""
 
-    modes: (
-        list[
-            Literal[
-                "isolated", "cross", "multi_asset", "portfolio", "portfolio_pro", "generic scenarios", "generic tail"
-            ]
-        ]
-        | None
-    ) = None
+    modes: list[Literal[Preset, "generic scenarios", "generic tail"]] | None = None
 
     @field_validator("modes", mode="before")
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -13,7 +13,7 @@ from backtest.market.schema import parse_symbol
 from backtest.units import HEADROOM, STEP
 
 Preset = Literal["isolated", "cross", "multi_asset", "portfolio", "portfolio_pro"]
-PRESETS: tuple[Preset, ...] = ("isolated", "cross", "multi_asset", "portfolio", "portfolio_pro")
+PRESETS: tuple[Preset, ...] = get_args(Preset)
 WALLET_NAMES = ("spot", "usdm", "coinm", "unified")
 _AXES: dict[tuple[str, str, str], Preset] = {
     ("isolated", "settlement", "tiers"): "isolated",

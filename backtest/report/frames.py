@@ -87,7 +87,7 @@ Ints = npt.NDArray[np.int64]
 def record_of(session: Session, config: RunConfig, notes: list[str], seconds: float = 0.0) -> RunRecord:
     """The record of a session that has been lived through; the session must not go on after it."""
     plans, names = session.plans, _Names(session)
-    record = LivedRecord(
+    return LivedRecord(
         config=config,
         history=session.history,
         rules=tuple(plan.sets for plan in plans),
@@ -97,17 +97,16 @@ def record_of(session: Session, config: RunConfig, notes: list[str], seconds: fl
         seconds=seconds,
         levels=tuple(tuple((level.ratio, level.action) for level in plan.sets[-1].levels) for plan in plans),
         makers={
-            "account": lambda: in_one([account_frame(session, names, k) for k in range(len(plans))]),
-            "wallets": lambda: wallets_frame(session, names),
-            "ledger": lambda: ledger_frame(session, names),
-            "fills": lambda: fills_frame(session, names),
-            "orders": lambda: orders_frame(session, names, record.fills),
-            "incidents": lambda: in_time([incidents_frame(session, names), *all_crossings(session, record)]),
-            "funding": lambda: funding_frame(session, names),
-            "positions": lambda: positions_frame(session, names),
+            "account": lambda _: in_one([account_frame(session, names, k) for k in range(len(plans))]),
+            "wallets": lambda _: wallets_frame(session, names),
+            "ledger": lambda _: ledger_frame(session, names),
+            "fills": lambda _: fills_frame(session, names),
+            "orders": lambda record: orders_frame(session, names, record.fills),
+            "incidents": lambda record: in_time([incidents_frame(session, names), *all_crossings(session, record)]),
+            "funding": lambda _: funding_frame(session, names),
+            "positions": lambda _: positions_frame(session, names),
         },
     )
-    return record
 
 
 def in_one(frames: list[pd.DataFrame]) -> pd.DataFrame:

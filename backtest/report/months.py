@@ -8,6 +8,7 @@ import pandas as pd
 
 from backtest.errors import InputError, nearest
 from backtest.report.explain import PARTS
+from backtest.report.record import naive
 
 PERIODS = ("bar", "day", "month")
 LEAST_SHOWN = 0.005  # USD: a part that never came to as much has no column
@@ -31,8 +32,7 @@ def started(times: pd.Series, by: str) -> pd.Series:
     """The period each bar belongs to, by its first moment (UTC)."""
     if by == "bar":
         return times.rename("time")
-    stamps = pd.DatetimeIndex(times).tz_convert("UTC").tz_localize(None).to_numpy()
-    floored = stamps.astype(f"datetime64[{_UNIT[by]}]").astype("datetime64[us]")
+    floored = naive(times).astype(f"datetime64[{_UNIT[by]}]").astype("datetime64[us]")
     return pd.Series(pd.DatetimeIndex(floored).tz_localize("UTC"), index=times.index, name="time")
 
 
@@ -42,9 +42,8 @@ def worst_days(account: pd.DataFrame, parts: pd.DataFrame, most: int = 10) -> pd
     """
     earned = by_period(parts, "day").drop(columns="deposits and withdrawals")
     change = earned.sum(axis=1)
-    rows = account.assign(day=started(account["time"], "day").to_numpy(), first=before_each_bar(account, parts))
+    rows = account.assign(day=started(account["time"], "day"), first=before_each_bar(account, parts))
     by_day = rows.groupby("day").agg(first=("first", "first"), lowest=("worst_ratio", "min"))
-    by_day.index = pd.DatetimeIndex(by_day.index)
     told = [part for part in earned if earned[part].abs().max() >= LEAST_SHOWN]
     lost = change[change < 0.0].nsmallest(most).index
     shares = 100.0 * change / by_day["first"].where(by_day["first"] > 0.0)

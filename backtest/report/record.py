@@ -164,10 +164,10 @@ class RunRecord:
 class LivedRecord(RunRecord):
     """The record of a run just lived through: each frame is made when it is first asked for.
 
-    `makers` make the frames by name; everything else is given as to `RunRecord`.
+    `makers` make the frames by name out of the record; everything else is given as to `RunRecord`.
     """
 
-    def __init__(self, makers: Mapping[str, Callable[[], pd.DataFrame]] | None = None, **given: Any) -> None:
+    def __init__(self, makers: Mapping[str, Callable[[RunRecord], pd.DataFrame]] | None = None, **given: Any) -> None:
         self.__dict__.update(
             {"notes": [], "started": "", "seconds": 0.0, "levels": (), **given, "makers": makers or {}}
         )
@@ -176,7 +176,7 @@ class LivedRecord(RunRecord):
         maker = self.__dict__.get("makers", {}).get(name)
         if maker is None:
             raise AttributeError(name)
-        self.__dict__[name] = maker()
+        self.__dict__[name] = maker(self)
         return self.__dict__[name]
 
 
@@ -186,11 +186,14 @@ def _is_first(ledger: pd.DataFrame) -> pd.Series:
 
 def microseconds(times: pd.Series) -> Ints:
     """Times of a frame as int64 microseconds UTC."""
-    stamps = pd.DatetimeIndex(times)
-    if stamps.tz is not None:
-        stamps = stamps.tz_convert("UTC").tz_localize(None)
-    times_us: Ints = stamps.to_numpy().astype("datetime64[us]").astype(np.int64)
+    times_us: Ints = naive(times).astype("datetime64[us]").astype(np.int64)
     return times_us
+
+
+def naive(times: Any) -> Any:
+    """Times without their zone, which is UTC: numpy's own, where an array of zoned ones is one of objects."""
+    stamps = pd.DatetimeIndex(times)
+    return np.asarray(stamps if stamps.tz is None else stamps.tz_convert("UTC").tz_localize(None))
 
 
 def summed(bars: Ints, amounts: Floats, length: int) -> Floats:

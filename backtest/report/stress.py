@@ -18,6 +18,7 @@ from backtest.errors import InputError
 from backtest.market.schema import parse_symbol
 from backtest.report.explain import QUOTES
 from backtest.report.months import started
+from backtest.report.record import naive
 from backtest.report.subject import Floats, Subject
 
 if TYPE_CHECKING:
@@ -148,8 +149,8 @@ def bars_of(subject: Subject) -> list[tuple[int, str]]:
             found[bar] += ", also the worst bar's"
     found.setdefault(int(needed[0]), "the first bar with a requirement")
     found.setdefault(int(needed[-1]), "the last bar with a requirement")
-    months = started(subject.rows["time"], "month").to_numpy()
-    ends = [int(bar) for bar in np.flatnonzero(months[1:] != months[:-1]) if bar in set(needed.tolist())]
+    months = naive(started(subject.rows["time"], "month"))
+    ends = np.intersect1d(np.flatnonzero(months[1:] != months[:-1]), needed).tolist()
     room = MOST_BARS - len(found)
     spread = [ends[k] for k in np.unique(np.linspace(0, len(ends) - 1, room).astype(int))] if ends else []
     for bar in spread:

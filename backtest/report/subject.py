@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from backtest.report.explain import PARTS
-from backtest.report.record import FORCED
+from backtest.report.record import FORCED, naive
 from backtest.report.standing import Standing
 
 if TYPE_CHECKING:
@@ -108,12 +107,3 @@ class Subject:
         """Run, account and mode."""
         mode = "" if self.name == self.mode else f" ({self.mode})"
         return f"{self.record.config.name}: {self.name}{mode}"
-
-
-def naive(times: Any) -> Any:
-    """Times without their zone, which is UTC."""
-    stamps = pd.DatetimeIndex(times)
-    return np.asarray(stamps if stamps.tz is None else stamps.tz_convert("UTC").tz_localize(None))
-
-
-__all__ = ["LOST", "PARTS", "Subject", "naive"]

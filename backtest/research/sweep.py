@@ -89,12 +89,11 @@ class SweepResult:
                 raise InputError(f"no column {name!r} in the points; {nearest(name, self.points.columns)}")
         return self.points.pivot_table(index=index, columns=columns, values=statistic, aggfunc="mean")
 
-    def summary(self, statistic: str = "Sharpe") -> pd.DataFrame:
-        """The best points by a statistic, ten at most, as figures: one column a point."""
+    def leaders(self, statistic: str = "Sharpe", many: int = 10) -> pd.DataFrame:
+        """The rows with the highest values of a statistic, the best first; none where no point lived."""
         if statistic not in self.points:
-            return pd.DataFrame()
-        rows = self.points[self.points["status"] == OK].sort_values(statistic, ascending=False).head(10)
-        return rows.set_index("point").T
+            return self.points.head(0)
+        return self.points[self.points["status"] == OK].sort_values(statistic, ascending=False).head(many)
 
 
 def sweep(
@@ -231,19 +230,16 @@ class _Job:
     def _rows(self, tasks: Sequence[Task]) -> Iterator[Row]:
         """Rows as they come; where others live them the first one is lived here, so that they find all compiled."""
         trials = Trials(self.base, self.histories.prepared, self._every_us)
-        alone = self.engine == "local" and self.workers == 1
-        for number, task in enumerate([] if alone else tasks[:FIRST_HERE]):
-            row = trials.live(task)
+        alone, lived = self.engine == "local" and self.workers == 1, 0
+        for task in () if alone else tasks[:FIRST_HERE]:
+            row, lived = trials.live(task), lived + 1
             yield row
             if row.status == OK:
-                tasks = tasks[number + 1 :]
                 break
-        else:
-            tasks = tasks if alone else tasks[FIRST_HERE:]
         if self.engine == "ray":
-            yield from ray_rows(tasks, trials, self.workers, self.address)
+            yield from ray_rows(tasks[lived:], trials, self.workers, self.address)
         else:
-            yield from local_rows(tasks, trials, self.workers)
+            yield from local_rows(tasks[lived:], trials, self.workers)
 
     @property
     def _every_us(self) -> int:

@@ -6,7 +6,8 @@ import numpy as np
 
 from backtest.report.figures.panel import Panel, line
 from backtest.report.ink import INK, SERIES, faint
-from backtest.report.subject import Floats, Subject, naive
+from backtest.report.record import naive
+from backtest.report.subject import Floats, Subject
 from backtest.report.thin import kept
 
 SAYS = "Initial margin over collateral equity, at the closes; where it went beyond 200 %, the line leaves the panel."
