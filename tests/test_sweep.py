@@ -191,15 +191,20 @@ def test_a_point_that_cannot_be_run_is_a_row_with_its_reason_and_not_the_end() -
     assert "hedge_share" in found["error"].iloc[1] and "2" in found["error"].iloc[1]
 
 
-@pytest.mark.usefixtures("in_project")
-def test_a_strategy_that_fails_at_a_point_is_a_row_that_says_where(tmp_path: Path) -> None:
-    (tmp_path / "careless.py").write_text(
+def careless(folder: Path, ratio: str) -> None:
+    """A module with a strategy whose hedge ratio is an expression that fails."""
+    (folder / "careless.py").write_text(
         "from strategies.hedged_long import HedgedLong\n"
         "class Careless(HedgedLong):\n"
         "    def ratio(self, bar):\n"
-        "        return 0.1 / (self.params.hedge_share - 1.0)\n",
+        f"        return {ratio}\n",
         encoding="utf-8",
     )
+
+
+@pytest.mark.usefixtures("in_project")
+def test_a_strategy_that_fails_at_a_point_is_a_row_that_says_where(tmp_path: Path) -> None:
+    careless(tmp_path, "0.1 / (self.params.hedge_share - 1.0)")
     with findable(tmp_path):
         given = config({"grid": {"strategy.params.hedge_share": [1.0, 0.5]}})
         given["strategy"]["class"] = "careless:Careless"
@@ -463,13 +468,7 @@ def test_the_command_says_what_it_found_or_what_is_wrong(
 
 @pytest.mark.usefixtures("in_project")
 def test_a_sweep_whose_every_point_fails_ends_as_a_failed_run_does(tmp_path: Path) -> None:
-    (tmp_path / "careless.py").write_text(
-        "from strategies.hedged_long import HedgedLong\n"
-        "class Careless(HedgedLong):\n"
-        "    def ratio(self, bar):\n"
-        "        return 1 / 0\n",
-        encoding="utf-8",
-    )
+    careless(tmp_path, "1 / 0")
     given = config({"grid": {"strategy.params.band": [0.1, 0.2]}})
     given["strategy"]["class"] = "careless:Careless"
     (tmp_path / "tried.json").write_text(json.dumps(given), encoding="utf-8")

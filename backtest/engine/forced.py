@@ -27,19 +27,23 @@ from backtest.units import STEP, units
 
 @kernel
 def sound(book, rules, tape, account, wallet, bar):
-    """Whether the wallet's collateral is above the venue's level at the moment; without requirement, whether it is not
-    under water. Fills need[COLLATERAL], need[MAINTENANCE].
-    """
-    require_now(book, rules, tape, wallet, account, bar)
-    level = rules.level[tape.rules_at[rules.shape[account], bar], LIQUIDATE_AT]
-    return is_sound(book.need[COLLATERAL, 0], book.need[MAINTENANCE, 0], level)
+    """Whether the wallet's collateral is above the level at which the venue liquidates."""
+    return is_above(book, rules, tape, account, wallet, bar, LIQUIDATE_AT)
 
 
 @kernel
 def restored(book, rules, tape, account, wallet, bar):
     """Whether forced sales may stop: the wallet is sound, and above the ratio up to which the venue goes on selling."""
+    return is_above(book, rules, tape, account, wallet, bar, RESTORED_AT)
+
+
+@kernel
+def is_above(book, rules, tape, account, wallet, bar, which):
+    """Whether the wallet's collateral is above one of the mode's levels at the moment; without requirement, whether it
+    is not under water. Fills need[COLLATERAL], need[MAINTENANCE].
+    """
     require_now(book, rules, tape, wallet, account, bar)
-    level = rules.level[tape.rules_at[rules.shape[account], bar], RESTORED_AT]
+    level = rules.level[tape.rules_at[rules.shape[account], bar], which]
     return is_sound(book.need[COLLATERAL, 0], book.need[MAINTENANCE, 0], level)
 
 

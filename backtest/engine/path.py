@@ -14,7 +14,7 @@ from backtest.engine.forced import sound
 from backtest.engine.liquidation import liquidate, top_up_due
 from backtest.engine.matching import next_on_leg
 from backtest.engine.orders import fill_on_the_way
-from backtest.engine.record import lower_headroom, record
+from backtest.engine.record import is_kept, lower_headroom, record
 from backtest.kernel import kernel
 from backtest.margin.leaves import lower_to_ratio
 from backtest.margin.moment import set_moment
@@ -100,7 +100,7 @@ def live_with_orders(book, rules, tape, account, bar):
     book.need[RATIO_OPEN, 0] = book.need[LOWEST, 0] = book.need[OPENED, 0]
     book.need[WORST_WALLET, 0] = book.need[OPENED_WALLET, 0]
     for wallet in range(book.balance.shape[0]):
-        if book.path.shape[2] > 0:
+        if is_kept(book):
             book.headroom[wallet, account, bar] = book.opened[wallet]
     each = rules.switch[account, PATH] == PATH_EACH
     note_moment(book, rules, tape, account, bar, OPEN, OPEN, 1.0, RATIO_OPEN, True)

@@ -16,21 +16,31 @@ from backtest.state import (
 @kernel
 def record(book, rules, tape, account, first, last):
     """Write bars first..last-1 of the account's path; the ratio rows of the scratch table begin at `first`."""
-    if book.path.shape[2] == 0:
-        return
     begin_wallets(book, account, first, last)
     for wallet in range(book.balance.shape[0]):
-        if rules.model[rules.shape[account], wallet] != BACKS_NOTHING:
-            require(book, rules, tape, tape.series, wallet, Bars(account, first, last), CLOSE, last - first)
-            lower_headroom(book, rules, tape, account, wallet, first, last)
-            record_wallet(book, account, wallet, first, last)
+        record_close(book, rules, tape, account, wallet, first, last)
     record_account(book, rules, tape, account, first, last)
+
+
+@kernel
+def is_kept(book):
+    """Whether the book keeps what it sees, bar by bar."""
+    return book.path.shape[2] > 0
+
+
+@kernel
+def record_close(book, rules, tape, account, wallet, first, last):
+    """Ask a wallet that backs something at the closes, and write that down."""
+    if is_kept(book) and rules.model[rules.shape[account], wallet] != BACKS_NOTHING:
+        require(book, rules, tape, tape.series, wallet, Bars(account, first, last), CLOSE, last - first)
+        lower_headroom(book, rules, tape, account, wallet, first, last)
+        record_wallet(book, account, wallet, first, last)
 
 
 @kernel
 def record_account(book, rules, tape, account, first, last):
     """The account's equity and its lowest ratios; its wallets have been recorded."""
-    if book.path.shape[2] == 0:
+    if not is_kept(book):
         return
     n = last - first
     value_account(book.need[EQUITY, :n], book, rules, tape, tape.series, Bars(account, first, last), CLOSE, n)
@@ -41,7 +51,7 @@ def record_account(book, rules, tape, account, first, last):
 @kernel
 def begin_wallets(book, account, first, last):
     """The account's collateral and margins before any wallet has been added: nothing."""
-    if book.path.shape[2] > 0:
+    if is_kept(book):
         for row in (P_COLLATERAL, P_INITIAL, P_MAINTENANCE):
             clear(book.path[row, account, first:last])
 
@@ -49,7 +59,7 @@ def begin_wallets(book, account, first, last):
 @kernel
 def record_wallet(book, account, wallet, first, last):
     """Collateral, initial and maintenance margin of a wallet at the close, as need[] holds them: its own, and added."""
-    if book.path.shape[2] == 0:
+    if not is_kept(book):
         return
     n = last - first
     add_row(book.path[P_COLLATERAL, account, first:last], book.need[COLLATERAL, :n])
@@ -63,7 +73,7 @@ def record_wallet(book, account, wallet, first, last):
 @kernel
 def lower_headroom(book, rules, tape, account, wallet, first, last):
     """Bars first..last-1 of the wallet's headroom, by what need[] holds of them."""
-    if book.path.shape[2] > 0:
+    if is_kept(book):
         n = last - first
         lower_to_headroom(
             book.headroom[wallet, account, first:last],

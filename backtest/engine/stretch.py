@@ -11,14 +11,17 @@ import numpy as np
 
 from backtest.engine.events import pay_until, run_balances
 from backtest.engine.path import has_orders_on_the_way, leans, live_bar, live_with_orders, name_worst
-from backtest.engine.record import begin_wallets, lower_headroom, record, record_account, record_wallet
+from backtest.engine.record import (
+    begin_wallets, is_kept, lower_headroom, record, record_account, record_close, record_wallet,
+)  # fmt: skip
 from backtest.kernel import entry, kernel
+from backtest.margin.collateral import many_held, nth_held, side_of
 from backtest.margin.leaves import clear, count_unsound, fill_with, keep_lower, lower_to_ratio
 from backtest.margin.wallets import require
 from backtest.span import Bars
 from backtest.state import (
-    ASSETS, BACKS_NOTHING, BLOCK, CLOSE, COLLATERAL, EACH, HERE, HIGH, LIQUIDATE_AT, LOW, LOWEST, MAINTENANCE, ONE,
-    OPEN, OPENED, OPENED_WALLET, OVERDRAFT, PATH, PATH_EACH, PATH_LOW_HIGH, POSITIONS, RATIO_CLOSE, RATIO_EACH,
+    ASSETS, BACKS_NOTHING, BLOCK, CLOSE, COLLATERAL, EACH, HIGH, LIQUIDATE_AT, LOW, LOWEST, MAINTENANCE, OPEN,
+    OPENED, OPENED_WALLET, OVERDRAFT, PATH, PATH_EACH, PATH_LOW_HIGH, POSITIONS, RATIO_CLOSE, RATIO_EACH,
     RATIO_HIGH, RATIO_LOW, RATIO_OPEN, TOP_UP_TRIGGER, UNBOUND, UNSOUND, WORST_WALLET,
 )  # fmt: skip
 from backtest.units import STEP
@@ -122,10 +125,8 @@ def measure(book, rules, tape, account, first, last):
             for point in (OPEN, LOW, HIGH, EACH, CLOSE):
                 measure_point(book, rules, tape, account, wallet, first, last, point, leaning > 1)
             record_wallet(book, account, wallet, first, last)
-        elif rules.model[rules.shape[account], wallet] != BACKS_NOTHING and book.path.shape[2] > 0:
-            require(book, rules, tape, tape.series, wallet, Bars(account, first, last), CLOSE, n)
-            lower_headroom(book, rules, tape, account, wallet, first, last)
-            record_wallet(book, account, wallet, first, last)
+        else:
+            record_close(book, rules, tape, account, wallet, first, last)
 
 
 @kernel
@@ -140,13 +141,13 @@ def many_leaning(book, rules, account):
 @kernel
 def measure_point(book, rules, tape, account, wallet, first, last, point, among_others):
     """One wallet at one point of every bar of the stretch."""
-    n = last - first
+    n, span = last - first, Bars(account, first, last)
     if point == EACH:
-        twin = twin_of_each(book, rules, tape, account, wallet)
+        twin = twin_of_each(book, rules, tape, wallet, span)
         if twin != EACH and not on_path(rules, account, EACH):
             keep_lower(book.need[RATIO_EACH, :n], book.need[row_of_point(twin), :n])
             return
-    require(book, rules, tape, tape.series, wallet, Bars(account, first, last), point, n)
+    require(book, rules, tape, tape.series, wallet, span, point, n)
     row = row_of_point(point)
     lower_to_ratio(book.need[row, :n], book.need[COLLATERAL, :n], book.need[MAINTENANCE, :n])
     if on_path(rules, account, point):
@@ -174,23 +175,23 @@ def name_lower(named, lowest, ratio, wallet):
 
 
 @kernel
-def twin_of_each(book, rules, tape, account, wallet):
+def twin_of_each(book, rules, tape, wallet, span):
     """LOW or HIGH if every price of the wallet is as bad there as when each leg is at its own worst; EACH if not."""
-    if reads_alike(book, rules, tape, account, wallet, LOW):
+    if reads_alike(book, rules, tape, wallet, span, LOW):
         return LOW
-    return HIGH if reads_alike(book, rules, tape, account, wallet, HIGH) else EACH
+    return HIGH if reads_alike(book, rules, tape, wallet, span, HIGH) else EACH
 
 
 @kernel
-def reads_alike(book, rules, tape, account, wallet, point):
+def reads_alike(book, rules, tape, wallet, span, point):
     """Whether all that the wallet holds reads the same series at a point as where each leg is at its own worst."""
-    for k in range(book.held[account, wallet, POSITIONS, 0]):
-        position = book.held[account, wallet, POSITIONS, 1 + k]
-        i, side = rules.instrument[position], ONE if book.contracts[position, account] < 0 else HERE
+    for k in range(many_held(book, wallet, POSITIONS, span)):
+        position = nth_held(book, wallet, POSITIONS, span, k)
+        i, side = rules.instrument[position], side_of(book, position, span)
         if tape.value_row[EACH, i, side] != tape.value_row[point, i, side]:
             return False
-    for k in range(book.held[account, wallet, ASSETS, 0]):
-        asset = book.held[account, wallet, ASSETS, 1 + k]
+    for k in range(many_held(book, wallet, ASSETS, span)):
+        asset = nth_held(book, wallet, ASSETS, span, k)
         for owed in range(2):
             if tape.index_row[EACH, asset, owed] != tape.index_row[point, asset, owed]:
                 return False
@@ -200,7 +201,7 @@ def reads_alike(book, rules, tape, account, wallet, point):
 @kernel
 def open_headroom(book, rules, account, wallet, first, last):
     """Headroom of bars first..last-1 before any point of them is looked at: none but what the first opened with."""
-    if book.path.shape[2] > 0 and rules.model[rules.shape[account], wallet] != BACKS_NOTHING:
+    if is_kept(book) and rules.model[rules.shape[account], wallet] != BACKS_NOTHING:
         fill_with(book.headroom[wallet, account, first:last], np.inf)
         book.headroom[wallet, account, first] = book.opened[wallet]
     book.opened[wallet] = np.inf
