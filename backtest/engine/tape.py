@@ -69,7 +69,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Laid:
+class Layout:
     """A history laid out for kernels: what is the same for every account that is taken through it."""
 
     series: Floats
@@ -84,22 +84,22 @@ class Laid:
     years: Floats
 
 
-_KEPT: list[tuple[weakref.ref[History], Laid]] = []
+_KEPT: list[tuple[weakref.ref[History], Layout]] = []
 
 
-def laid(history: History) -> Laid:
+def layout_of(history: History) -> Layout:
     """The history laid out. The last one is kept: many accounts are taken through the same one."""
     if not _KEPT or _KEPT[0][0]() is not history:
         _KEPT[:] = [(weakref.ref(history, lambda _: _KEPT.clear()), _lay_out(history))]
     return _KEPT[0][1]
 
 
-def _lay_out(history: History) -> Laid:
+def _lay_out(history: History) -> Layout:
     rows, instruments = Rows(history), len(history.instruments)
     value_row, index_row = _value_rows(rows), _index_rows(rows)
     last_row, mark_row = _price_rows(rows, "{}", "{}"), _price_rows(rows, "mark_{}", "worst_{}")
     volumes = ("volume", "daily_volume", "daily_volatility")
-    return Laid(
+    return Layout(
         value_row=value_row,
         index_row=index_row,
         last_row=last_row,
@@ -135,7 +135,7 @@ def make_tape(
     rows of them known at each bar; `finer` [bar] says of which bars finer ones may be had. `options` by instrument:
     implied volatility and forward of its expiry, bar by bar, or None.
     """
-    market, bars, instruments = laid(history), len(history.time), len(history.instruments)
+    market, bars, instruments = layout_of(history), len(history.time), len(history.instruments)
     table, number, event_at = order_events(events, market.events, bars)
     no_tail = (np.zeros((1, len(history.assets) + instruments)), np.zeros((4, bars), I64))
     moves, known = tail or no_tail

@@ -14,10 +14,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from backtest.report.ink import INK, mode_ink
-from backtest.report.record import RunRecord
+from backtest.report.levels import apart_on_log
+from backtest.report.record import RunRecord, naive
 from backtest.report.statistics import forced_moments
+from backtest.report.thin import kept
 
-POINTS = 4000  # a picture has no more columns than this; extremes of what is left out are kept
 FLOOR, CEILING = 0.1, 1000.0  # ratios beyond are drawn here: that far from the level it is safe, or lost, however far
 TICKS = {FLOOR: "≤ 0.1", **{tick: f"{tick:g}" for tick in (0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)}}
 TICKS[CEILING] = "≥ 1000"
@@ -89,11 +90,7 @@ class Panels:
     def label_heights(self, apart: float) -> list[float]:
         """A ratio a level at which its words stand, none nearer to the next than this share of the (log) axis."""
         low, high = np.log10(self.ratio_range)
-        heights: dict[Level, float] = {}
-        for level in sorted(self.levels, key=lambda level: level.ratio):
-            lowest = max(heights.values(), default=-np.inf) + apart * (high - low)
-            heights[level] = max(float(np.log10(level.ratio)), lowest)
-        return [10 ** heights[level] for level in self.levels]
+        return apart_on_log([level.ratio for level in self.levels], apart * float(high - low))
 
 
 def panels(record: RunRecord) -> Panels:
@@ -143,23 +140,13 @@ def crosses(record: RunRecord, account: int, ink: str, label: str = "") -> list[
     return [Crosses(label, ink, naive(forced["time"]), rows["equity"].to_numpy()[at], list(forced["rung"]))]
 
 
-def thinned(rows: pd.DataFrame, points: int = POINTS) -> pd.DataFrame:
-    """At most about `points` rows; from each stretch its last row, and the row with the lowest ratio."""
-    if len(rows) <= points:
-        return rows
-    stretch = np.arange(len(rows)) * (points // 2) // len(rows)
-    lowest = rows["worst_ratio"].reset_index(drop=True).groupby(stretch).idxmin().to_numpy()
-    last = np.flatnonzero(np.diff(stretch, append=stretch[-1] + 1))
-    kept: pd.DataFrame = rows.iloc[np.union1d(lowest, last)]
-    return kept
+def thinned(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows that are drawn."""
+    drawn = [rows["equity"].to_numpy(), rows["collateral_equity"].to_numpy(), within(rows["worst_ratio"])]
+    return rows.iloc[kept(drawn)]
 
 
 def within(ratios: pd.Series) -> Floats:
     """Ratios inside the drawing: no requirement (infinite) is a gap, far off is the ceiling or the floor."""
     values = ratios.to_numpy(dtype=np.float64)
     return np.where(np.isfinite(values), np.clip(values, FLOOR, CEILING), np.nan)
-
-
-def naive(times: Any) -> Any:
-    """Times without their zone, which is UTC, as drawing libraries take them."""
-    return np.asarray(pd.DatetimeIndex(times).tz_localize(None))

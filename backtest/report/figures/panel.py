@@ -13,6 +13,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from backtest.report.ink import GRID, INK
+from backtest.report.levels import apart_on_log
 
 SMALL = 11
 
@@ -105,10 +106,7 @@ def label_heights(panel: Panel, apart: float = 0.09) -> list[float]:
     reach = panel.axis.get("range")
     if panel.axis.get("type") != "log" or reach is None:
         return [value for value, *_ in panel.levels]
-    step, heights, last = apart * (reach[1] - reach[0]), dict[float, float](), -np.inf
-    for value in sorted(value for value, *_ in panel.levels):
-        last = heights[value] = max(float(np.log10(value)), last + step)
-    return [10 ** heights[value] for value, *_ in panel.levels]
+    return apart_on_log([value for value, *_ in panel.levels], apart * (reach[1] - reach[0]))
 
 
 def plain(text: str) -> str:
