@@ -36,12 +36,11 @@ from backtest.errors import InputError
 from backtest.margin.portfolio.unit import FIRST_PART
 from backtest.state import NEED_BUFFER
 from backtest.units import STEP
+from backtest.venues.schema import PortfolioRules
 from backtest.venues.table import day
 
 INFINITE = math.inf
 SCENARIO_COLUMNS = ["wallet", "unit", "price_move", "volatility_shock", "profit", "profit_in", "worst"]
-DELTA_IN_USD = ("bybit", "okx", "deribit")  # pages that count a unit's delta in USD, others in coins
-PARTS_IN_COIN = ("deribit",)  # pages that count their scenarios and parts in the coin, others in USD
 LABELS = {
     "equity": "Equity [USD]",
     "collateral_equity": "Collateral Equity [USD]",
@@ -302,7 +301,7 @@ class Answer:
                         pd.DataFrame({
                             "wallet": self.placed.plan.shape.names[w], "unit": self.placed.assets[a],
                             "price_move": cells[:, 0], "volatility_shock": cells[:, 1], "profit": profit,
-                            "profit_in": self.placed.assets[a] if page and page.model in PARTS_IN_COIN else "USD",
+                            "profit_in": parts_in(page, self.placed.assets[a]),
                             "worst": profit == profit.min(),
                         })
                     )  # fmt: skip
@@ -338,10 +337,10 @@ class Answer:
             if charge.any() and page is not None:
                 coin = self.placed.assets[a]
                 parts = zip(PAGES[page.model].PARTS, charge[int(FIRST_PART) :], strict=False)
-                price = float(self.placed.indexes[a]) if page.model in DELTA_IN_USD else 1.0
+                price = float(self.placed.indexes[a]) if PAGES[page.model].DELTA_IN == "USD" else 1.0
                 rows.append({
                     "unit": coin, "maintenance_margin": charge[0], "initial_margin": charge[1],
-                    "delta": charge[2] / price, "parts_in": coin if page.model in PARTS_IN_COIN else "USD",
+                    "delta": charge[2] / price, "parts_in": parts_in(page, coin),
                     **{name: float(part) for name, part in parts},
                 })  # fmt: skip
         return pd.DataFrame(rows)
@@ -467,6 +466,11 @@ class Answer:
 
     def __repr__(self) -> str:
         return f"{self.title}\n{self.figures.to_string(header=False)}"
+
+
+def parts_in(page: PortfolioRules | None, coin: str) -> str:
+    """What a page counts its scenarios and parts in; the project's own grid counts in USD."""
+    return coin if page and PAGES[page.model].PARTS_IN == "coin" else "USD"
 
 
 def lowest_ratios(placed: Placed, marks: Floats, indexes: Floats) -> Floats:

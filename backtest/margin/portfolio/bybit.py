@@ -30,6 +30,7 @@ NAMES = ("future_contingency", "option_contingency", "vega_contingency", "delta_
 FUTURE_RATE, OPTION_RATE, VEGA_RATE, BASIS_RATE, INITIAL_FACTOR = (I64(k) for k in range(5))
 DAYS = 365.0  # a year, of expiries
 LADDERS: tuple[str, ...] = ()
+DELTA_IN, PARTS_IN = "USD", "USD"
 PARTS = (
     "max_loss",
     "future_contingency",

@@ -69,6 +69,7 @@ NAMES = (
     MM_FACTOR,
 ) = (I64(k) for k in range(16))
 LADDERS: tuple[str, ...] = ()
+DELTA_IN, PARTS_IN = "USD", "coin"
 PARTS = ("worst_case", "roll_shock", "option_contingency", "future_contingency")
 WORST, ROLL, OPTIONS, FUTURES = (FIRST_PART + I64(k) for k in range(4))
 MONTH = 30.0 / 365.0  # below it volatility is shocked with the short power

@@ -30,6 +30,7 @@ NAMES = ("mr4_annualised", "mr4_perpetual_rate", "mr6_move", "mr6_share", "mr7_r
 ANNUAL_MOVE, PERPETUAL_RATE, EXTREME_MOVE, EXTREME_SHARE, CLOSING_RATE, INITIAL_FACTOR = (I64(k) for k in range(6))
 LADDERS = ("mr7", "mr9")
 CLOSING, STABLE = (I64(k) for k in range(2))
+DELTA_IN, PARTS_IN = "USD", "USD"
 PARTS = ("mr1", "mr2", "mr3", "mr4", "mr5", "mr6", "mr7", "mr9", "spot_in_use")
 MR1, MR2, MR3, MR4, MR5, MR6, MR7, MR9, IN_USE = (FIRST_PART + I64(k) for k in range(9))
 

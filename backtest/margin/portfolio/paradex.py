@@ -32,6 +32,7 @@ NAMES: tuple[str, ...] = (
     I64(k) for k in range(8)
 )
 LADDERS: tuple[str, ...] = ()
+DELTA_IN, PARTS_IN = "coin", "USD"
 PARTS: tuple[str, ...] = ("scan_risk", "min_delta_risk", "funding_provision", "fee_provision")
 SCAN_RISK, MIN_DELTA_RISK, FUNDING_PROVISION, FEE_PROVISION = (FIRST_PART + I64(k) for k in range(4))
 

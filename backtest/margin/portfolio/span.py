@@ -27,6 +27,7 @@ from backtest.state import I64
 NAMES: tuple[str, ...] = ("scan_range", "volatility_range", "calendar_rate", "short_option_minimum", "initial_factor")
 SCAN_RANGE, VOLATILITY_RANGE, CALENDAR_RATE, SHORT_OPTION_RATE, INITIAL_FACTOR = (I64(k) for k in range(5))
 LADDERS: tuple[str, ...] = ()
+DELTA_IN, PARTS_IN = "coin", "USD"
 PARTS: tuple[str, ...] = (
     "scan_risk", "calendar_charge", "short_option_minimum", "net_option_value", "commodity_credit", "delta_left",
 )  # fmt: skip

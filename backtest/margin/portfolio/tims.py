@@ -21,6 +21,7 @@ from backtest.state import I64
 NAMES: tuple[str, ...] = ("range_down", "range_up", "minimum_usd", "initial_factor")
 RANGE_DOWN, RANGE_UP, MINIMUM_USD, INITIAL_FACTOR = (I64(k) for k in range(4))
 LADDERS: tuple[str, ...] = ()
+DELTA_IN, PARTS_IN = "coin", "USD"
 PARTS: tuple[str, ...] = ("worst_loss", "contract_minimum")
 WORST_LOSS, CONTRACT_MINIMUM = (FIRST_PART + I64(k) for k in range(2))
 

@@ -10,7 +10,8 @@ of `leg` and writes:
     grid    [GRID_ROWS, wide]  its scenarios: relative price move, volatility shock, share of the result that counts
     band    [ladders, 2, wide] ladders of the table: up to which amount (inf: above all), which rate or multiplier
 
-Amounts are in USD unless the page says that it counts in the coin. No page knows wallets, orders or collateral.
+Amounts are in USD, or in the coin where the page's DELTA_IN (of UNIT_DELTA) and PARTS_IN (of its parts and cells) say
+so. No page knows wallets, orders or collateral.
 """
 
 from __future__ import annotations
