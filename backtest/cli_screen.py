@@ -92,7 +92,7 @@ def tell_of_compiling() -> None:
     from backtest.kernel import CACHE
 
     if not CACHE.exists() and not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
-        typer.echo("Compiling the core: once after an install, some minutes on a small machine.", err=True)
+        typer.echo("Compiling the core: once after an install, about a minute.", err=True)
 
 
 @contextmanager
