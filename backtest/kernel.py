@@ -19,7 +19,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numba
 from numba import njit
@@ -212,3 +212,27 @@ def kernel(function: Function) -> Function:
 def entry(function: Function) -> Function:
     """Compile a function that Python calls."""
     return keep(njit(**OPTIONS, pipeline_class=WHOLE)(function))  # type: ignore[no-any-return]
+
+
+class Direct:
+    """An entry whose arguments are always of the same types, called without asking for them.
+
+    numba looks up the type of each bundle at each call, which takes longer than a bar does. The first call is numba's
+    own; it compiles, or finds what was compiled.
+    """
+
+    def __init__(self, compiled: Any) -> None:
+        self._compiled, self._code = compiled, cast(Any, None)
+
+    def __call__(self, *given: Any) -> Any:
+        if self._code is not None:
+            return self._code(*given)
+        answer = self._compiled(*given)
+        if len(self._compiled.overloads) == 1:
+            self._code = next(iter(self._compiled.overloads.values())).entry_point
+        return answer
+
+
+def direct(compiled: Function) -> Function:
+    """How Python calls an entry many times over; itself where nothing is compiled."""
+    return compiled if numba.config.DISABLE_JIT else Direct(compiled)  # type: ignore[attr-defined,return-value]

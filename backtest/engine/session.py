@@ -22,6 +22,7 @@ from backtest.engine.tables import Plan, make_rules
 from backtest.engine.tape import Event, make_tape
 from backtest.engine.transfers import ask_transfer
 from backtest.errors import InputError, nearest
+from backtest.kernel import direct
 from backtest.ledger.kinds import DEPOSIT, WITHDRAWAL
 from backtest.ledger.post import post
 from backtest.state import (
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 SIDES = ("long", "short")
+
+advance_now, place_now, post_now = direct(advance), direct(place), direct(post)
 
 
 @dataclass(frozen=True)
@@ -77,19 +80,20 @@ class Session:
     def deposit(self, account: int, wallet: int, asset: str, amount: float) -> None:
         """Pay in before the first bar."""
         steps = to_steps(amount, f"deposit of {asset}")
-        post(self.book, 0, account, wallet, self.assets[asset], int(DEPOSIT), steps, -1, -1)
+        post_now(self.book, 0, account, wallet, self.assets[asset], int(DEPOSIT), steps, -1, -1)
 
     def advance(self, last: int) -> None:
         """Live through every bar before `last`, all accounts together where money arrives from one in another."""
-        for crossing in sorted({each.arrives for each in self.under_way if each.arrives < last}):
-            self._live_until(crossing)
-            self._hand_over(crossing)
+        if self.under_way:
+            for crossing in sorted({each.arrives for each in self.under_way if each.arrives < last}):
+                self._live_until(crossing)
+                self._hand_over(crossing)
         self._live_until(last)
 
     def _live_until(self, last: int) -> None:
         """Live through every bar before `last`; room for rows is made as it runs short."""
         self._make_room()
-        while (reached := advance(self.book, self.rules, self.tape, last)) != LIVED:
+        while (reached := advance_now(self.book, self.rules, self.tape, last)) != LIVED:
             if reached == LOOK_INSIDE:
                 self._look_inside(int(self.book.count[ASKING]))
             else:
@@ -104,8 +108,8 @@ class Session:
             if row[T_STATE] == UNDER_WAY:
                 sender, asset, moved = int(row[T_ACCOUNT]), int(row[T_ASSET]), int(row[T_MOVED])
                 transit = self.plans[sender].shape.transit
-                post(self.book, bar, sender, transit, asset, int(WITHDRAWAL), -moved, -1, -1)
-                post(self.book, bar, each.account, each.wallet, asset, int(DEPOSIT), moved, -1, -1)
+                post_now(self.book, bar, sender, transit, asset, int(WITHDRAWAL), -moved, -1, -1)
+                post_now(self.book, bar, each.account, each.wallet, asset, int(DEPOSIT), moved, -1, -1)
                 row[T_STATE] = ARRIVED
         self.under_way = [each for each in self.under_way if each.arrives != bar]
 
@@ -146,7 +150,7 @@ class Session:
         )
         kind = ORDER_KINDS.index(order.kind)
         return int(
-            place(
+            place_now(
                 self.book,
                 self.bar,
                 account,
@@ -165,7 +169,7 @@ class Session:
         self._make_room()
         kind = ORDER_KINDS.index("limit" if as_maker else "market")
         group = int(self.book.count[ORDER_ROWS])
-        place(self.book, bar - 1, account, position, kind, int(FORCED), group, contracts, price, 0.0)
+        place_now(self.book, bar - 1, account, position, kind, int(FORCED), group, contracts, price, 0.0)
 
     def cancel(self, account: int, order_id: int) -> None:
         """Take a waiting order back. InputError for an id that is not this account's."""

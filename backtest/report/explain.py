@@ -48,7 +48,16 @@ def explain(record: RunRecord, account: int = 0) -> pd.Series:
 
 
 def explain_by_bar(record: RunRecord, account: int = 0) -> pd.DataFrame:
-    """The same a bar, USD: `time` (the bar's open), then a column a part. A row sums to its bar's change in equity."""
+    """The same a bar, USD: `time` (the bar's open), then a column a part. A row sums to its bar's change in equity.
+
+    The record keeps the frame: figures, parts and pages all ask for it.
+    """
+    if account not in record.explained:
+        record.explained[account] = _walked(record, account)
+    return record.explained[account]
+
+
+def _walked(record: RunRecord, account: int) -> pd.DataFrame:
     books = _Books(record, account)
     for asset in record.history.assets:
         books.hold(asset)
@@ -59,6 +68,14 @@ def explain_by_bar(record: RunRecord, account: int = 0) -> pd.DataFrame:
         else:
             books.trade_future(number, instrument)
     return books.closed()
+
+
+def liquidation_cost(record: RunRecord, account: int) -> float:
+    """The part `liquidation` of the profit, USD; the rest of the parts is not looked for where nothing was taken."""
+    causes = record.of("fills", account)["cause"]
+    taken = causes.isin([cause for cause, part in _EXECUTION_OF_CAUSE.items() if part == "liquidation"]).any()
+    charged = (record.of("ledger", account)["kind"] == "liquidation_fee").any()
+    return float(explain(record, account)["liquidation"]) if taken or charged else 0.0
 
 
 ROUNDINGS = 4  # of an amount of money by one fill: cost, what is released of it, what is realised, and the other asset

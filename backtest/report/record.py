@@ -81,6 +81,8 @@ class RunRecord:
     started: str = ""
     seconds: float = 0.0
     levels: Sequence[Sequence[tuple[float, str]]] = ()
+    explained: dict[int, pd.DataFrame] = field(default_factory=dict, compare=False, repr=False)
+    """By account, the parts of its profit bar by bar, once they were asked for (`explain_by_bar`)."""
 
     def of(self, frame: str, account: int) -> pd.DataFrame:
         """One account's rows of a frame; accounts may be told apart by name or by number."""
@@ -169,7 +171,7 @@ class LivedRecord(RunRecord):
 
     def __init__(self, makers: Mapping[str, Callable[[RunRecord], pd.DataFrame]] | None = None, **given: Any) -> None:
         self.__dict__.update(
-            {"notes": [], "started": "", "seconds": 0.0, "levels": (), **given, "makers": makers or {}}
+            {"notes": [], "started": "", "seconds": 0.0, "levels": (), "explained": {}, **given, "makers": makers or {}}
         )
 
     def __getattr__(self, name: str) -> Any:

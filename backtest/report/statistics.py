@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from backtest.report.explain import explain
+from backtest.report.explain import liquidation_cost
 from backtest.report.record import FORCED, Floats, Ints, RunRecord, microseconds, summed
 
 DAY_US = 86_400_000_000
@@ -178,10 +178,9 @@ def _ratio(above: float, below: float) -> float:
 
 
 def _payments(of: Performance) -> dict[str, object]:
-    parts = explain(of.record, of.account)
     return {
         "Funding": of.paid("funding"), "Fees": of.paid("fee", "delivery_fee"), "Interest": of.paid("interest"),
-        "Liquidation Cost": float(parts["liquidation"]) / float(of.unit[-1]),
+        "Liquidation Cost": liquidation_cost(of.record, of.account) / float(of.unit[-1]),
     }  # fmt: skip
 
 

@@ -111,8 +111,7 @@ def _tell(progress: Progress | None, done: int, bars: int) -> None:
 
 def desks_at(session: Session, closed: Bar) -> Desks:
     """Every account's desk at the close of a bar."""
-    market = closed.market
-    return Desks({plan.name: Desk(session, k, market, closed) for k, plan in enumerate(session.plans)})
+    return Desks({plan.name: Desk(session, k, closed) for k, plan in enumerate(session.plans)})
 
 
 class _News:

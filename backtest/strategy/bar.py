@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -30,14 +31,38 @@ class Bar:
     """One closed bar. `close`, `mark` and `volume` by symbol, `index` by asset; NaN before their first stored bar."""
 
     def __init__(self, market: Market, number: int) -> None:
-        h = self._history = market._history
+        self._history = market._history
         self.number, self._whole = number, market  # its settlements are read up to this close and no further
-        self.market = market.as_of(int(h.time[number]) + h.interval_us)
-        self.close = Lookup(lambda s: self._price(h.close, s))
-        self.open = Lookup(lambda s: self._price(h.open, s))
-        self.mark = Lookup(lambda s: self._price(h.mark_close, s))
-        self.volume = Lookup(lambda s: float(h.volume[market.number(s), number]))
-        self.index = Lookup(self._worth)
+
+    @cached_property
+    def market(self) -> Market:
+        """The market as it is known at this close."""
+        return self._whole.as_of(self.closes_us)
+
+    @cached_property
+    def close(self) -> Lookup:
+        """Last traded price, by symbol."""
+        return Lookup(lambda symbol: self._price(self._history.close, symbol))
+
+    @cached_property
+    def open(self) -> Lookup:
+        """First traded price of the bar, by symbol."""
+        return Lookup(lambda symbol: self._price(self._history.open, symbol))
+
+    @cached_property
+    def mark(self) -> Lookup:
+        """Mark price, by symbol."""
+        return Lookup(lambda symbol: self._price(self._history.mark_close, symbol))
+
+    @cached_property
+    def volume(self) -> Lookup:
+        """What was traded in the bar, by symbol."""
+        return Lookup(lambda symbol: float(self._history.volume[self._whole.number(symbol), self.number]))
+
+    @cached_property
+    def index(self) -> Lookup:
+        """USD per unit, by asset."""
+        return Lookup(self._worth)
 
     def _price(self, table: Floats, symbol: str) -> float:
         """NaN before the symbol's first stored bar: what the history holds there is the price it will open at."""
@@ -50,9 +75,9 @@ class Bar:
         return float(self._history.index_close[row, self.number]) if known else float("nan")
 
     def _asset(self, asset: str) -> int:
-        if asset not in self.market._asset:
-            raise InputError(f"asset {asset!r} is not in this run; {nearest(asset, self.market._asset)}")
-        return self.market._asset[asset]
+        if asset not in self._whole._asset:
+            raise InputError(f"asset {asset!r} is not in this run; {nearest(asset, self._whole._asset)}")
+        return self._whole._asset[asset]
 
     @property
     def time(self) -> pd.Timestamp:
@@ -66,7 +91,7 @@ class Bar:
 
     def tradable(self, symbol: str) -> bool:
         """Whether the symbol traded in this bar and has not expired by its close."""
-        k = self.market.number(symbol)
+        k = self._whole.number(symbol)
         expiry = self._history.instruments[k].expiry_us
         return bool(self._history.tradable[k, self.number]) and (expiry is None or expiry > self.closes_us)
 
@@ -76,7 +101,7 @@ class Bar:
             raise InputError(f"no series {series!r}; {nearest(series, SERIES)}")
         _must_count(n, f"past of {name}")
         field = {"mark": "mark_close", "index": "index_close"}.get(series, series)
-        row = self._asset(name) if series == "index" else self.market.number(name)
+        row = self._asset(name) if series == "index" else self._whole.number(name)
         first = max(0, self.number + 1 - n)
         values: Floats = getattr(self._history, field)[row, first : self.number + 1].copy()
         if series != "volume":
@@ -116,7 +141,7 @@ class Bar:
             return float("nan")
         quote = (
             1.0
-            if instrument.kind == "inverse" or instrument.settle not in self.market._asset
+            if instrument.kind == "inverse" or instrument.settle not in self._whole._asset
             else self.index[instrument.settle]
         )
         return (self.close[symbol] * quote / self.index[instrument.base] - 1.0) / years

@@ -13,7 +13,6 @@ import numpy as np
 
 from backtest.errors import InputError
 from backtest.strategy.bar import Bar
-from backtest.strategy.market import Market
 from backtest.strategy.orders import OpenOrder, Order, is_number
 
 OPEN_WALLETS = ("spot", "usdm", "coinm", "unified", "an isolated symbol")
@@ -43,8 +42,8 @@ class Port(Protocol):
 class Desk:
     """One account's desk at the close of one bar."""
 
-    def __init__(self, port: Port, account: int, market: Market, bar: Bar) -> None:
-        self._port, self._account, self._market, self._bar = port, account, market, bar
+    def __init__(self, port: Port, account: int, bar: Bar) -> None:
+        self._port, self._account, self._bar = port, account, bar
 
     @property
     def equity(self) -> float:
@@ -95,7 +94,7 @@ class Desk:
 
     def contracts_of(self, symbol: str, *, base: float | None = None, usd: float | None = None) -> float:
         """Contracts worth so many coins, or so many USD at the last close."""
-        instrument, bar = self._market.instrument(symbol), self._bar
+        instrument, bar = self._bar.market.instrument(symbol), self._bar
         if (base is None) == (usd is None):
             raise InputError(f"{symbol}: say either base or usd")
         _must_be_number(symbol, base if base is not None else usd)

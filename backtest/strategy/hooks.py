@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from backtest.errors import InputError, StrategyError, nearest
@@ -14,17 +12,24 @@ from backtest.strategy.strategy import Strategy
 HOOKS = ("symbols", "start", "on_bar", "on_event", "targets")
 
 
-@contextmanager
-def asking(strategy: Strategy, hook: str, time_us: int | None = None, words: str = "at the bar of") -> Iterator[None]:
+class asking:
     """Say where a hook failed: its name and the bar's open. Bad input stays InputError, all else is StrategyError."""
-    try:
-        yield
-    except Exception as error:
-        at = "" if time_us is None else f" {words} {when(time_us)}"
-        where = f"{type(strategy).__name__}.{hook}{at}"
-        if isinstance(error, InputError):
-            raise InputError(f"{error} (in {where})") from error
-        raise StrategyError(f"{where}: {in_words(error)}") from error
+
+    def __init__(self, strategy: Strategy, hook: str, time_us: int | None = None, words: str = "at the bar of") -> None:
+        self._strategy, self._hook, self._time_us, self._words = strategy, hook, time_us, words
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception):
+            where = f"{type(self._strategy).__name__}.{self._hook}{self._at()}"
+            if isinstance(error, InputError):
+                raise InputError(f"{error} (in {where})") from error
+            raise StrategyError(f"{where}: {in_words(error)}") from error
+
+    def _at(self) -> str:
+        return "" if self._time_us is None else f" {self._words} {when(self._time_us)}"
 
 
 def in_words(error: BaseException) -> str:
