@@ -7,13 +7,18 @@ import numpy as np
 from backtest.ledger.kinds import KIND_NAMES
 from backtest.margin.portfolio.unit import CELL_ROWS, CHARGES, EXTRA_CELLS, LEG_ROWS
 from backtest.state import (
-    BLOCK, COUNTERS, FILL_COLUMNS, I64, INCIDENT_COLUMNS, LEDGER_COLUMNS, ORDER_COLUMNS, PATH_COLUMNS, SCRATCH_ROWS,
-    TRANSFER_COLUMNS, Book, Rules, Tape,
+    BLOCK, COUNTERS, FILL_COLUMNS, FILL_ROWS, I64, INCIDENT_COLUMNS, INCIDENT_ROWS, LEDGER_COLUMNS, LEDGER_ROWS,
+    LIVE_ORDERS, ORDER_COLUMNS, ORDER_ROWS, PATH_COLUMNS, SCRATCH_ROWS, TRANSFER_COLUMNS, TRANSFER_ROWS, Book,
+    Rules, Tape,
 )  # fmt: skip
 
 FIRST_ROWS = 65_536
 STRIDE = BLOCK + 24  # room of a scratch row: rows a power of two apart would fall on the same lines of the cache
-GROWING = ("ledger", "fill", "fill_price", "order", "order_price", "live", "transfer", "incident")
+GROWING = {
+    "ledger": LEDGER_ROWS, "fill": FILL_ROWS, "fill_price": FILL_ROWS, "order": ORDER_ROWS, "order_price": ORDER_ROWS,
+    "live": LIVE_ORDERS, "transfer": TRANSFER_ROWS, "incident": INCIDENT_ROWS,
+}  # fmt: skip
+"""Tables that are made longer, and which counter tells how many of their rows are written."""
 
 
 def make_book(rules: Rules, tape: Tape, record: bool = True, rows: int = FIRST_ROWS) -> Book:
@@ -72,9 +77,9 @@ def longest_window(tape: Tape) -> int:
 def grow(book: Book, least: int = 0) -> Book:
     """The same book with twice the room for rows (at least `least` of them); what is written stays as it is."""
     larger = {}
-    for name in GROWING:
-        old = getattr(book, name)
-        new = np.zeros((max(2 * len(old), least), *old.shape[1:]), old.dtype)
-        new[: len(old)] = old
+    for name, counter in GROWING.items():
+        old, written = getattr(book, name), int(book.count[counter])
+        new = np.zeros((max(2 * len(old), least), *old.shape[1:]), old.dtype)  # untouched memory costs nothing yet
+        new[:written] = old[:written]
         larger[name] = new
     return book._replace(**larger)

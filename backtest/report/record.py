@@ -90,7 +90,10 @@ class RunRecord:
         if rows.empty or len(self.account_names) == 1:
             return rows
         by_number = pd.api.types.is_integer_dtype(rows["account"])
-        return rows[rows["account"] == (account if by_number else self.account_names[account])]
+        mine = (rows["account"] == (account if by_number else self.account_names[account])).to_numpy()
+        first, many = int(mine.argmax()), int(np.count_nonzero(mine))
+        block = slice(first, first + many)
+        return rows.iloc[block] if mine[block].all() else rows[mine]  # what lies together need not be copied
 
     def number_of(self, account: int | str) -> int:
         """The number of an account given by name or number. InputError names the nearest."""
@@ -129,7 +132,10 @@ class RunRecord:
         if "bar" in rows.columns:
             given: Ints = rows["bar"].to_numpy(dtype=np.int64)
             return np.maximum(given, 0)
-        at: Ints = np.searchsorted(self.history.time, microseconds(rows["time"]), side="right").astype(np.int64)
+        times_us = microseconds(rows["time"])
+        if np.array_equal(times_us, self.history.time):
+            return np.arange(len(times_us))  # a row a bar, as one account's path is
+        at: Ints = np.searchsorted(self.history.time, times_us, side="right").astype(np.int64)
         return np.maximum(at - 1, 0)
 
     def flows_usd(self, ledger: pd.DataFrame, at: str = "close") -> Floats:

@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -233,12 +234,12 @@ def replay_orders(prepared: Prepared, plans: dict[str, tuple[Account, Plan]], pr
     accounts = [account for account, _ in plans.values()]
     config = prepared.config.model_copy(update={"account": accounts})
     session = open_session(config, prepared.history, [plan for _, plan in plans.values()])
-    for row, prices in _ordered_fills(book):
-        maker = book.order[row[F_ORDER], O_KIND] == LIMIT
-        for k in range(len(plans)):
-            session.replay_fill(
-                k, int(row[F_BAR]), int(row[F_POSITION]), int(row[F_CONTRACTS]), float(prices[0]), bool(maker)
-            )
+    for bar, fills in groupby(_ordered_fills(book), key=lambda fill: int(fill[0][F_BAR])):
+        session.advance(bar)
+        for row, prices in fills:
+            maker = bool(book.order[row[F_ORDER], O_KIND] == LIMIT)
+            for k in range(len(plans)):
+                session.replay_fill(k, bar, int(row[F_POSITION]), int(row[F_CONTRACTS]), float(prices[0]), maker)
     session.advance(len(prepared.history.time))
     audit(session.book)
     return Result(record_of(session, config, notes_of(session)))
