@@ -1,6 +1,6 @@
 """How the product says no to bad input: one exception, worded for the person who has to mend the file.
 
-A rule's refusal is a value (see `engine.orders`), a bug is an assertion, and only what a user wrote wrong is raised
+A rule's refusal is a value (see `engine.attempt`), a bug is an assertion, and only what a user wrote wrong is raised
 here: in a file, or in the code of a strategy.
 """
 

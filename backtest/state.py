@@ -178,8 +178,8 @@ STRIKE, CALL = (I64(k) for k in range(2))
 # Rungs of a liquidation ladder.
 NO_RUNG, CANCEL_ORDERS, REDUCE, SELL_COLLATERAL, TAKE_OVER = (I64(k) for k in range(5))
 TOPPED_UP, REFILLED, EXCHANGED, BREACHED, BANKRUPT = (I64(k) for k in range(5, 10))
-# Rungs of single venues, see `engine.rungs`. BACKSTOP is what a slice ends in when it comes too late, PAIRED_OFF what
-# two tiers down begins with in hedge mode.
+# Rungs of single venues, see `engine.rungs_by_bracket` and `engine.rungs_by_share`. BACKSTOP is what a slice ends in
+# when it comes too late, PAIRED_OFF what two tiers down begins with in hedge mode.
 CLOSE_ALL, TIER_DOWN, TWO_TIERS_DOWN, SLICE_DOWN, STEP_DOWN, REPAY_DEBTS = (I64(k) for k in range(10, 16))
 BACKSTOP, PAIRED_OFF = I64(16), I64(17)
 RUNG_NAMES = (

@@ -11,7 +11,8 @@ from __future__ import annotations
 from backtest.engine.events import follow_targets, happen
 from backtest.engine.exchange import exchange_overdrafts
 from backtest.engine.forced import note
-from backtest.engine.orders import any_due, cancel_dead, fill_orders, next_fill
+from backtest.engine.attempt import fill_orders
+from backtest.engine.orders import any_due, cancel_dead, next_fill
 from backtest.engine.refill import refill
 from backtest.engine.path import STEPS, note_opening, visit
 from backtest.engine.stretch import hold

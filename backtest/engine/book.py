@@ -71,6 +71,8 @@ def make_book(rules: Rules, tape: Tape, record: bool = True, rows: int = FIRST_R
 
 def longest_window(tape: Tape) -> int:
     """Rows of past horizons that the tail model ever sorts through at once, its long run included."""
+    if len(tape.tail_move) < 2:
+        return 0
     return int(np.maximum(tape.tail_rows[1] - tape.tail_rows[0], tape.tail_rows[2] - tape.tail_rows[3]).max())
 
 

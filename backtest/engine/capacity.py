@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from backtest.engine.fills import trade
 from backtest.engine.judgement import judge, note_before, restore, save
-from backtest.engine.orders import in_lots, wrong_side
+from backtest.engine.order_size import in_lots, wrong_side
 from backtest.kernel import entry, kernel
 from backtest.margin.moment import last_here, set_moment
 from backtest.margin.wallets import list_held

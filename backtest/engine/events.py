@@ -10,7 +10,8 @@ from __future__ import annotations
 from backtest.engine.fills import trade
 from backtest.engine.funding import funding_due
 from backtest.engine.interest import interest_due
-from backtest.engine.orders import in_lots, place
+from backtest.engine.order_size import in_lots
+from backtest.engine.orders import place
 from backtest.engine.settlement import deliver, settle_profit
 from backtest.engine.transfers import flow
 from backtest.kernel import kernel

@@ -1,9 +1,9 @@
 """Liquidation: what the venue does when a wallet's collateral no longer covers its maintenance margin.
 
 The ladder of the account's mode is climbed rung by rung - cancel orders, reduce, sell collateral, takeover, or the
-venue's own: see `engine.rungs` - and margin is asked again after each; every rung that did something is an incident row
-with the numbers it saw. What is still owed at the end is made good by the insurance fund, or stays the user's debt
-where the venue says so.
+venue's own: see `engine.rungs_by_bracket`, `engine.rungs_by_share` - and margin is asked again after each; every rung
+that did something is an incident row with the numbers it saw. What is still owed at the end is made good by the
+insurance fund, or stays the user's debt where the venue says so.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from backtest.engine.exchange import sell_collateral
 from backtest.engine.fills import free_steps
 from backtest.engine.forced import force, heaviest, next_to_cut, note, restored, smallest_cut, sound
 from backtest.engine.orders import end_order, settle_orders
-from backtest.engine.rungs import close_all, slice_positions, step_down, tier_down, two_tiers_down
+from backtest.engine.rungs import close_all
+from backtest.engine.rungs_by_bracket import tier_down, two_tiers_down
+from backtest.engine.rungs_by_share import slice_positions, step_down
 from backtest.kernel import kernel
 from backtest.ledger.kinds import ALLOCATE, INSURANCE, USER_DEBT
 from backtest.ledger.post import move, post

@@ -13,7 +13,7 @@ from backtest.engine.events import run_balances
 from backtest.engine.forced import sound
 from backtest.engine.liquidation import liquidate, top_up_due
 from backtest.engine.matching import next_on_leg
-from backtest.engine.orders import fill_on_the_way
+from backtest.engine.attempt import fill_on_the_way
 from backtest.engine.record import is_kept, lower_headroom, record
 from backtest.kernel import kernel
 from backtest.margin.leaves import lower_to_ratio

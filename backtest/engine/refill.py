@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from backtest.engine.fills import trade
 from backtest.engine.forced import note
-from backtest.engine.orders import in_lots
+from backtest.engine.order_size import in_lots
 from backtest.engine.transfers import arrive, sendable
 from backtest.kernel import kernel
 from backtest.ledger.kinds import TRANSFER, TRANSFER_COST

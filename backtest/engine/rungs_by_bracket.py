@@ -1,0 +1,142 @@
+"""Rungs that go by brackets of maintenance margin.
+
+Bybit cuts an isolated position to a lower bracket whose maintenance is met; OKX cuts two brackets at a time while the
+collateral would still cover the first, after pairs of one symbol were set against each other.
+Source: Bybit, isolated ladder; OKX, help 360020411711.
+"""
+
+from __future__ import annotations
+
+from backtest.engine.forced import force_at, forced_price, next_to_cut, note, sound
+from backtest.engine.rungs import cut, suffices
+from backtest.engine.takeover import surrender
+from backtest.kernel import kernel
+from backtest.ledger.kinds import INSURANCE
+from backtest.ledger.post import post
+from backtest.margin.leaves import row_of
+from backtest.margin.moment import index_here, mark_here, notional_here
+from backtest.margin.tiers import value_of_contract
+from backtest.margin.wallets import list_held
+from backtest.state import (
+    COLLATERAL, FLOOR, HERE, I64, LIQUIDATION_FEE, MAINTENANCE, NOTHING, OFFSET, PAIRED_OFF, POSITIONS, RATE,
+    TAKE_OVER, TIER_BY_CONTRACTS, TIER_DOWN, TWO_SIDED, TWO_TIERS_DOWN,
+)  # fmt: skip
+from backtest.units import STEP, units
+
+
+@kernel
+def in_brackets(book, rules, at, i, contracts):
+    """What the venue's brackets tell a position's size in: contracts where it says so, else notional at the mark."""
+    if rules.term[at, TIER_BY_CONTRACTS] != 0:
+        return abs(contracts) * STEP
+    side = len(rules.kind) if contracts < 0 else 0
+    return abs(contracts * book.here[side + i, 0]) * STEP
+
+
+@kernel
+def bracket_of(book, rules, tape, account, position, bar):
+    """Row of the bracket that holds a position."""
+    at, i = tape.rules_at[rules.shape[account], bar], rules.instrument[position]
+    return row_of(rules.tier[at, i], in_brackets(book, rules, at, i, book.contracts[position, account]))
+
+
+@kernel
+def down_to(book, rules, tape, account, position, bar, row):
+    """Fewest contracts, signed, whose sale brings a position into a bracket: its cap is the floor of the next one."""
+    at, i = tape.rules_at[rules.shape[account], bar], rules.instrument[position]
+    held, lot, cap = book.contracts[position, account], rules.lot[i], rules.tier[at, i, FLOOR, row + 1]
+    lots = abs(held) // lot
+    kept = min(lots, I64(lots * (cap / in_brackets(book, rules, at, i, held))) + 1)
+    while kept > 0 and in_brackets(book, rules, at, i, kept * lot if held > 0 else -kept * lot) > cap:
+        kept -= 1
+    return kept * lot - held if held > 0 else -kept * lot - held
+
+
+@kernel
+def tier_down(book, rules, tape, account, wallet, bar, point):
+    """Cut to the highest lower bracket whose maintenance is met, all at once or not at all; where none is, and from
+    the lowest, the position is taken over at the bankruptcy price.
+    """
+    while book.held[account, wallet, POSITIONS, 0] > 0:
+        position = next_to_cut(book, rules, tape, account, wallet, bar)
+        if position < 0:
+            return
+        contracts = cut_to_lower_bracket(book, rules, tape, account, wallet, position, bar, point)
+        if contracts == 0:
+            surrender(book, rules, tape, account, wallet, bar, point, TAKE_OVER)
+            return
+        sound(book, rules, tape, account, wallet, bar)
+        cut(book, rules, tape, account, wallet, position, contracts, bar, point, TIER_DOWN)
+
+
+@kernel
+def cut_to_lower_bracket(book, rules, tape, account, wallet, position, bar, point):
+    """Contracts whose sale brings a position into a lower bracket and makes the wallet sound; 0 if none does."""
+    row = bracket_of(book, rules, tape, account, position, bar)
+    while row > 0:
+        row -= 1
+        contracts = down_to(book, rules, tape, account, position, bar, row)
+        if contracts != 0 and contracts != -book.contracts[position, account]:
+            price = forced_price(book, rules, tape, account, rules.instrument[position], contracts, bar)
+            if suffices(book, rules, tape, account, wallet, position, contracts, price, bar, point):
+                return contracts
+    return I64(0)
+
+
+@kernel
+def two_tiers_down(book, rules, tape, account, wallet, bar, point):
+    """From the third bracket on, and while the collateral would cover the first one's maintenance and the fee: cut as
+    much as falls two brackets, again and again. Else all is taken over at the bankruptcy price.
+
+    What is cut pays the maintenance it was held with to the fund, as a penalty, beside the fee. In hedge mode a long
+    and a short of one instrument are first set off against each other.
+    """
+    if rules.switch[account, TWO_SIDED] != 0:
+        offset_pairs(book, rules, tape, account, wallet, bar, point)
+    while book.held[account, wallet, POSITIONS, 0] > 0:
+        position = next_to_cut(book, rules, tape, account, wallet, bar)
+        if position < 0:
+            return
+        row, contracts = bracket_of(book, rules, tape, account, position, bar), I64(0)
+        if row >= 2 and covers_first_bracket(book, rules, tape, account, position, row, bar):
+            contracts = down_to(book, rules, tape, account, position, bar, row - 2)
+        if contracts == 0 or contracts == -book.contracts[position, account]:
+            surrender(book, rules, tape, account, wallet, bar, point, TAKE_OVER)
+            return
+        cut(book, rules, tape, account, wallet, position, contracts, bar, point, TWO_TIERS_DOWN)
+        i, at = rules.instrument[position], tape.rules_at[rules.shape[account], bar]
+        closed = abs(contracts * value_of_contract(rules, i, mark_here(book, rules, i)))
+        penalty = units(closed * rules.tier[at, i, RATE, row])
+        post(book, bar, account, wallet, rules.settlement[i], INSURANCE, -penalty, position, NOTHING)
+        list_held(book, rules, account)
+
+
+@kernel
+def offset_pairs(book, rules, tape, account, wallet, bar, point):
+    """Of a long and a short of one instrument in the wallet, as much as both have is closed at the mark."""
+    for i in range(len(rules.kind)):
+        shares = rules.position_wallet[rules.shape[account], i + len(rules.kind)] == wallet
+        pair = min(book.contracts[i, account], -book.contracts[i + len(rules.kind), account])
+        if shares and rules.position_wallet[rules.shape[account], i] == wallet and pair > 0:
+            for side in range(2):
+                sound(book, rules, tape, account, wallet, bar)
+                collateral, maintenance = book.need[COLLATERAL, 0], book.need[MAINTENANCE, 0]
+                position, contracts = i + side * len(rules.kind), pair if side == 1 else -pair
+                mark = mark_here(book, rules, i)
+                force_at(book, rules, tape, account, wallet, position, contracts, mark, bar, point)
+                size = contracts * STEP
+                note(book, bar, account, wallet, PAIRED_OFF, position, collateral, maintenance, size, mark, point, 0.0)
+
+
+@kernel
+def covers_first_bracket(book, rules, tape, account, position, row, bar):
+    """Whether the wallet would be sound with the position at the first bracket's rate and the fee of closing it; need[]
+    is as asked of the wallet.
+    """
+    i, at = rules.instrument[position], tape.rules_at[rules.shape[account], bar]
+    notional = notional_here(book, rules, account, position) * STEP
+    table = rules.tier[at, i]
+    own = table[RATE, row] * notional + table[OFFSET, row]
+    least = (table[RATE, HERE] + rules.fee[at, i, LIQUIDATION_FEE]) * notional
+    usd = index_here(book, rules, rules.settlement[i])
+    return book.need[COLLATERAL, 0] > book.need[MAINTENANCE, 0] + (least - own) * usd
