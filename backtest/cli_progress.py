@@ -5,6 +5,7 @@ A line on a terminal, gone when the work is done; nothing in a pipe, with --quie
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -31,7 +32,8 @@ class Bar:
         """What is done from now on, and `then`, once there is something to count."""
         self._then = then
         if self._progress is not None:
-            self._progress.reset(self._task, total=None, description=f"{self._name}: {words}")
+            self._progress.remove_task(self._task)
+            self._task = self._progress.add_task(f"{self._name}: {words}", total=None)
 
     def part(self, words: str) -> None:
         """Which part is under way of what is counted as a whole."""
@@ -49,13 +51,12 @@ class Bar:
 @contextmanager
 def progress_bar(name: str, hidden: bool, each: str) -> Iterator[Bar]:
     """The line of a piece of work, while it lasts. `each`: what is counted, in the plural."""
-    console = Console(stderr=True)
-    if hidden or not console.is_terminal:
+    if hidden or not sys.stderr.isatty():
         yield Bar(name)
         return
     words = TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis"))
     columns = (SpinnerColumn(), words, BarColumn(BAR_WIDTH), _Done(), _Rate(each), _Clock())
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         yield Bar(name, progress)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 
 DIFFERENT = 1
 SHOWN = 12  # differences of a kind on the screen; --json has all of them
-LONGEST = 36  # letters of a value that is shown
+WIDEST_KEY = 44  # columns of what differs; a longer one is folded
+WIDEST_FOLDER = 20
+HASH = 64  # letters of a SHA-256
 
 
 def report(
@@ -76,7 +79,8 @@ def list_results(
 def _listed(found: Sequence[Entry]) -> Table:
     """Two lines a result, so that all of it fits 80 columns; a damaged one says what is wrong with it."""
     table = Table(box=None, pad_edge=False, collapse_padding=True)
-    table.add_column("folder\nname", overflow="fold")
+    longest = max(len(entry.folder) for entry in found)
+    table.add_column("folder\nname", overflow="fold", min_width=min(longest, WIDEST_FOLDER))
     table.add_column("kind\nmargin", overflow="fold")
     table.add_column("from\nto", no_wrap=True)
     table.add_column("verdict")
@@ -84,8 +88,13 @@ def _listed(found: Sequence[Entry]) -> Table:
     table.add_column("lowest\nratio", justify="right", no_wrap=True)
     table.add_column("written\n(UTC)", no_wrap=True)
     for entry in found:
-        table.add_row(*map(Text, _cells(entry)))
+        table.add_row(*map(_second_line_dim, _cells(entry)))
     return table
+
+
+def _second_line_dim(cell: str) -> Text:
+    first, _, second = cell.partition("\n")
+    return Text(first).append(f"\n{second}" if second else "", style="dim")
 
 
 def _cells(entry: Entry) -> list[str]:
@@ -156,31 +165,34 @@ def _print_differences(told: Differences, a: Path, b: Path) -> None:
 
 
 def _print_section(name: str, found: Sequence[Difference]) -> None:
+    """A row a difference, on one line each: what is longer is cut."""
     if not found:
-        typer.echo(f"{name}: the same")
+        typer.echo(f"{name}: the same\n")
         return
-    rows = [{"what": each.key, "a": _short(each.a), "b": _short(each.b)} for each in found[:SHOWN]]
+    shown = found[:SHOWN]
+    room = open_console().width - 8 - min(WIDEST_KEY, max(len(each.key) for each in shown))
+    rows = [{"what": each.key, **{side: _short(getattr(each, side), room // 2) for side in "ab"}} for each in shown]
     print_rows(rows, f"{name}: {len(found)} differ{'s' if len(found) == 1 else ''}")
-    if len(found) > SHOWN:
-        typer.echo(f"  and {len(found) - SHOWN} more; --json has all of them")
+    typer.echo(f"  and {len(found) - SHOWN} more; --json has all of them\n" if len(found) > SHOWN else "")
 
 
 def _print_figures(told: Differences) -> None:
     from backtest.report.html import words
 
     if not told.figures:
-        typer.echo("Results: the same figures")
+        typer.echo("Results: the same figures\n")
         return
     several = len({each.account for each in told.figures}) > 1
     rows: list[dict[str, Any]] = [
         {
             **({"account": each.account} if several else {}),
-            "figure": each.figure, "a": _words(each.a), "b": _words(each.b),
+            "figure": each.figure, "a": words(each.a), "b": words(each.b),
             "b less a": "" if each.difference is None else words(each.difference),
         }
         for each in told.figures
     ]  # fmt: skip
     print_rows(rows, f"Results: {len(rows)} figures differ", right=("a", "b", "b less a"))
+    typer.echo()
 
 
 def _summary(told: Differences) -> str:
@@ -191,15 +203,9 @@ def _summary(told: Differences) -> str:
     return "The same was asked of both, on the same rules, data and versions." if told.same_inputs else ""
 
 
-def _words(value: Any) -> str:
-    from backtest.report.html import words
-
-    return words(value)
-
-
-def _short(value: Any) -> str:
-    """A value on a line; a hash by its beginning."""
-    text = "–" if value is None else str(value)
-    if len(text) == 64 and not set(text) - set("0123456789abcdef"):
-        return text[:12]
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+def _short(value: Any, room: int) -> str:
+    """A value in so many letters at most; a hash by its beginning."""
+    text = "–" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if len(text) == HASH and not set(text) - set("0123456789abcdef"):
+        text = text[:12]
+    return text if len(text) <= room else f"{text[: room - 1]}…"

@@ -38,7 +38,7 @@ class FigureDifference:
     figure: str
     a: Any
     b: Any
-    difference: float | None
+    difference: int | float | None
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def _rules(manifest: dict[str, Any]) -> dict[str, Any]:
 def _data(result: Result) -> dict[str, Any]:
     """The bars that were lived, what each price was read from, and the hash of every stored series."""
     manifest, times = result.manifest, result.record.account["time"]
-    span = {"first": f"{times.min():%Y-%m-%d %H:%M}", "last": f"{times.max():%Y-%m-%d %H:%M}", "many": times.nunique()}
+    span = {"first": f"{times.min():%Y-%m-%d %H:%M}", "last": f"{times.max():%Y-%m-%d %H:%M}", "count": times.nunique()}
     files = {f"{row['venue']} {row['symbol']} {row['series']}": row["sha256"] for row in manifest["data"]}
     return {"bars": span, **{name: manifest[name] for name in SOURCES}, "sha256": files}
 
@@ -152,11 +152,9 @@ def _equal(a: Any, b: Any) -> bool:
     return bool(a == b) or (pd.isna(a) and pd.isna(b))
 
 
-def _less(a: Any, b: Any) -> float | None:
+def _less(a: Any, b: Any) -> int | float | None:
     """b less a, of two numbers."""
-    if any(isinstance(value, bool | str | None) or not isinstance(value, int | float) for value in (a, b)):
-        return None
-    return float(b) - float(a)
+    return b - a if isinstance(a, int | float) and isinstance(b, int | float) else None
 
 
 def _parting(a: RunRecord, b: RunRecord, one: str, other: str) -> Parting | None:
