@@ -46,8 +46,7 @@ app.command()(diff)
 
 Config = Annotated[Path, typer.Argument(help="The run, a .toml or .json file.", show_default=False)]
 Out = Annotated[Path | None, typer.Option("--out", help="Result folder (default: results/<name>).", show_default=False)]
-Page = Annotated[bool, typer.Option("--report/--no-report", help="Write the report page into the folder.")]
-PICTURES = {"Report page": "report.html", "Picture": "picture.png"}
+Page = Annotated[bool, typer.Option("--report", help="Write the report page into the folder as well; takes a while.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -61,7 +60,7 @@ def main(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
 
 @app.command()
-def run(config: Config, out: Out = None, page: Page = True, quiet: Quiet = False, as_json: AsJson = False) -> None:
+def run(config: Config, out: Out = None, page: Page = False, quiet: Quiet = False, as_json: AsJson = False) -> None:
     """Run a strategy and write its result folder."""
     with answering():
         import backtest
@@ -82,11 +81,11 @@ def run(config: Config, out: Out = None, page: Page = True, quiet: Quiet = False
         elif not quiet:
             print_run(result)
             print_words("", result.manifest["notes"])
-            print_places(folder, PICTURES)
+            print_places(folder)
 
 
 @app.command()
-def compare(config: Config, out: Out = None, page: Page = True, quiet: Quiet = False, as_json: AsJson = False) -> None:
+def compare(config: Config, out: Out = None, page: Page = False, quiet: Quiet = False, as_json: AsJson = False) -> None:
     """Run the same strategy under every margin mode, side by side."""
     with answering():
         import backtest
@@ -107,7 +106,7 @@ def compare(config: Config, out: Out = None, page: Page = True, quiet: Quiet = F
         elif not quiet:
             print_comparison(comparison)
             print_words(comparison.verdict, comparison.notes)
-            print_places(folder, PICTURES)
+            print_places(folder)
 
 
 @app.command()
@@ -140,7 +139,7 @@ def sweep(
         elif not quiet:
             print_frame(result.leaders() if result.windows is None else result.windows, loaded.name)
             print_words(words_of(result), [])
-            print_places(folder, {})
+            typer.echo(f"Result folder: {folder}")
         if not result.lived:
             raise typer.Exit(RUN_FAILED if "failed" in set(result.points["status"]) else BAD_INPUT)
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from backtest.cli_screen import AsJson, Quiet, answering, open_console, print_json, print_rows
+from backtest.cli_screen import AsJson, Quiet, answering, open_console, print_json, print_list, print_rows
 from backtest.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
 DIFFERENT = 1
 SHOWN = 12  # differences of a kind on the screen; --json has all of them
 WIDEST_KEY = 44  # columns of what differs; a longer one is folded
-WIDEST_FOLDER = 20
+FULL = 78  # columns of a screen on which all of the list is shown
+FOLDER, SPAN, RIGHT = "folder\nname", "from\nto", ("return %", "lowest\nratio")
 HASH = 64  # letters of a SHA-256
 
 
@@ -71,25 +74,26 @@ def list_results(
         if as_json:
             print_json({"folder": folder, "results": [asdict(entry) for entry in found]})
         elif not quiet and found:
-            open_console().print(_listed(found))
+            _print_list(found)
         elif not quiet:
             typer.echo(f"{folder}: no results in it")
 
 
-def _listed(found: Sequence[Entry]) -> Table:
-    """Two lines a result, so that all of it fits 80 columns; a damaged one says what is wrong with it."""
+def _print_list(found: Sequence[Entry]) -> None:
+    """Two lines a result, so that all of it fits 80 columns; a narrower screen is not told the dates."""
+    console = open_console()
     table = Table(box=None, pad_edge=False, collapse_padding=True)
-    longest = max(len(entry.folder) for entry in found)
-    table.add_column("folder\nname", overflow="fold", min_width=min(longest, WIDEST_FOLDER))
-    table.add_column("kind\nmargin", overflow="fold")
-    table.add_column("from\nto", no_wrap=True)
-    table.add_column("verdict")
-    table.add_column("return %", justify="right", no_wrap=True)
-    table.add_column("lowest\nratio", justify="right", no_wrap=True)
-    table.add_column("written\n(UTC)", no_wrap=True)
-    for entry in found:
-        table.add_row(*map(_second_line_dim, _cells(entry)))
-    return table
+    rows = [_cells(entry) for entry in found]
+    for key in rows[0]:
+        if key != SPAN or console.width >= FULL:
+            side: JustifyMethod = "right" if key in RIGHT else "left"
+            table.add_column(key, overflow="fold", no_wrap=key != FOLDER, justify=side)
+    for row in rows:
+        table.add_row(*(_second_line_dim(row[str(column.header)]) for column in table.columns))
+    console.print(table)
+    damaged = [f"{entry.folder}: {entry.damaged}" for entry in found if entry.damaged is not None]
+    if damaged:
+        print_list("Damaged", damaged)
 
 
 def _second_line_dim(cell: str) -> Text:
@@ -97,18 +101,22 @@ def _second_line_dim(cell: str) -> Text:
     return Text(first).append(f"\n{second}" if second else "", style="dim")
 
 
-def _cells(entry: Entry) -> list[str]:
+def _cells(entry: Entry) -> dict[str, str]:
+    """A row by its headings."""
     from backtest.report.html import words
 
-    written = f"{entry.written:%Y-%m-%d}\n{entry.written:%H:%M}"
-    if entry.damaged is not None:
-        return [entry.folder, entry.kind, "", f"damaged: {entry.damaged}", "", "", written]
     least, most = (words(each) for each in entry.total_return or (None, None))
-    modes = entry.modes[0] if len(entry.modes) == 1 else f"{len(entry.modes)} modes"
-    return [
-        f"{entry.folder}\n{entry.name}", f"{entry.kind}\n{modes}", f"{entry.start}\n{entry.end}", entry.verdict,
-        least if least == most else f"{least} to\n{most}", words(entry.lowest_ratio), written,
-    ]  # fmt: skip
+    verdict = re.sub(r" (survived|\d+ failed)", r"\n\1", entry.verdict)
+    modes = entry.modes[0] if len(entry.modes) == 1 else f"{len(entry.modes)} modes" if entry.modes else ""
+    return {
+        FOLDER: f"{entry.folder}\n{entry.name}",
+        "kind\nmargin": f"{entry.kind}\n{modes}",
+        SPAN: f"{entry.start}\n{entry.end}",
+        "verdict": verdict if entry.damaged is None else "damaged",
+        "return %": least if least == most else f"{least}\nto {most}",
+        "lowest\nratio": words(entry.lowest_ratio),
+        "written\n(UTC)": f"{entry.written:%Y-%m-%d}\n{entry.written:%H:%M}",
+    }
 
 
 def diff(

@@ -161,9 +161,7 @@ def _print_ratio(console: Console, subject: Subject, name: str) -> None:
     console.print(Text("  ").append(_inked(line)))
     if line.low is not None:
         console.print(Text(f"  {_pointer(line.low, _lowest(subject), width, _ascii(console))}", style=LOW))
-    first, last = (f"{subject.rows['time'].iloc[k]:%Y-%m-%d}" for k in (0, -1))
-    gap = len(line.text) - len(first) - len(last)
-    console.print(Text(f"  {first}{' ' * gap}{last}" if gap > 0 else f"  {first} to {last}", style=QUIET))
+    console.print(Text(f"  {_dates(subject, len(line.text))}", style=QUIET))
     if line.crosses:
         console.print(Text(f"  {_taken(subject, console)}", style=CROSS))
 
@@ -178,12 +176,12 @@ def _print_ratios(console: Console, runs: Mapping[str, Result]) -> None:
     names = max(len(mode) for mode in subjects)
     lows = {mode: _lowest(subject) for mode, subject in subjects.items()}
     width = max(8, _width(console) - 2 - names - 2 - 2 - max(len(low) for low in lows.values()))
-    cross = "x" if _ascii(console) else "×"
-    console.print(Text("\nLowest margin ratios, log scale from liquidation up", style="bold"), end="")
-    console.print(Text(f"; {cross} liquidated", style=CROSS))
+    head = Text("\nMargin ratios, log scale; ", style="bold")
+    console.print(head.append(f"{'x' if _ascii(console) else '×'} liquidated", style=CROSS))
     for mode, subject in subjects.items():
         line = _line(console, subject, width, top)
         console.print(Text(f"  {mode:<{names}}  ").append(_inked(line)).append(f"  {lows[mode]}"), soft_wrap=True)
+    console.print(Text(f"  {'':<{names}}  {_dates(next(iter(subjects.values())), len(line.text))}", style=QUIET))
 
 
 def _line(console: Console, subject: Subject, width: int, top: float | None = None) -> Sparkline:
@@ -214,6 +212,13 @@ def _lowest(subject: Subject) -> str:
         return "no margin required"
     row = subject.rows.iloc[subject.worst_bar]
     return f"{words(float(row['worst_ratio']))}, {row['time']:%Y-%m-%d %H:%M}"
+
+
+def _dates(subject: Subject, width: int) -> str:
+    """The first day and the last, under the ends of a line."""
+    first, last = (f"{subject.rows['time'].iloc[k]:%Y-%m-%d}" for k in (0, -1))
+    gap = width - len(first) - len(last)
+    return f"{first}{' ' * gap}{last}" if gap > 0 else f"{first} to {last}"
 
 
 def _pointer(cell: int, said: str, width: int, plain: bool) -> str:

@@ -6,9 +6,10 @@ import json
 import math
 import os
 import re
+import shlex
 import signal
 import traceback
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -148,15 +149,12 @@ def print_list(head: str, lines: list[str]) -> None:
         console.print(Text(f"- {line}"))
 
 
-def print_places(folder: Path, pages: Mapping[str, str]) -> None:
-    """Where a result lies, and what in it to open first, where it is there."""
-    told = {
-        "Result folder": folder,
-        **{what: folder / name for what, name in pages.items() if (folder / name).exists()},
-    }
-    width = max(len(what) for what in told) + 1
-    for what, path in told.items():
-        typer.echo(f"{what + ':':<{width}} {path}")
+def print_places(folder: Path) -> None:
+    """Where a result lies, and what in it to open first; without a page, what writes it."""
+    page = folder / "report.html"
+    typer.echo(f"Result folder: {folder}")
+    typer.echo(f"Report page:   {page if page.exists() else shlex.join(['backtest', 'report', str(folder)])}")
+    typer.echo(f"Picture:       {folder / 'picture.png'}")
 
 
 SHOWN = (

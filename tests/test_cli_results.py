@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from rich.text import Text
 from test_report import SPOT, account_frame, cash, history, ledger, made
 from typer.testing import CliRunner
 
@@ -46,7 +47,7 @@ def saved(folder: Path, equity: list[float], at: float = NOON, **columns: list[f
     return folder
 
 
-def compared(folder: Path, page: bool = True) -> Path:
+def compared(folder: Path, page: bool = False) -> Path:
     """Two modes of one run: 100 USD became 110 under one and 99 under the other."""
     runs = {"cross": Result(cash([110.0])), "portfolio": Result(cash([99.0], worst_ratio=[2.0]))}
     tables = [statistics(result.record).rename(mode) for mode, result in runs.items()]
@@ -177,14 +178,23 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_a_list_fits_a_screen_of_80_columns(tmp_path: Path) -> None:
     compared(tmp_path / "hedged-long-compare")
     swept(tmp_path / "tries")
-    printed = said("list", tmp_path, FORCE_COLOR="1", NO_COLOR="1", COLUMNS="80")
-    assert max(len(line) for line in plain(printed).splitlines()) <= 80
-    assert "hedged-long-compare" in printed and "1 of 2 survived" in " ".join(plain(printed).split())
+    lines = unstyled(said("list", tmp_path, FORCE_COLOR="1", COLUMNS="80")).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert [line.split() for line in lines[2:4]] == [
+        ["hedged-long-compare", "comparison", "2024-01-01", "2", "of", "2", "-1.00", "2.00", "2024-11-27"],
+        ["hand", "2", "modes", "2024-12-31", "survived", "to", "10.00", "09:33"],
+    ]
 
 
-def plain(text: str) -> str:
-    from rich.text import Text
+def test_a_list_on_a_narrow_screen_folds_names_and_cuts_nothing(tmp_path: Path) -> None:
+    compared(tmp_path / "hedged-long-compare")
+    lines = unstyled(said("list", tmp_path, FORCE_COLOR="1", COLUMNS="60")).splitlines()
+    assert max(map(len, lines)) <= 60
+    assert {"2024-11-27", "comparison", "to", "10.00"} <= {word for line in lines for word in line.split()}
 
+
+def unstyled(text: str) -> str:
+    """What a terminal shows, without its colours."""
     return Text.from_ansi(text).plain
 
 
@@ -316,7 +326,7 @@ def test_a_comparison_is_loaded_as_it_was_saved(tmp_path: Path) -> None:
 
 def test_the_pages_of_a_comparison_are_written_again_as_they_were(tmp_path: Path) -> None:
     pages = ("report.html", "cross/report.html", "portfolio/report.html")
-    folder = compared(tmp_path / "beside")
+    folder = compared(tmp_path / "beside", page=True)
     before = {name: (folder / name).read_bytes() for name in pages}
     for name in pages:
         (folder / name).unlink()
@@ -325,7 +335,7 @@ def test_the_pages_of_a_comparison_are_written_again_as_they_were(tmp_path: Path
 
 
 def test_a_page_elsewhere_leaves_the_folder_alone(tmp_path: Path) -> None:
-    folder = compared(tmp_path / "beside", page=False)
+    folder = compared(tmp_path / "beside")
     assert not list(folder.rglob("report.html"))
     told = json.loads(said("report", folder, "--out", tmp_path / "page.html", "--json"))
     assert told == {"report": str(tmp_path / "page.html")}

@@ -55,7 +55,7 @@ def test_models_of_no_exchange_keep_their_own_columns(comparison: Comparison) ->
 
 
 def test_a_comparison_is_saved_whole_and_each_run_can_be_loaded_again(comparison: Comparison, tmp_path: Path) -> None:
-    folder = comparison.save(tmp_path / "result")
+    folder = comparison.save(tmp_path / "result", page=True)
     assert (folder / "report.html").exists()
     assert (folder / "picture.png").read_bytes()[:4] == b"\x89PNG"
     again = backtest.load(folder / "portfolio")
@@ -95,5 +95,5 @@ def test_rules_of_other_dates_are_labelled_wherever_the_mode_is_named(tmp_path: 
     result = backtest.run(config)
     assert result.stats["Margin Mode"] == "cross (counterfactual)"
     assert result.manifest["accounts"][0]["mode"] == "cross (counterfactual)"
-    assert "cross (counterfactual)" in (result.save(tmp_path / "run") / "report.html").read_text()
+    assert "cross (counterfactual)" in result.report(tmp_path / "page.html").read_text()
     assert "cross (counterfactual)" in result.plot().layout.title.text

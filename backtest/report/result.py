@@ -215,7 +215,7 @@ class Result:
 
         return run_page(self)
 
-    def save(self, folder: str | Path, page: bool = True) -> Path:
+    def save(self, folder: str | Path, page: bool = False) -> Path:
         """Write the run's folder, whole or not at all; `page`: with its report page.
 
         InputError where another kind of folder is in the way.

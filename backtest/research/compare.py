@@ -112,7 +112,7 @@ class Comparison:
         own = {mode: (result.record, 0) for mode, result in self.runs.items()}
         return mode_panels(own, f"{self.name}: margin modes side by side")
 
-    def save(self, folder: str | Path, page: bool = True) -> Path:
+    def save(self, folder: str | Path, page: bool = False) -> Path:
         """Write comparison.json, picture.png and one result folder a mode; all of it, or nothing. `page`: with the
         report pages, its own and each mode's.
         """
