@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Ta
 from rich.table import Column
 from rich.text import Text
 
-BAR_WIDTH = 12  # leaves room for words, numbers and times on 80 columns
+BAR_WIDTH = 10  # leaves room for words, numbers and times on 80 columns
 FEW = 10_000  # what is told as a number, not as a share
 
 

@@ -89,6 +89,21 @@ def test_a_run_shows_the_figures_that_decide_money_beside_margin() -> None:
 
 
 @pytest.mark.usefixtures("folder")
+def test_every_account_of_a_run_has_its_column_and_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two accounts of the same 100 USD: one ended at 99, the other at 50."""
+    main, other = (cash([110.0, end], worst_ratio=[3.0, ratio]) for end, ratio in ((99.0, 1.4), (50.0, 3.0)))
+    for name in ("account", "ledger"):
+        both = [getattr(main, name), getattr(other, name).assign(account="other")]
+        setattr(main, name, pd.concat(both, ignore_index=True))
+    main.account_names, main.modes = ["main", "other"], ["portfolio", "cross"]
+    monkeypatch.setitem(vars(backtest), "run", lambda config, progress=None: Result(main))
+    lines = [" ".join(line.split()) for line in shown("run").splitlines()]
+    assert {"main other", "Total Return [%] -1.00 -50.00"} <= set(lines)
+    assert lines[lines.index("Margin ratio of main, log scale from 1 (liquidation) to 3.00") + 1] == "█▄"
+    assert lines[lines.index("Margin ratio of other, log scale from 1 (liquidation) to 3.00") + 1] == "██"
+
+
+@pytest.mark.usefixtures("folder")
 def test_a_comparison_shows_a_mode_a_row_and_a_line_of_one_scale_each() -> None:
     printed = shown("compare")
     lines = [" ".join(line.split()) for line in printed.splitlines()]

@@ -61,7 +61,7 @@ def entries(folder: str | Path) -> list[Entry]:
     root = Path(folder)
     if not root.is_dir():
         what = "is a file" if root.exists() else "there is no such folder"
-        raise InputError(f"{root}: {what}; name one that holds results, such as results")
+        raise InputError(f"{root}: {what}; name a folder that holds results (a run writes into results/<name>)")
     found = [_entry(place, kind, _shown(place, root)) for place, kind in _places(root)]
     return sorted(found, key=lambda entry: (entry.written, entry.folder))
 
@@ -209,8 +209,10 @@ def _span(config: dict[str, Any]) -> tuple[str, str]:
 def _table(path: Path) -> dict[str, Any]:
     try:
         said: Any = json.loads(path.read_text(encoding="utf-8"))
-    except OSError:
-        raise Damaged(f"{path.name} is missing") from None
+    except OSError as error:
+        raise Damaged(
+            f"{path.name} cannot be read ({error.strerror})" if path.exists() else f"{path.name} is missing"
+        ) from error
     except ValueError:
         raise Damaged(f"{path.name} is cut off or no JSON") from None
     if not isinstance(said, dict):

@@ -123,12 +123,11 @@ def paired(a: RunRecord, b: RunRecord) -> list[tuple[str, str]]:
 
 def _rules(manifest: dict[str, Any]) -> dict[str, Any]:
     """What every venue rule in force said, by table, key and the day it came into force."""
-    rows: dict[str, Any] = {}
+    rows: dict[str, list[Any]] = {}
     for row in manifest["rules"]:
         day = pd.Timestamp(row["valid_from_us"], unit="us", tz="UTC")
-        key = f"{row['table']} {row['key']}, from {day:%Y-%m-%d}"
-        rows[key] = row["value"] if key not in rows else [rows[key], row["value"]]
-    return rows
+        rows.setdefault(f"{row['table']} {row['key']}, from {day:%Y-%m-%d}", []).append(row["value"])
+    return {key: values[0] if len(values) == 1 else values for key, values in rows.items()}
 
 
 def _data(result: Result) -> dict[str, Any]:

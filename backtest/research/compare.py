@@ -194,7 +194,7 @@ class _Steps:
         first, report = self.done, self.progress
         self.done += 1
         if self.part is not None:
-            self.part(f"{name} ({self.done} of {self.many})")
+            self.part(f"{name}, {self.done}/{self.many}")
         if report is None:
             return None
         return lambda done, bars: report(first * bars + done, self.many * bars)
