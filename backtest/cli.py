@@ -1,8 +1,8 @@
 """The command line: the same verbs as in Python, results on the screen and in a folder.
 
 Exit codes: 0 done, 2 something given is wrong (told on the error stream, without a traceback), 3 the run itself failed.
-`--json` puts one JSON object on the output and nothing else, `--quiet` nothing but errors on any stream. Heavy parts are
-imported by the command that needs them.
+`--json` puts one JSON object on the output and nothing else; `--quiet` tells errors alone. Heavy parts are imported by
+the command that needs them.
 """
 
 from __future__ import annotations

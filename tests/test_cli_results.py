@@ -135,7 +135,12 @@ def cut(path: Path) -> None:
         ("manifest.json", cut, "manifest.json is cut off or no JSON"),
         ("stats.json", Path.unlink, "stats.json is missing"),
         ("stats.json", lambda path: path.write_text("[]"), "stats.json holds a list, not a table"),
-        ("stats.json", lambda path: path.write_text("{}"), "cannot be understood"),
+        ("stats.json", lambda path: path.write_text("{}"), "stats.json holds no figures by account"),
+        (
+            "manifest.json",
+            lambda path: path.write_text(path.read_text().replace('"start"', '"begin"')),
+            "cannot be understood",
+        ),
         ("ledger.parquet", Path.unlink, "ledger.parquet is missing"),
         ("account.parquet", cut, "account.parquet is cut off"),
         ("prices.parquet", lambda path: path.write_bytes(b""), "prices.parquet is cut off"),
@@ -159,7 +164,7 @@ def test_a_comparison_without_the_run_of_a_mode_is_damaged(tmp_path: Path) -> No
 def test_what_a_killed_run_left_half_written_is_told(tmp_path: Path) -> None:
     saved(tmp_path / "run", [110.0]).rename(tmp_path / ".run.partial-123")
     (entry,) = entries(tmp_path)
-    assert entry.damaged == "left over from a run that was stopped while it was written"
+    assert entry.damaged == "being written, or left over from a run that was stopped while it was"
 
 
 def test_files_of_others_are_no_results(tmp_path: Path) -> None:

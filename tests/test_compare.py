@@ -9,6 +9,7 @@ import pytest
 import backtest
 from backtest.errors import InputError
 from backtest.research.compare import Comparison, compare
+from backtest.research.compared import load_comparison
 from backtest.strategy import Bar, Desk
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -62,6 +63,8 @@ def test_a_comparison_is_saved_whole_and_each_run_can_be_loaded_again(comparison
     assert again.stats["End Equity"] == pytest.approx(comparison.runs["portfolio"].stats["End Equity"])
     assert backtest.load(folder / "generic tail").record.modes == ["portfolio"]
     assert not list(tmp_path.glob(".*partial*"))
+    page = load_comparison(folder).report(tmp_path / "again.html", pages=True)
+    assert page.read_bytes() == (folder / "report.html").read_bytes()
 
 
 def test_a_comparison_replaces_its_own_folder_and_no_other(comparison: Comparison, tmp_path: Path) -> None:

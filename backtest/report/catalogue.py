@@ -33,9 +33,10 @@ PARQUET_ENDS = b"PAR1"
 
 @dataclass(frozen=True)
 class Entry:
-    """One result. `start` and `end` are dates; `modes` the margin modes in it; `lived`: how many of its `many`
-    accounts, modes or points survived, None where that is not told; `total_return` (percent) and `lowest_ratio`: least
-    and most over them, None where there is none that is finite; `damaged`: what is wrong with it, else None.
+    """One result. `folder`: below the one that was asked for; `start` and `end`: days, the end not in it; `modes`: its
+    margin modes; `many`: accounts of a run, modes of a comparison, points of a sweep; `verdict`: what became of them in
+    a word or two; `total_return`: percent, the least and the most of them; `lowest_ratio`: of all; both None where none
+    is finite; `damaged`: what is wrong with it, and little else is known then.
     """
 
     folder: str
@@ -107,7 +108,7 @@ def _entry(place: Path, kind: str, shown: str) -> Entry:
     """The row of one folder."""
     try:
         if _left_over(place.name):
-            raise Damaged("left over from a run that was stopped while it was written")
+            raise Damaged("being written, or left over from a run that was stopped while it was")
         return _READERS[kind](place, shown)
     except Damaged as error:
         return Entry(shown, kind, _written(place), damaged=str(error))
@@ -123,7 +124,9 @@ def _written(place: Path, index: str = "") -> datetime:
 
 
 def _run(place: Path, shown: str) -> Entry:
-    journal, figures = _table(place / INDEX[RUN]), _table(place / STATS)["figures"]
+    journal, figures = _table(place / INDEX[RUN]), _table(place / STATS).get("figures")
+    if not isinstance(figures, dict) or not all(isinstance(column, dict) for column in figures.values()):
+        raise Damaged(f"{STATS} holds no figures by account")
     _check_frames(place, (*FRAMES, *DERIVED))
     return Entry(
         shown, RUN, _written(place, INDEX[RUN]), journal["name"], *_span(journal["config"]),
@@ -209,10 +212,8 @@ def _span(config: dict[str, Any]) -> tuple[str, str]:
 def _table(path: Path) -> dict[str, Any]:
     try:
         said: Any = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise Damaged(
-            f"{path.name} cannot be read ({error.strerror})" if path.exists() else f"{path.name} is missing"
-        ) from error
+    except OSError:
+        raise Damaged(f"{path.name} {'cannot be read' if path.exists() else 'is missing'}") from None
     except ValueError:
         raise Damaged(f"{path.name} is cut off or no JSON") from None
     if not isinstance(said, dict):
