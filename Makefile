@@ -24,12 +24,14 @@ $(BIN)/.checked: $(BIN)/.installed
 
 demo: $(BIN)/.installed
 	@echo "Running $(RUN) ..."
-	@$(BIN)/backtest run $(RUN) --out results/demo
+	@$(BIN)/backtest run $(RUN) --report --out results/demo
 	@echo "Comparing margin modes ..."
-	@$(BIN)/backtest compare $(RUN) --out results/demo-compare
+	@$(BIN)/backtest compare $(RUN) --report --out results/demo-compare
 	@echo
-	@echo "Results:  results/demo          what the run did, and results/demo/report.html"
+	@echo "Results:  results/demo          what the run did"
 	@echo "          results/demo-compare  the same under every margin mode"
+	@echo "Pages:    results/demo/report.html"
+	@echo "          results/demo-compare/report.html"
 	@echo "Pictures: results/demo/picture.png"
 	@echo "          results/demo-compare/picture.png"
 

@@ -1,7 +1,8 @@
 """The command line: the same verbs as in Python, results on the screen and in a folder.
 
 Exit codes: 0 done, 2 something given is wrong (told on the error stream, without a traceback), 3 the run itself failed.
-`--json` puts one JSON object on the output and nothing else. Heavy parts are imported by the command that needs them.
+`--json` puts one JSON object on the output and nothing else; `--quiet` tells errors alone. Heavy parts are imported by
+the command that needs them.
 """
 
 from __future__ import annotations
@@ -15,22 +16,22 @@ import typer
 from backtest import __version__
 from backtest.cli_data import data
 from backtest.cli_margin import Spreading, margin
+from backtest.cli_progress import progress_bar, tell_of_compiling
+from backtest.cli_results import diff, list_results, report
+from backtest.cli_results_screen import print_comparison, print_run
 from backtest.cli_screen import (
     BAD_INPUT,
     RUN_FAILED,
     AsJson,
+    Quiet,
     answering,
     columns_of,
-    print_figures,
     print_frame,
     print_json,
     print_places,
     print_rows,
     print_words,
-    progress_bar,
     records_of,
-    say,
-    tell_of_compiling,
 )
 from backtest.errors import InputError
 
@@ -40,9 +41,13 @@ app = typer.Typer(
 )  # fmt: skip
 app.add_typer(data, name="data")
 app.command(cls=Spreading)(margin)
+app.command()(report)
+app.command("list")(list_results)
+app.command()(diff)
 
 Config = Annotated[Path, typer.Argument(help="The run, a .toml or .json file.", show_default=False)]
 Out = Annotated[Path | None, typer.Option("--out", help="Result folder (default: results/<name>).", show_default=False)]
+Page = Annotated[bool, typer.Option("--report", help="Write the report page into the folder as well; takes a while.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -56,7 +61,7 @@ def main(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
 
 @app.command()
-def run(config: Config, out: Out = None, as_json: AsJson = False) -> None:
+def run(config: Config, out: Out = None, page: Page = False, quiet: Quiet = False, as_json: AsJson = False) -> None:
     """Run a strategy and write its result folder."""
     with answering():
         import backtest
@@ -65,22 +70,23 @@ def run(config: Config, out: Out = None, as_json: AsJson = False) -> None:
         loaded = backtest.load_config(config)
         folder = out or Path("results") / loaded.name
         check_target(folder, RUN)  # before the run: an hour of it should not end without a place to put it
-        tell_of_compiling()
-        with progress_bar(loaded.name, as_json) as progress:
-            result = backtest.run(loaded, progress=progress)
-        result.save(folder)
+        tell_of_compiling(quiet)
+        with progress_bar(loaded.name, quiet or as_json, "bars") as bar:
+            bar.stage("reading", then="living")
+            result = backtest.run(loaded, progress=bar.advance)
+            bar.stage("writing")
+            result.save(folder, page=page)
         if as_json:
             said = {"folder": str(folder), "notes": result.manifest["notes"]}
             print_json({**said, **columns_of(figures=result.figures, explain=result.parts)})
-            return
-        print_figures(result.figures, loaded.name)
-        print_figures(result.parts, "Where the money came from (USD)")
-        print_words("", result.manifest["notes"])
-        print_places(folder)
+        elif not quiet:
+            print_run(result)
+            print_words("", result.manifest["notes"])
+            print_places(folder)
 
 
 @app.command()
-def compare(config: Config, out: Out = None, as_json: AsJson = False) -> None:
+def compare(config: Config, out: Out = None, page: Page = False, quiet: Quiet = False, as_json: AsJson = False) -> None:
     """Run the same strategy under every margin mode, side by side."""
     with answering():
         import backtest
@@ -89,18 +95,19 @@ def compare(config: Config, out: Out = None, as_json: AsJson = False) -> None:
         loaded = backtest.load_config(config)
         folder = out or Path("results") / f"{loaded.name}-compare"
         check_target(folder, COMPARISON)
-        tell_of_compiling()
-        with progress_bar(loaded.name, as_json) as progress:
-            comparison = backtest.compare(loaded, progress=progress)
-        comparison.save(folder)
+        tell_of_compiling(quiet)
+        with progress_bar(loaded.name, quiet or as_json, "bars") as bar:
+            bar.stage("reading")
+            comparison = backtest.compare(loaded, progress=bar.advance, part=bar.part)
+            bar.stage("writing")
+            comparison.save(folder, page=page)
         if as_json:
             said = {"folder": str(folder), "verdict": comparison.verdict, "notes": comparison.notes}
             print_json({**said, **columns_of(**comparison.tables())})
-            return
-        for name, table in comparison.tables().items():
-            print_figures(table, f"{loaded.name}: {name}")
-        print_words(comparison.verdict, comparison.notes)
-        print_places(folder)
+        elif not quiet:
+            print_comparison(comparison)
+            print_words(comparison.verdict, comparison.notes)
+            print_places(folder)
 
 
 @app.command()
@@ -110,9 +117,7 @@ def sweep(
     workers: Annotated[int, typer.Option("--workers", min=1, help="Points lived side by side.")] = 1,
     engine: Annotated[str, typer.Option("--engine", help="local, or ray for a cluster.")] = "local",
     address: Annotated[str | None, typer.Option("--address", help="Of a ray cluster.", show_default=False)] = None,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", help="No progress and no table: the verdict and the folder.")
-    ] = False,
+    quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Try every point of a config's [sweep]; stopped, the same command goes on where it was."""
@@ -122,38 +127,22 @@ def sweep(
 
         loaded = backtest.load_config(config)
         folder = out or Path("results") / f"{loaded.name}-sweep"
-        tell_of_compiling()
-        with progress_bar(loaded.name, as_json or quiet, "points") as progress:
+        tell_of_compiling(quiet)
+        with progress_bar(loaded.name, quiet or as_json, "points") as bar:
+            bar.stage("reading", then="living")
             result = backtest.sweep(
-                loaded, out=folder, workers=workers, engine=engine, address=address, progress=progress
+                loaded, out=folder, workers=workers, engine=engine, address=address, progress=bar.advance
             )
         if as_json:
             tables = {"points": result.points} | ({} if result.windows is None else {"windows": result.windows})
             rows = {name: records_of(table) for name, table in tables.items()}
             print_json({"folder": str(folder), "trials": result.trials, "verdict": words_of(result), **rows})
-        else:
-            if not quiet:
-                print_frame(result.leaders() if result.windows is None else result.windows, loaded.name)
+        elif not quiet:
+            print_frame(result.leaders() if result.windows is None else result.windows, loaded.name)
             print_words(words_of(result), [])
             typer.echo(f"Result folder: {folder}")
         if not result.lived:
             raise typer.Exit(RUN_FAILED if "failed" in set(result.points["status"]) else BAD_INPUT)
-
-
-@app.command()
-def report(
-    folder: Annotated[Path, typer.Argument(help="A result folder.", show_default=False)],
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Page to write (default: report.html in the folder).")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Write the report page of a saved run again."""
-    with answering():
-        import backtest
-
-        page = backtest.load(folder).report(out or folder / "report.html")
-        say({"report": str(page)}, as_json, f"Report page: {page}")
 
 
 @app.command()

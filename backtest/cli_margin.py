@@ -12,7 +12,8 @@ import typer
 from typer.core import TyperCommand
 
 from backtest.cli_margin_screen import print_answer
-from backtest.cli_screen import AsJson, answering, columns_of, print_json, say, tell_of_compiling
+from backtest.cli_progress import tell_of_compiling
+from backtest.cli_screen import AsJson, answering, columns_of, print_json, say
 from backtest.errors import InputError
 
 if TYPE_CHECKING:

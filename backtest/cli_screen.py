@@ -1,30 +1,24 @@
-"""What the command line puts on the screen: tables, one JSON object, a progress bar, and words when it cannot."""
+"""What the command line puts on the screen: tables, one JSON object, and words when it cannot."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
+import re
+import shlex
 import signal
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from threading import current_thread, main_thread
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -35,6 +29,7 @@ if TYPE_CHECKING:
 
 BAD_INPUT, RUN_FAILED = 2, 3
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
 
 
 @contextmanager
@@ -85,49 +80,6 @@ def _tell(head: str, message: str) -> None:
     typer.echo(f"{head}\n{lines}", err=True)
 
 
-def tell_of_compiling() -> None:
-    """One line on the error stream where the first answer will take a while: nothing has been compiled yet."""
-    import numba
-
-    from backtest.kernel import CACHE
-
-    if not CACHE.exists() and not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
-        typer.echo("Compiling the core: once after an install, about a minute.", err=True)
-
-
-@contextmanager
-def progress_bar(words: str, quiet: bool, each: str = "") -> Iterator[Callable[[int, int], None] | None]:
-    """A bar on a terminal, nothing in a log or under --json. Yields `advance(done, of)`, or None.
-
-    `each`: what is counted, where how many of them are done, and how fast, is worth telling.
-    """
-    console = Console(stderr=True)
-    if quiet or not console.is_terminal:
-        yield None
-        return
-    counted = (MofNCompleteColumn(), _Rate(each)) if each else ()
-    left = TimeRemainingColumn()
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), *counted, left)
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(words, total=None)
-        yield lambda done, of: progress.update(task, completed=done, total=of)
-
-
-class _Rate(ProgressColumn):
-    """How many of something a second, or a minute where that is less than one."""
-
-    def __init__(self, each: str) -> None:
-        super().__init__()
-        self._each = each
-
-    def render(self, task: Task) -> Text:
-        """Nothing before the first is done."""
-        speed = task.finished_speed or task.speed
-        if not speed:
-            return Text("")
-        return Text(f"{speed:.1f} {self._each}/s" if speed >= 1.0 else f"{60 * speed:.1f} {self._each}/min")
-
-
 def say(value: dict[str, Any], as_json: bool, words: str) -> None:
     """The JSON object, or the sentence."""
     if as_json:
@@ -138,22 +90,32 @@ def say(value: dict[str, Any], as_json: bool, words: str) -> None:
 
 def print_json(value: dict[str, Any]) -> None:
     """One JSON object on the output."""
-    typer.echo(json.dumps(value, indent=1, ensure_ascii=False))
+    typer.echo(json.dumps(as_json(value), indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def as_json(value: Any) -> Any:
+    """A value as JSON can hold it: times and durations as text; of numbers the finite ones, else null."""
+    if isinstance(value, dict):
+        return {str(key): as_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_json(item) for item in value]
+    if hasattr(value, "item"):  # one number of numpy's
+        return as_json(value.item())
+    if value is None or value != value or value in (math.inf, -math.inf):
+        return None
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value if isinstance(value, str | int | float) else str(value)
 
 
 def columns_of(**tables: pd.DataFrame) -> dict[str, Any]:
     """Tables as JSON: table, column, label, value."""
-    from backtest.report.result import as_json_columns
-
-    return {name: as_json_columns(table) for name, table in tables.items()}
+    return {name: {column: dict(rows.items()) for column, rows in table.items()} for name, table in tables.items()}
 
 
 def records_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows of a frame as JSON can hold them: times and durations as text, infinite ratios as words, else null."""
-    from backtest.report.result import as_json_columns
-
-    columns = as_json_columns(frame.astype(object).where(frame.notna(), None).T)
-    return list(columns.values())
+    """Rows of a frame as JSON."""
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
 
 def print_figures(figures: pd.DataFrame, title: str) -> None:
@@ -166,12 +128,12 @@ def print_figures(figures: pd.DataFrame, title: str) -> None:
         table.add_column(str(column), justify="right")
     for label in figures.index:
         table.add_row(str(label), *(Text(words(value)) for value in figures.loc[label].tolist()))
-    _console().print(table)
+    open_console().print(table)
 
 
 def print_words(verdict: str, notes: list[str]) -> None:
     """A paragraph, and what a reader must know beside it."""
-    console = _console()
+    console = open_console()
     if verdict:
         console.print(Text(f"\n{verdict}"))
     if notes:
@@ -181,16 +143,17 @@ def print_words(verdict: str, notes: list[str]) -> None:
 
 def print_list(head: str, lines: list[str]) -> None:
     """A heading, and lines as wide as the screen."""
-    console = _console()
+    console = open_console()
     console.print(Text(f"\n{head}", style="bold"))
     for line in lines:
         console.print(Text(f"- {line}"))
 
 
 def print_places(folder: Path) -> None:
-    """Where a result lies, and what in it to open first."""
+    """Where a result lies, and what in it to open first; without a page, what writes it."""
+    page = folder / "report.html"
     typer.echo(f"Result folder: {folder}")
-    typer.echo(f"Report page:   {folder / 'report.html'}")
+    typer.echo(f"Report page:   {page if page.exists() else shlex.join(['backtest', 'report', str(folder)])}")
     typer.echo(f"Picture:       {folder / 'picture.png'}")
 
 
@@ -209,18 +172,19 @@ def print_frame(frame: pd.DataFrame, title: str) -> None:
     print_rows([{name: words(row[name]) for name in kept} for row in frame.to_dict("records")], title)
 
 
-def print_rows(rows: list[dict[str, Any]], title: str, keys: int = 0) -> None:
+def print_rows(rows: list[dict[str, Any]], title: str, keys: int = 0, right: Collection[str] = ()) -> None:
     """Rows of equal keys as a table. With `keys`, one wider than the screen is printed in parts, each of which begins
-    with so many columns of the first; without, its cells are folded.
+    with so many columns of the first; without, its cells are folded. `right`: columns of numbers.
     """
     if not rows:
         typer.echo(f"{title}: nothing")
         return
-    console = _console()
+    console = open_console()
     for k, columns in enumerate(_parts(rows, keys, console.width - 2) if keys else [list(rows[0])]):
         table = Table(title=title if k == 0 else "", title_justify="left", title_style="bold", box=None)
         for key in columns:
-            table.add_column(key.replace("_", " "), overflow="fold", no_wrap=key in columns[:keys])
+            side: JustifyMethod = "right" if key in right else "left"
+            table.add_column(key.replace("_", " "), overflow="fold", no_wrap=key in columns[:keys], justify=side)
         for row in rows:
             table.add_row(*(Text("" if row[key] is None else str(row[key])) for key in columns))
         console.print(table)
@@ -228,9 +192,7 @@ def print_rows(rows: list[dict[str, Any]], title: str, keys: int = 0) -> None:
 
 def _parts(rows: list[dict[str, Any]], keys: int, width: int) -> list[list[str]]:
     """Columns in groups that fit a width, each behind the first `keys`; a heading folds at its blanks."""
-    needed = {
-        key: 2 + max(*(len(part) for part in key.split("_")), *(len(str(row[key])) for row in rows)) for key in rows[0]
-    }
+    needed = {key: 2 + max(map(_wide, (re.sub("[_ ]", "\n", key), *(row[key] for row in rows)))) for key in rows[0]}
     first = list(rows[0])[:keys]
     taken = room = width - sum(needed[key] for key in first)
     parts: list[list[str]] = []
@@ -243,7 +205,12 @@ def _parts(rows: list[dict[str, Any]], keys: int, width: int) -> list[list[str]]
     return parts or [first]
 
 
-def _console() -> Console:
+def _wide(value: Any) -> int:
+    """Columns that a value takes: those of its longest line."""
+    return max(map(len, str(value).split("\n")))
+
+
+def open_console() -> Console:
     """The screen; in a pipe, lines are not broken at 80 columns."""
     console = Console()
     return console if console.is_terminal else Console(width=160)

@@ -48,9 +48,9 @@ def test_a_run_prints_its_figures_and_leaves_a_folder(folder: Path) -> None:
     done = CliRunner().invoke(app, ["run", "carry.toml"])
     assert done.exit_code == 0, done.output
     assert "Total Return [%]" in done.stdout
-    for name in ("account.parquet", "report.html", "picture.png"):
+    for name in ("account.parquet", "stats.json", "picture.png"):
         assert (folder / "results" / "carry" / name).is_file()
-    assert "Report page:   results/carry/report.html\nPicture:       results/carry/picture.png" in done.stdout
+    assert "Picture:       results/carry/picture.png" in done.stdout
 
 
 def test_a_first_run_says_that_it_compiles(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +112,7 @@ def test_what_the_system_refuses_is_bad_input_and_named(folder: Path, monkeypatc
 
 
 def test_the_report_page_can_be_written_again(folder: Path) -> None:
-    CliRunner().invoke(app, ["run", "carry.toml"])
+    CliRunner().invoke(app, ["run", "carry.toml", "--report"])
     done = CliRunner().invoke(app, ["report", "results/carry", "--out", "again.html"])
     assert done.exit_code == 0, done.output
     assert (folder / "again.html").read_bytes() == (folder / "results" / "carry" / "report.html").read_bytes()
@@ -143,7 +143,7 @@ from test_report import cash
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background has none
 vars(backtest)["run"] = lambda config, progress=None: Result(cash([110.0]))
 Result._page = lambda self: os.kill(os.getpid(), signal.{name})
-app(["run", "carry.toml"])
+app(["run", "carry.toml", "--report"])
 """
 
 

@@ -9,6 +9,7 @@ import pytest
 import backtest
 from backtest.errors import InputError
 from backtest.research.compare import Comparison, compare
+from backtest.research.compared import load_comparison
 from backtest.strategy import Bar, Desk
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -55,13 +56,15 @@ def test_models_of_no_exchange_keep_their_own_columns(comparison: Comparison) ->
 
 
 def test_a_comparison_is_saved_whole_and_each_run_can_be_loaded_again(comparison: Comparison, tmp_path: Path) -> None:
-    folder = comparison.save(tmp_path / "result")
+    folder = comparison.save(tmp_path / "result", page=True)
     assert (folder / "report.html").exists()
     assert (folder / "picture.png").read_bytes()[:4] == b"\x89PNG"
     again = backtest.load(folder / "portfolio")
     assert again.stats["End Equity"] == pytest.approx(comparison.runs["portfolio"].stats["End Equity"])
     assert backtest.load(folder / "generic tail").record.modes == ["portfolio"]
     assert not list(tmp_path.glob(".*partial*"))
+    page = load_comparison(folder).report(tmp_path / "again.html", pages=True)
+    assert page.read_bytes() == (folder / "report.html").read_bytes()
 
 
 def test_a_comparison_replaces_its_own_folder_and_no_other(comparison: Comparison, tmp_path: Path) -> None:
@@ -95,5 +98,5 @@ def test_rules_of_other_dates_are_labelled_wherever_the_mode_is_named(tmp_path: 
     result = backtest.run(config)
     assert result.stats["Margin Mode"] == "cross (counterfactual)"
     assert result.manifest["accounts"][0]["mode"] == "cross (counterfactual)"
-    assert "cross (counterfactual)" in (result.save(tmp_path / "run") / "report.html").read_text()
+    assert "cross (counterfactual)" in result.report(tmp_path / "page.html").read_text()
     assert "cross (counterfactual)" in result.plot().layout.title.text

@@ -356,7 +356,7 @@ def test_a_saved_run_loads_with_the_same_figures_and_frames(tmp_path: Path) -> N
 
 def test_the_same_run_saved_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     for name in ("one", "two"):
-        Result(cash([110.0, 99.0], worst_ratio=[np.inf, 1.4])).save(tmp_path / name)
+        Result(cash([110.0, 99.0], worst_ratio=[np.inf, 1.4])).save(tmp_path / name, page=True)
     files = sorted(path.name for path in (tmp_path / "one").iterdir())
     assert [
         name for name in files if (tmp_path / "one" / name).read_bytes() != (tmp_path / "two" / name).read_bytes()
@@ -435,7 +435,7 @@ def test_a_save_that_breaks_leaves_the_old_folder_and_nothing_else(
 
     monkeypatch.setattr(Result, "_page", stopped)
     with pytest.raises(KeyboardInterrupt):
-        Result(cash([99.0])).save(tmp_path / "run")
+        Result(cash([99.0])).save(tmp_path / "run", page=True)
     assert [each.name for each in tmp_path.iterdir()] == ["run"]
     assert load(tmp_path / "run").stats["End Equity"] == 110.0
 

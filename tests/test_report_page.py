@@ -92,7 +92,7 @@ def test_the_page_asks_the_network_for_nothing(tmp_path: Path) -> None:
 
 def test_the_page_of_a_loaded_run_is_that_of_the_run_itself_byte_for_byte(tmp_path: Path) -> None:
     result = sample("isolated", end="2023-06-01")
-    folder = result.save(tmp_path / "run")
+    folder = result.save(tmp_path / "run", page=True)
     again = load(folder)
     assert again.report(tmp_path / "again.html").read_bytes() == (folder / "report.html").read_bytes()
     bar = again.account["time"].iloc[700]

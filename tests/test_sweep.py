@@ -460,10 +460,21 @@ def test_the_command_says_what_it_found_or_what_is_wrong(
 ) -> None:
     file, out = tmp_path / "tried.json", tmp_path / "out"
     file.write_text(json.dumps(config({"grid": {path: values}})), encoding="utf-8")
-    done = CliRunner().invoke(app, ["sweep", str(file), "--out", str(out), "--quiet"])
+    done = CliRunner().invoke(app, ["sweep", str(file), "--out", str(out)])
     assert done.exit_code == code
     assert said in done.output
     assert out.exists() == (code == 0)
+
+
+@pytest.mark.usefixtures("in_project")
+def test_a_quiet_sweep_prints_nothing_and_is_listed_afterwards(tmp_path: Path) -> None:
+    file, out = tmp_path / "tried.json", tmp_path / "out"
+    file.write_text(json.dumps(config({"grid": {"strategy.params.band": [0.1, 5.0]}})), encoding="utf-8")
+    done = CliRunner().invoke(app, ["sweep", str(file), "--out", str(out), "--quiet"])
+    assert (done.exit_code, done.output) == (0, "")
+    (row,) = json.loads(CliRunner().invoke(app, ["list", str(tmp_path), "--json"]).stdout)["results"]
+    assert (row["kind"], row["many"], row["damaged"]) == ("sweep", 2, None)
+    assert row["verdict"].endswith("1 failed")  # a band of 500 % is refused
 
 
 @pytest.mark.usefixtures("in_project")

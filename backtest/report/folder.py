@@ -16,7 +16,7 @@ from backtest.report.record import FRAMES
 RUN, COMPARISON, SWEEP = "run", "comparison", "sweep"
 DERIVED = ("returns", "explain", "prices")
 """Frames beside those of the record: daily returns, the parts of the profit by bar, marks and indexes by bar."""
-_INDEX = {RUN: "manifest.json", COMPARISON: "comparison.json", SWEEP: "sweep.json"}
+INDEX = {RUN: "manifest.json", COMPARISON: "comparison.json", SWEEP: "sweep.json"}
 _KEYS = {
     RUN: ("accounts", "config", "versions"),
     COMPARISON: ("orders", "signals", "verdict"),
@@ -28,7 +28,7 @@ _FILES = {
     COMPARISON: {*_COMMON, "comparison.json"},
     SWEEP: {"sweep.json", "points.parquet", "windows.parquet", "points", "curves", ".lock", ".DS_Store"},
 }
-PARTIAL = ".partial-"  # in the names of what was being written when it was stopped
+PARTIAL, OLD = ".partial-", ".old-"  # in the names of what was being written, and replaced, when it was stopped
 _LONGEST = 255  # bytes of a file name
 
 
@@ -78,12 +78,17 @@ def _check_ours(named: Path, target: Path, kind: str) -> None:
 def is_ours(folder: Path, kind: str) -> bool:
     """Whether a run or comparison of this program wrote the folder: by the keys of its index."""
     try:
-        index: Any = json.loads((folder / _INDEX[kind]).read_text(encoding="utf-8"))
+        index: Any = json.loads((folder / INDEX[kind]).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
     if not isinstance(index, dict) or any(key not in index for key in _KEYS[kind]):
         return False
     return kind != RUN or (isinstance(index["versions"], dict) and "backtest" in index["versions"])
+
+
+def kind_of(folder: Path) -> str | None:
+    """Whether a run, a comparison or a sweep wrote the folder; None where none of them did."""
+    return next((kind for kind in INDEX if is_ours(folder, kind)), None)
 
 
 def strangers(folder: Path, kind: str) -> Iterator[str]:
@@ -126,7 +131,7 @@ def written(folder: str | Path, kind: str) -> Iterator[Path]:
 
 def _swap(aside: Path, target: Path) -> None:
     """Put the new folder in place of the old one; if that fails the old one is put back."""
-    old = target.with_name(f".{target.name[:40]}.old-{os.getpid()}")
+    old = target.with_name(f".{target.name[:40]}{OLD}{os.getpid()}")
     try:
         if target.exists():
             os.replace(target, old)

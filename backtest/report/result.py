@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from backtest.calculator.snapshot import Snapshot
 
-_AGAIN = "the folder is no whole result, run it again"
+AGAIN = "the folder is no whole result, run it again"
 _TIMES = ("Start", "End", "Lowest Margin Ratio At")
 
 
@@ -56,7 +56,7 @@ class Result:
     def figures(self) -> pd.DataFrame:
         """Figures under human labels, one column an account."""
         if "figures" in self._saved:
-            return pd.DataFrame({name: _revived(column) for name, column in self._saved["figures"].items()})
+            return pd.DataFrame({name: revived(column) for name, column in self._saved["figures"].items()})
         return pd.concat([statistics(self.record, k) for k in range(len(self.record.account_names))], axis=1)
 
     @cached_property
@@ -215,13 +215,16 @@ class Result:
 
         return run_page(self)
 
-    def save(self, folder: str | Path) -> Path:
-        """Write the run's folder, whole or not at all. InputError where another kind of folder is in the way."""
+    def save(self, folder: str | Path, page: bool = False) -> Path:
+        """Write the run's folder, whole or not at all; `page`: with its report page.
+
+        InputError where another kind of folder is in the way.
+        """
         with written(folder, RUN) as aside:
-            self._write(aside)
+            self._write(aside, page)
         return Path(folder)
 
-    def _write(self, folder: Path) -> None:
+    def _write(self, folder: Path, page: bool) -> None:
         from backtest.report.panels import panels
         from backtest.report.picture import write_picture
 
@@ -233,7 +236,8 @@ class Result:
         figures = {"figures": as_json_columns(self.figures), "explain": as_json_columns(self.parts)}
         _write_json(figures, folder / "stats.json")
         _write_json(self.manifest, folder / "manifest.json")
-        (folder / "report.html").write_text(self._page(), encoding="utf-8")
+        if page:
+            (folder / "report.html").write_text(self._page(), encoding="utf-8")
         write_picture(panels(self.record), folder / "picture.png")
 
 
@@ -242,11 +246,11 @@ def load(folder: str | Path) -> Result:
     path = Path(folder)
     if not (path / "manifest.json").is_file():
         raise InputError(f"{path}: no saved run there (it has no manifest.json); name the folder that `run` printed")
-    journal, saved = _read_json(path / "manifest.json"), _read_json(path / "stats.json")
+    journal, saved = read_json(path / "manifest.json"), read_json(path / "stats.json")
     if not is_ours(path, RUN):
         raise InputError(f"{path / 'manifest.json'}: is no manifest of a run; name the folder that `run` printed")
     if not all(_is_figures(saved.get(part)) for part in ("figures", "explain")):
-        raise InputError(f"{path / 'stats.json'}: holds no figures by account; {_AGAIN}")
+        raise InputError(f"{path / 'stats.json'}: holds no figures by account; {AGAIN}")
     frames: dict[str, Any] = {name: _read_frame(path / f"{name}.parquet", columns) for name, columns in FRAMES.items()}
     returns = _read_frame(path / "returns.parquet", ("time",)).set_index("time")
     parts = _read_frame(path / "explain.parquet", ("time", "account", *PARTS))
@@ -254,7 +258,7 @@ def load(folder: str | Path) -> Result:
     try:
         record = _revived_record(journal, frames)
     except (InputError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{path / 'manifest.json'}: cannot be understood ({_said(error)}); {_AGAIN}") from error
+        raise InputError(f"{path / 'manifest.json'}: cannot be understood ({_said(error)}); {AGAIN}") from error
     derived = {"returns": returns, "parts_by_bar": parts, "prices": prices, "manifest": journal}
     return Result(record, {**saved, **derived})
 
@@ -305,24 +309,25 @@ def _storable(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _read_frame(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     if not path.is_file():
-        raise InputError(f"{path}: is missing; {_AGAIN}")
+        raise InputError(f"{path}: is missing; {AGAIN}")
     try:
         frame: pd.DataFrame = pq.read_table(path).to_pandas()
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as Parquet ({_said(error)}); {_AGAIN}") from error
+        raise InputError(f"{path}: cannot be read as Parquet ({_said(error)}); {AGAIN}") from error
     absent = [name for name in columns if name not in frame.columns]
     if absent:
-        raise InputError(f"{path}: has no column {absent[0]!r}; {_AGAIN}")
+        raise InputError(f"{path}: has no column {absent[0]!r}; {AGAIN}")
     return frame
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """The table in a result's file. InputError where it is none."""
     try:
         parsed: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({_said(error)}); {_AGAIN}") from error
+        raise InputError(f"{path}: cannot be read ({_said(error)}); {AGAIN}") from error
     if not isinstance(parsed, dict):
-        raise InputError(f"{path}: is a {type(parsed).__name__}, not a table; {_AGAIN}")
+        raise InputError(f"{path}: is a {type(parsed).__name__}, not a table; {AGAIN}")
     return parsed
 
 
@@ -350,7 +355,7 @@ def _as_text(value: Any) -> Any:
     return str(value) if isinstance(value, pd.Timedelta) else value
 
 
-def _revived(column: dict[str, Any]) -> pd.Series:
+def revived(column: dict[str, Any]) -> pd.Series:
     """Saved figures as they were: times, durations and infinite ratios again."""
     values: dict[str, Any] = {}
     for label, value in column.items():

@@ -23,6 +23,7 @@ from backtest.config import Account, RunConfig
 from backtest.engine.tables import Plan
 from backtest.errors import InputError, nearest
 from backtest.ledger.audit import audit
+from backtest.market.schema import INTERVALS
 from backtest.report.folder import COMPARISON, write_page, written
 from backtest.report.frames import record_of
 from backtest.report.html import figures_table
@@ -82,7 +83,7 @@ class Comparison:
     signals: pd.DataFrame
     verdict: str
     notes: list[str]
-    replay: Result
+    replay: Result | None  # None where it was loaded: the replay itself is not saved
     runs: dict[str, Result]
 
     def tables(self) -> dict[str, pd.DataFrame]:
@@ -104,21 +105,23 @@ class Comparison:
 
         return modes_over(self.runs, f"{self.name}: margin modes side by side")
 
-    def report(self, path: str | Path) -> Path:
-        """Write the comparison's page, and say where it is."""
-        return write_page(path, self._page())
+    def report(self, path: str | Path, pages: bool = False) -> Path:
+        """Write the comparison's page, and say where it is. `pages`: each mode's own lies beside it, in its folder."""
+        return write_page(path, self._page(pages))
 
     def _panels(self) -> Panels:
         own = {mode: (result.record, 0) for mode, result in self.runs.items()}
         return mode_panels(own, f"{self.name}: margin modes side by side")
 
-    def save(self, folder: str | Path) -> Path:
-        """Write comparison.json, report.html, picture.png and one result folder a mode; all of it, or nothing."""
+    def save(self, folder: str | Path, page: bool = False) -> Path:
+        """Write comparison.json, picture.png and one result folder a mode; all of it, or nothing. `page`: with the
+        report pages, its own and each mode's.
+        """
         with written(folder, COMPARISON) as aside:
-            self._write(aside)
+            self._write(aside, page)
         return Path(folder)
 
-    def _write(self, folder: Path) -> None:
+    def _write(self, folder: Path, page: bool) -> None:
         from backtest.report.picture import write_picture
 
         said = {
@@ -129,10 +132,11 @@ class Comparison:
             "signals": as_json_columns(self.signals),
         }
         (folder / "comparison.json").write_text(json.dumps(said, indent=1, default=str) + "\n", encoding="utf-8")
-        (folder / "report.html").write_text(self._page(pages=True), encoding="utf-8")
+        if page:
+            (folder / "report.html").write_text(self._page(pages=True), encoding="utf-8")
         write_picture(self._panels(), folder / "picture.png")
         for mode, result in self.runs.items():
-            result.save(folder / mode)
+            result.save(folder / mode, page)
 
     def _page(self, pages: bool = False) -> str:
         """`pages`: each mode's own page lies in a folder of its name beside this one."""
@@ -148,8 +152,11 @@ def compare(
     config: str | Path | Mapping[str, Any] | RunConfig,
     modes: Sequence[str] | None = None,
     progress: Progress | None = None,
+    part: Callable[[str], None] | None = None,
 ) -> Comparison:
     """Run a config under several margin modes: those given, else the config's, else all that can be run.
+
+    `progress(done, of)` is called now and then, over all runs together; `part(words)` as each of them begins.
 
     The first account of the config is the one compared. A mode that the venue did not offer is left out with a note,
     unless it was asked for by name. InputError as for `run`.
@@ -163,9 +170,9 @@ def compare(
     prepared = prepare(config)
     asked = list(modes or prepared.config.compare.modes or [])
     plans, notes = plans_of(prepared, asked or list(MODES), strict=bool(asked))
-    steps = _Steps(progress, len(plans) + 1)
-    replay = replay_orders(prepared, plans, steps.next())
-    runs = {mode: signals_run(prepared, account, steps.next()) for mode, (account, _) in plans.items()}
+    steps = _Steps(progress, part, len(plans) + 1)
+    replay = replay_orders(prepared, plans, steps.next("same fills"))
+    runs = {mode: signals_run(prepared, account, steps.next(mode)) for mode, (account, _) in plans.items()}
     orders = pd.concat([_replayed(replay.record, k, mode) for k, mode in enumerate(plans)], axis=1)
     signals = pd.concat([_answers(result.record, 0, mode) for mode, result in runs.items()], axis=1)
     verdict = verdict_of(orders, signals, runs)
@@ -180,13 +187,15 @@ def compare(
 class _Steps:
     """One progress bar over several runs."""
 
-    def __init__(self, progress: Progress | None, many: int) -> None:
-        self.progress, self.many, self.done = progress, many, 0
+    def __init__(self, progress: Progress | None, part: Callable[[str], None] | None, many: int) -> None:
+        self.progress, self.part, self.many, self.done = progress, part, many, 0
 
-    def next(self) -> Progress | None:
+    def next(self, name: str) -> Progress | None:
         """Progress of the next run, as a part of the whole."""
         first, report = self.done, self.progress
         self.done += 1
+        if self.part is not None:
+            self.part(f"{name}, {self.done}/{self.many}")
         if report is None:
             return None
         return lambda done, bars: report(first * bars + done, self.many * bars)
@@ -334,7 +343,7 @@ def _why(runs: dict[str, Result], one: str, other: str, at: pd.Timestamp) -> str
         record = runs[mode].record
         incidents = record.incidents[record.incidents["time"] == at]
         said += [f"{mode}: {rung}" for rung in dict.fromkeys(incidents["rung"])]
-        placed = at - pd.Timedelta(record.history.interval_us, unit="us")
+        placed = at - pd.Timedelta(INTERVALS[record.config.data.interval], unit="us")
         orders = record.orders[(record.orders["time"] == placed) & (record.orders["reason"] != "")]
         said += [f"{mode}: {o.symbol} {o.state} ({o.reason})" for o in orders.itertuples()]
     return "; ".join(said) or "they hold different sizes from then on"

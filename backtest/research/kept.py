@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from backtest.errors import InputError
+from backtest.report.differences import unequal
 from backtest.report.folder import PARTIAL, SWEEP, check_target, written_file
 from backtest.research.table import PLACE, PointTable, curve_table
 from backtest.research.trials import Place, Row
@@ -146,7 +147,9 @@ def write_journal(folder: Path, journal: Mapping[str, Any]) -> None:
 def check_same(path: Path, journal: Mapping[str, Any]) -> None:
     """InputError where the sweep whose rows lie there is not this one; `result` alone may differ."""
     there = json.loads(path.read_text(encoding="utf-8"))
-    told = list(_differences({**there, "result": None}, {**json.loads(json.dumps(journal)), "result": None}))
+    now = json.loads(json.dumps(journal))
+    found = unequal({**there, "result": None}, {**now, "result": None})
+    told = [f"{each.key}: {_short(each.a)}, {_short(each.b)}" for each in found]
     if told:
         more = [f"and {len(told) - SAID} more"] if len(told) > SAID else []
         lines = "\n".join([*told[:SAID], *more])
@@ -154,15 +157,6 @@ def check_same(path: Path, journal: Mapping[str, Any]) -> None:
             f"{path.parent}: holds the points of another sweep; remove it, or choose another folder with --out. "
             f"There, and now:\n{lines}"
         )
-
-
-def _differences(there: Any, now: Any, at: str = "") -> Iterator[str]:
-    """Where two journals differ, in words."""
-    if isinstance(there, dict) and isinstance(now, dict):
-        for key in dict.fromkeys([*there, *now]):
-            yield from _differences(there.get(key), now.get(key), f"{at}.{key}" if at else key)
-    elif there != now:
-        yield f"{at}: {_short(there)}, {_short(now)}"
 
 
 def _short(value: Any) -> str:
