@@ -32,6 +32,7 @@ from backtest.cli_screen import (
     say,
     tell_of_compiling,
 )
+from backtest.cli_start import schema
 from backtest.errors import InputError
 
 app = typer.Typer(
@@ -40,6 +41,7 @@ app = typer.Typer(
 )  # fmt: skip
 app.add_typer(data, name="data")
 app.command(cls=Spreading)(margin)
+app.command()(schema)
 
 Config = Annotated[Path, typer.Argument(help="The run, a .toml or .json file.", show_default=False)]
 Out = Annotated[Path | None, typer.Option("--out", help="Result folder (default: results/<name>).", show_default=False)]
