@@ -306,12 +306,14 @@ def write_frame(frame: pd.DataFrame, path: Path) -> None:
 
 
 def _storable(frame: pd.DataFrame) -> pd.DataFrame:
-    """Times in microseconds; columns of mixed things as words."""
+    """Times in microseconds; columns of mixed things, and empty ones of words, as words."""
     frame = frame.copy()
     for column in frame.columns:
         values = frame[column]
         if isinstance(values.dtype, pd.DatetimeTZDtype):
             frame[column] = values.dt.tz_convert("UTC").dt.as_unit("us")
+        elif values.dtype == object and values.empty:  # of all columns without a kind, which are words
+            frame[column] = values.astype("str")
         elif values.dtype == object and values.map(type).nunique() > 1:
             frame[column] = values.map(lambda value: None if pd.isna(value) else str(value))
     return frame
