@@ -32,7 +32,7 @@ from backtest.cli_screen import (
     say,
     tell_of_compiling,
 )
-from backtest.cli_start import schema
+from backtest.cli_start import init, schema
 from backtest.errors import InputError
 
 app = typer.Typer(
@@ -41,6 +41,7 @@ app = typer.Typer(
 )  # fmt: skip
 app.add_typer(data, name="data")
 app.command(cls=Spreading)(margin)
+app.command()(init)
 app.command()(schema)
 
 Config = Annotated[Path, typer.Argument(help="The run, a .toml or .json file.", show_default=False)]

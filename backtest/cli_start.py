@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from backtest.cli_screen import answering
+from backtest.cli_screen import AsJson, answering, say
 from backtest.errors import InputError
+
+Name = Annotated[Path, typer.Argument(metavar="NAME", help="Folder of the project, new or empty.", show_default=False)]
+
+
+def init(name: Name, as_json: AsJson = False) -> None:
+    """Lay out a project of your own: config, strategy, notebook and the sample market, ready to run."""
+    with answering():
+        from backtest.project import make_project, next_steps
+
+        project = make_project(name)
+        steps = next_steps(project)
+        words = "\n".join([f"Project: {project}", "Next:", *(f"  {step}" for step in steps)])
+        say({"project": str(project), "next": steps}, as_json, words)
 
 
 def schema(
