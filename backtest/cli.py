@@ -33,6 +33,7 @@ from backtest.cli_screen import (
     print_words,
     records_of,
 )
+from backtest.cli_start import init, schema
 from backtest.errors import InputError
 
 app = typer.Typer(
@@ -44,6 +45,8 @@ app.command(cls=Spreading)(margin)
 app.command()(report)
 app.command("list")(list_results)
 app.command()(diff)
+app.command()(init)
+app.command()(schema)
 
 Config = Annotated[Path, typer.Argument(help="The run, a .toml or .json file.", show_default=False)]
 Out = Annotated[Path | None, typer.Option("--out", help="Result folder (default: results/<name>).", show_default=False)]

@@ -86,7 +86,7 @@ class Data(Section):
 class StrategyConfig(Section):
     """Who decides: a class, named `module:Class` (or the class itself, from Python), and its parameters."""
 
-    class_: Any = Field(alias="class")
+    class_: Any = Field(alias="class", json_schema_extra={"type": "string", "pattern": r"^[\w.]+:\w+$"})
     params: dict[str, Any] = {}
 
     @field_validator("class_")

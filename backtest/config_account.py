@@ -14,6 +14,7 @@ from backtest.units import HEADROOM, STEP
 
 Preset = Literal["isolated", "cross", "multi_asset", "portfolio", "portfolio_pro"]
 PRESETS: tuple[Preset, ...] = get_args(Preset)
+Leverage = Annotated[float, Field(ge=1)]
 WALLET_NAMES = ("spot", "usdm", "coinm", "unified")
 _AXES: dict[tuple[str, str, str], Preset] = {
     ("isolated", "settlement", "tiers"): "isolated",
@@ -135,7 +136,7 @@ class Account(Section):
     tail: Tail | None = None
     isolated: list[Symbol] = []
     position_mode: Literal["one_way", "hedge"] = "one_way"
-    leverage: dict[str, Annotated[float, Field(ge=1)]] = {"default": 5.0}
+    leverage: dict[str, Leverage] = {"default": 5.0}
     deposit: dict[str, float | dict[str, float]]
     collateral: dict[str, bool] = {}
     auto_transfer: bool = True
@@ -154,7 +155,7 @@ class Account(Section):
             return given
         return _with_preset(dict(given), axes)
 
-    @field_validator("leverage", mode="before")
+    @field_validator("leverage", mode="before", json_schema_input_type=Leverage | dict[str, Leverage])
     @classmethod
     def _one_for_all(cls, value: object) -> object:
         if isinstance(value, str):
@@ -169,7 +170,7 @@ class Account(Section):
                 parse_symbol(symbol)
         return {"default": 5.0, **value}
 
-    @field_validator("deposit", mode="before")
+    @field_validator("deposit", mode="before", json_schema_input_type=dict[str, Positive | dict[str, Positive]])
     @classmethod
     def _amounts(cls, value: object) -> object:
         if not isinstance(value, Mapping):

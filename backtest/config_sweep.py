@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
+from typing_extensions import TypeAliasType
 
-from backtest.config_types import Duration, Section, duration_us
+from backtest.config_types import DURATION_SCHEMA, Duration, Section, duration_us
 from backtest.errors import InputError
 
 CENTURY_DAYS = 36_525
@@ -24,7 +25,13 @@ def _span(text: str) -> str:
     return text
 
 
-Span = Annotated[str, AfterValidator(_span)]
+Pair = Annotated[list[float], Field(min_length=2, max_length=2)]
+Value = bool | int | float | str | list[Any]
+Settings = TypeAliasType("Settings", "dict[str, Value | Settings]")
+Choices = TypeAliasType("Choices", "dict[str, Annotated[list[Any], Field(min_length=1)] | Choices]")
+Ranges = TypeAliasType("Ranges", "dict[str, Pair | Range | Ranges]")
+"""Tables by path as a file has them, nested where a path is written bare: a value, a list of them, a range."""
+Span = Annotated[str, AfterValidator(_span), DURATION_SCHEMA]
 
 
 class Range(Section):
@@ -84,7 +91,7 @@ class Sample(Section):
     seed: Annotated[int, Field(ge=0)] = 0
     ranges: dict[str, Range]
 
-    @field_validator("ranges", mode="before")
+    @field_validator("ranges", mode="before", json_schema_input_type=Ranges)
     @classmethod
     def _by_path(cls, value: object) -> object:
         return _flat(value, lambda _, leaf: not isinstance(leaf, Mapping) or _is_range(leaf))
@@ -135,7 +142,7 @@ class Sweep(Section):
     split: Split | None = None
     curves: Duration | None = None
 
-    @field_validator("grid", mode="before")
+    @field_validator("grid", mode="before", json_schema_input_type=Choices)
     @classmethod
     def _grid_by_path(cls, value: object) -> object:
         found = _flat(value, lambda _, leaf: not isinstance(leaf, Mapping))
@@ -144,7 +151,7 @@ class Sweep(Section):
                 raise InputError(f"{path} = {values!r}: write the values to try in a list, such as [0.02, 0.05]")
         return found
 
-    @field_validator("list_", mode="before")
+    @field_validator("list_", mode="before", json_schema_input_type=list[Settings])
     @classmethod
     def _list_by_path(cls, value: object) -> object:
         if not isinstance(value, list):

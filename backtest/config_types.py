@@ -6,7 +6,7 @@ import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, cast
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from backtest.errors import InputError
 from backtest.market.schema import parse_symbol
@@ -61,9 +61,26 @@ def _symbol(text: str) -> str:
     return text
 
 
-Moment = Annotated[datetime, BeforeValidator(_moment)]
-Duration = Annotated[str, AfterValidator(_duration)]
-Symbol = Annotated[str, AfterValidator(_symbol)]
+MOMENT_SCHEMA = WithJsonSchema(
+    {
+        "type": "string",
+        "pattern": r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2})?)?$",
+        "description": "A date or a time, UTC where no zone is written: 2024-01-31 or 2024-01-31T08:00:00Z.",
+    }
+)
+DURATION_SCHEMA = WithJsonSchema(
+    {"type": "string", "pattern": r"^\d+[smhd]$", "description": "A whole number and s, m, h or d, such as 30m."}
+)
+SYMBOL_SCHEMA = WithJsonSchema(
+    {
+        "type": "string",
+        "pattern": "^[^/]+/[^/]+$",
+        "description": "ccxt's unified symbol: BTC/USDT, BTC/USDT:USDT (perpetual), BTC/USDT:USDT-241227 (dated).",
+    }
+)
+Moment = Annotated[datetime, BeforeValidator(_moment), MOMENT_SCHEMA]
+Duration = Annotated[str, AfterValidator(_duration), DURATION_SCHEMA]
+Symbol = Annotated[str, AfterValidator(_symbol), SYMBOL_SCHEMA]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Ratio = Annotated[float, Field(gt=0, le=1)]

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, fie
 
 from backtest.calculator.snapshot_words import check_asset, check_wallets, check_words
 from backtest.config import _parsed
-from backtest.config_types import Moment, NotNegative, Positive, Section, microseconds
+from backtest.config_types import SYMBOL_SCHEMA, Moment, NotNegative, Positive, Section, microseconds
 from backtest.config_words import sentence
 from backtest.errors import InputError, nearest
 from backtest.market.schema import kind_of, parse_option, parse_symbol
@@ -25,6 +25,7 @@ from backtest.venues.table import day
 
 Amount = Annotated[float, Field(ge=-HEADROOM, le=HEADROOM)]
 Price = Annotated[float, Field(gt=0, le=1e15)]
+Leverage = Annotated[float, Field(ge=1)]
 Term = Annotated[float, Field(gt=0, le=1e12)]
 MOST_VOLATILE = 10.0  # a year; above it the number is a percentage
 OPTION = re.compile(r"[^:]*:[^-]*-.+-.*")
@@ -52,7 +53,7 @@ def _symbol(symbol: str) -> str:
     return symbol
 
 
-Symbol = Annotated[str, AfterValidator(_symbol)]
+Symbol = Annotated[str, AfterValidator(_symbol), SYMBOL_SCHEMA]
 
 
 class Position(Section):
@@ -66,7 +67,7 @@ class Position(Section):
     mark: Price | None = None
     isolated: bool = False
     margin: Amount | None = None
-    leverage: Annotated[float, Field(ge=1)] | None = None
+    leverage: Leverage | None = None
     implied_volatility: Positive | None = None
     forward: Price | None = None
 
@@ -160,7 +161,7 @@ class Snapshot(Section):
     loans: dict[str, Annotated[float, Field(gt=0, le=HEADROOM)]] = {}
     positions: list[Position] = []
     orders: list[RestingOrder] = []
-    leverage: dict[str, Annotated[float, Field(ge=1)]] = {}
+    leverage: dict[str, Leverage] = {}
     collateral: dict[str, bool] = {}
     prices: dict[str, Price] = {}
     instruments: dict[str, Terms] = {}
@@ -182,7 +183,7 @@ class Snapshot(Section):
         rules = {key: value for key, value in given["rules"].items() if key not in said}
         return {**given, **said, "rules": rules}
 
-    @field_validator("leverage", mode="before")
+    @field_validator("leverage", mode="before", json_schema_input_type=Leverage | dict[str, Leverage])
     @classmethod
     def _one_for_all(cls, value: object) -> object:
         if isinstance(value, bool) or not isinstance(value, int | float | Mapping):

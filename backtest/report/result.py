@@ -26,6 +26,7 @@ from backtest.report.statistics import Performance, statistics
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
+    import vectorbt as vbt
 
     from backtest.calculator.snapshot import Snapshot
 
@@ -182,6 +183,24 @@ class Result:
         """Contracts and cost after each bar in which they changed."""
         return self.record.positions
 
+    def to_vectorbt(self, account: int | str = 0) -> vbt.Portfolio:
+        """A vectorbt Portfolio of one account's fills, with vectorbt's own figures, trades and plots.
+
+        It counts in the currency that the symbols are quoted in (`cash`): its value times that currency's index is our
+        equity. Columns: the coins (deposits are bought at the first open), the futures (open profit at the mark), and
+        the cash's own, one open trade, which holds what was received and paid without a trade: funding, interest, fees
+        in other coins, costs of liquidation.
+
+        What it does not know: margin, leverage and wallets; so no liquidation as such, only the fills it forced. A
+        trade's profit is that of its fills, without funding; vectorbt's total of fees has payments in it, received ones
+        below zero. Money that came in or went out later counts as gained or lost. vectorbt's returns are those of bars,
+        `returns` of a result are daily.
+        InputError for contracts that pay in coin, and for symbols quoted in two currencies.
+        """
+        from backtest.report.in_vectorbt import portfolio_of
+
+        return portfolio_of(self, account)
+
     def plot(self) -> go.Figure:
         """Equity and margin ratio over one time axis; with several accounts, over one another."""
         from backtest.report.plots import overview
@@ -296,12 +315,14 @@ def write_frame(frame: pd.DataFrame, path: Path) -> None:
 
 
 def _storable(frame: pd.DataFrame) -> pd.DataFrame:
-    """Times in microseconds; columns of mixed things as words."""
+    """Times in microseconds; columns of mixed things, and empty ones of words, as words."""
     frame = frame.copy()
     for column in frame.columns:
         values = frame[column]
         if isinstance(values.dtype, pd.DatetimeTZDtype):
             frame[column] = values.dt.tz_convert("UTC").dt.as_unit("us")
+        elif values.dtype == object and values.empty:  # of all columns without a kind, which are words
+            frame[column] = values.astype("str")
         elif values.dtype == object and values.map(type).nunique() > 1:
             frame[column] = values.map(lambda value: None if pd.isna(value) else str(value))
     return frame
