@@ -45,7 +45,7 @@ def margin(result: Result, account: int | str = 0) -> go.Figure:
     """Everything about one account's margin over one time axis."""
     subject = Subject(result, account)
     panels = [ratio_panel(subject), *margin_panels(subject), utilization_panel(subject), *distance_panels(subject)]
-    return stacked(panels, subject.title)
+    return stacked(panels, subject.title).update_layout(margin_t=116)  # its legend takes two rows under the title
 
 
 def waterfall(result: Result, account: int | str = 0, by: str | None = None) -> go.Figure:
