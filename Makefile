@@ -1,5 +1,6 @@
 # make demo    install into .venv, run and compare a hedged long on the sample, and say where results and pictures are
 # make test    the tests          make check    lint, types, tests, notebooks
+# make notebooks   run them on copies, and hold what they say against what is kept;  make outputs   keep what they say now
 # make bench   how fast it is, beside a C program and vectorbt; ARGS="--only w1 --rounds 3" for less
 
 VENV   ?= .venv
@@ -7,7 +8,7 @@ PYTHON ?= python3
 BIN    := $(VENV)/bin
 RUN    := configs/hedged_long.toml
 
-.PHONY: demo test check lint types notebooks bench clean
+.PHONY: demo test check lint types notebooks outputs bench clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -45,10 +46,10 @@ types: $(BIN)/.checked
 	$(BIN)/mypy
 
 notebooks: $(BIN)/.checked
-	for each in notebooks/*.ipynb; do \
-	  test -e "$$each" || continue; \
-	  $(BIN)/jupyter execute --timeout=600 "$$each" || exit 1; \
-	done
+	$(BIN)/python -m tests.notebooks $(ARGS)
+
+outputs: $(BIN)/.checked
+	$(BIN)/python -m tests.notebooks --keep $(ARGS)
 
 check: lint types test notebooks
 

@@ -721,7 +721,9 @@ def test_a_grid_of_two_moves_holds_the_ratios_of_each_pair(tmp_path: Path) -> No
     assert grid.loc[-0.2, 0.1] == pytest.approx(one.account["margin_ratio"], rel=1e-12)
     write_heat_map(grid, tmp_path / "map.png")
     assert (tmp_path / "map.png").read_bytes()[:4] == b"\x89PNG"
-    assert heat_map(grid).data[0].z.shape == (3, 2)
+    drawn = heat_map(grid).data[0]
+    assert list(drawn.x) == ["-10%", "+10%"] and list(drawn.y) == ["-20%", "+0%", "+20%"]
+    assert drawn.text[0][1] == f"{one.account['margin_ratio']:.2f}"
 
 
 def test_the_same_book_in_every_mode_of_the_venue_and_elsewhere() -> None:

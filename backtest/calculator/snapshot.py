@@ -246,6 +246,11 @@ class Snapshot(Section):
                 )
             seen[key] = position
 
+    def _repr_html_(self) -> str:
+        from backtest.report.cells import snapshot_cell
+
+        return snapshot_cell(self)
+
     @property
     def at_us(self) -> int:
         """The moment whose rules hold, microseconds UTC; today's where none is given."""

@@ -44,6 +44,15 @@ def figures_table(figures: pd.DataFrame) -> str:
     return f"<table>{head}{''.join(rows)}</table>"
 
 
+def frame_table(frame: pd.DataFrame) -> str:
+    """A frame's rows under its columns, without its index; numbers and times as `words` has them."""
+    rows = [
+        "<tr>" + "".join(f"<td>{escape(words(value))}</td>" for value in values) + "</tr>"
+        for values in frame.itertuples(index=False, name=None)
+    ]
+    return f"<table>{_row('th', [str(name) for name in frame.columns])}{''.join(rows)}</table>"
+
+
 def _labelled(label: str, values: Sequence[Any]) -> str:
     cells = "".join(f'<td class="n">{escape(words(value))}</td>' for value in values)
     return f"<tr><th>{escape(label)}</th>{cells}</tr>"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from backtest.errors import InputError, nearest
+from backtest.report.figures.carried import carried_panels
 from backtest.report.figures.distance import distance_panels
 from backtest.report.figures.equity import equity_panel
 from backtest.report.figures.events import events_panel
@@ -44,7 +45,7 @@ def margin(result: Result, account: int | str = 0) -> go.Figure:
     """Everything about one account's margin over one time axis."""
     subject = Subject(result, account)
     panels = [ratio_panel(subject), *margin_panels(subject), utilization_panel(subject), *distance_panels(subject)]
-    return stacked(panels, subject.title)
+    return stacked(panels, subject.title).update_layout(margin_t=116)  # its legend takes two rows under the title
 
 
 def waterfall(result: Result, account: int | str = 0, by: str | None = None) -> go.Figure:
@@ -52,6 +53,15 @@ def waterfall(result: Result, account: int | str = 0, by: str | None = None) -> 
     if by not in (None, "month"):
         raise InputError(f"by = {by!r}: {nearest(str(by), ['month'])}; leave it out for the whole run")
     return waterfall_figure(Subject(result, account)) if by is None else months_figure(Subject(result, account))
+
+
+def carry(result: Result, account: int | str = 0) -> go.Figure:
+    """What one account's positions earned by being held. InputError where neither funding nor basis came to a cent."""
+    subject = Subject(result, account)
+    panels = carried_panels(subject)
+    if not panels:
+        raise InputError(f"{subject.title}: no funding was paid and no basis moved; there is nothing to draw")
+    return stacked(panels, subject.title)
 
 
 def stressed(result: Result, account: int | str = 0, at: str | None = None) -> go.Figure:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from functools import cached_property
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +14,9 @@ import pyarrow.parquet as pq
 
 from backtest.config import RunConfig, load_config
 from backtest.errors import InputError
+from backtest.report.carry import basis_of
 from backtest.report.explain import PARTS, explain, explain_by_bar
 from backtest.report.folder import RUN, is_ours, write_page, written
-from backtest.report.html import figures_table
 from backtest.report.manifest import manifest, plain
 from backtest.report.months import by_period
 from backtest.report.record import FORCED, FRAMES, RunRecord
@@ -46,7 +45,9 @@ class Result:
         return f"<Result {self.name}: {first['Total Return [%]']:.2f} %, survived: {first['Survived']}>"
 
     def _repr_html_(self) -> str:
-        return f"<h3>{escape(self.name)}</h3>{figures_table(self.figures)}"
+        from backtest.report.cells import result_cell
+
+        return result_cell(self)
 
     @property
     def name(self) -> str:
@@ -201,6 +202,11 @@ class Result:
 
         return portfolio_of(self, account)
 
+    @cached_property
+    def basis(self) -> pd.DataFrame:
+        """Mark above index of every future while it was held, and what that is a year (`report.carry`)."""
+        return basis_of(self)
+
     def plot(self) -> go.Figure:
         """Equity and margin ratio over one time axis; with several accounts, over one another."""
         from backtest.report.plots import overview
@@ -218,6 +224,12 @@ class Result:
         from backtest.report.plots import waterfall
 
         return waterfall(self, account, by)
+
+    def plot_carry(self, account: int | str = 0) -> go.Figure:
+        """Funding by contract and basis, each added up on the way. InputError where neither came to anything."""
+        from backtest.report.plots import carry
+
+        return carry(self, account)
 
     def plot_stress(self, account: int | str = 0, at: str | None = None) -> go.Figure:
         """Margin ratio over moves of two coins, at the bar that holds a time (UTC); without one, a slider of bars."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from html import escape
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +25,6 @@ from backtest.ledger.audit import audit
 from backtest.market.schema import INTERVALS
 from backtest.report.folder import COMPARISON, write_page, written
 from backtest.report.frames import record_of
-from backtest.report.html import figures_table
 from backtest.report.panels import Panels, mode_panels
 from backtest.report.record import RunRecord
 from backtest.report.result import Result, as_json_columns
@@ -94,10 +92,9 @@ class Comparison:
         return f"<Comparison {self.name}: {', '.join(self.runs)}>"
 
     def _repr_html_(self) -> str:
-        return (
-            "".join(f"<h3>{escape(name)}</h3>{figures_table(table)}" for name, table in self.tables().items())
-            + f"<p>{escape(self.verdict)}</p>"
-        )
+        from backtest.report.cells import comparison_cell
+
+        return comparison_cell(self)
 
     def plot(self) -> go.Figure:
         """Equity and margin ratio of every mode's own run, over one time axis; a mode has its colour everywhere."""

@@ -66,9 +66,9 @@ class SweepResult:
         return f"<SweepResult {self.name}: {self.lived} of {len(self.points)} rows lived, {self.trials} points>"
 
     def _repr_html_(self) -> str:
-        shown = [*self.settings, "status", "Total Return [%]", "Sharpe", "Max Drawdown [%]", "Lowest Margin Ratio"]
-        rows = self.points[[name for name in shown if name in self.points]]
-        return str(rows.to_html(max_rows=40))
+        from backtest.report.cells import sweep_cell
+
+        return sweep_cell(self, words_of(self))
 
     def best(self, statistic: str = "Sharpe", lowest: bool = False) -> pd.Series:
         """The row with the highest (or lowest) value of a statistic, and of how many `trials` it is the best.
