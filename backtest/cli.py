@@ -113,12 +113,13 @@ def sweep(
     quiet: Annotated[
         bool, typer.Option("--quiet", help="No progress and no table: the verdict and the folder.")
     ] = False,
+    report: Annotated[bool, typer.Option("--report", help="Write report.html, the sweep's page, as well.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Try every point of a config's [sweep]; stopped, the same command goes on where it was."""
     with answering():
         import backtest
-        from backtest.research.sweep import words_of
+        from backtest.research.sweep_result import words_of
 
         loaded = backtest.load_config(config)
         folder = out or Path("results") / f"{loaded.name}-sweep"
@@ -127,15 +128,18 @@ def sweep(
             result = backtest.sweep(
                 loaded, out=folder, workers=workers, engine=engine, address=address, progress=progress
             )
+        page = {"report": str(result.report())} if report else {}
         if as_json:
             tables = {"points": result.points} | ({} if result.windows is None else {"windows": result.windows})
             rows = {name: records_of(table) for name, table in tables.items()}
-            print_json({"folder": str(folder), "trials": result.trials, "verdict": words_of(result), **rows})
+            print_json({"folder": str(folder), "trials": result.trials, "verdict": words_of(result), **page, **rows})
         else:
             if not quiet:
                 print_frame(result.leaders() if result.windows is None else result.windows, loaded.name)
             print_words(words_of(result), [])
             typer.echo(f"Result folder: {folder}")
+            if page:
+                typer.echo(f"Report page:   {page['report']}")
         if not result.lived:
             raise typer.Exit(RUN_FAILED if "failed" in set(result.points["status"]) else BAD_INPUT)
 
@@ -146,13 +150,23 @@ def report(
     out: Annotated[
         Path | None, typer.Option("--out", help="Page to write (default: report.html in the folder).")
     ] = None,
+    by: Annotated[
+        str | None, typer.Option("--by", help="Of a sweep: the statistic its best point is chosen by.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the report page of a saved run again."""
+    """Write the report page of a saved run or sweep again."""
     with answering():
         import backtest
+        from backtest.report.folder import SWEEP, is_ours
 
-        page = backtest.load(folder).report(out or folder / "report.html")
+        target = out or folder / "report.html"
+        if is_ours(folder, SWEEP):
+            page = backtest.load_sweep(folder).report(target, by)
+        elif by is not None:
+            raise InputError(f"--by {by!r} is of a sweep, and {folder} is none; leave it out")
+        else:
+            page = backtest.load(folder).report(target)
         say({"report": str(page)}, as_json, f"Report page: {page}")
 
 
