@@ -141,7 +141,7 @@ def _in_groups(setting: str, values: Floats) -> Axis:
     labels = []
     for group in range(int(places.max()) + 1):
         mine = values[places == group]
-        labels.append("–" if np.isnan(mine).any() else f"{_short(mine.min())} to {_short(mine.max())}")
+        labels.append("–" if np.isnan(mine).any() else f"{mine.min():.3g} to {mine.max():.3g}")
     return Axis(setting, places.astype(np.int64), tuple(labels), True, values)
 
 

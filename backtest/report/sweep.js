@@ -11,12 +11,12 @@
   const state = { x: 0, y: null, statistic: 0, window: null, kept: null, shown: [], turn: 0 };
 
   // A figure as a reader wants it: as `words` in Python.
-  const words = (value) => {
+  const words = (value, whole = false) => {
     if (Number.isNaN(value)) return "–";
     if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
     if (value === 0) return "0";
-    const digits = Math.abs(value) >= 1000 ? 0 : 2;
-    if (Math.abs(value) >= 0.01) return value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+    const digits = whole || Math.abs(value) >= 1000 ? 0 : 2, rounded = { minimumFractionDigits: digits, maximumFractionDigits: digits, roundingMode: "halfEven" };
+    if (Math.abs(value) >= 0.01) return value.toLocaleString("en-US", rounded);
     return value.toPrecision(3).replace(/\.?0+(e|$)/, "$1").replace(/e([+-])(\d)$/, "e$10$2");
   };
   const ONE = { places: new Int32Array(tried.length), ticks: [""], shown: "", values: null, grouped: false };
@@ -45,13 +45,13 @@
     drawAt(map);
     const { gd } = drawn.get("cells"), small = innerWidth < 600;
     const z = means.map((line) => line.map((mean) => (Number.isFinite(mean) ? mean : null)));
-    const text = means.map((line) => line.map(words));
-    const room = gd.clientWidth / across.ticks.length > 38 && up.ticks.length <= 24;
+    const text = means.map((line) => line.map((mean) => words(mean)));
+    const room = gd.clientWidth / across.ticks.length > 56 && up.ticks.length <= 24;
     const trace = { ...gd.data[0], z, text, customdata: many, x: across.ticks.map((_, k) => k), y: up.ticks.map((_, k) => k),
       texttemplate: room ? "%{text}" : "", colorscale: rows.scales[rows.statistics[state.statistic].way], visible: true };
     const ticks = (old, of, title) => ({ ...old, tickvals: of.ticks.map((_, k) => k), ticktext: of.ticks, title: title ? { text: of.shown, standoff: 8 } : { text: "" },
       range: [-0.5, of.ticks.length - 0.5], autorange: false });
-    const height = Math.max(240, Math.min(620, 120 + 44 * up.ticks.length));
+    const height = Math.max(small ? 240 : 340, Math.min(620, 120 + 44 * up.ticks.length));
     map.style.height = height + "px";
     Plotly.react(gd, [trace], { ...gd.layout, height, xaxis: ticks(gd.layout.xaxis, across, true), yaxis: ticks(gd.layout.yaxis, up, !small), shapes: [] });
     count();
@@ -116,7 +116,8 @@
     one("[data-of]").textContent = many > 1 ? `${state.turn + 1} of the ${many} in this cell, the best first` : "";
     one("[data-error]").textContent = text("status", row) === rows.ok ? "" : `${text("status", row)}: ${text("error", row)}`;
     for (const button of $("[data-turn]", panel)) { button.hidden = many < 2; button.disabled = !state.shown[state.turn + +button.dataset.turn]; }
-    const figures = rows.statistics.map(({ name }, k) => [name, words(rows.figures[k][row])]);
+    const first = [...new Set([state.statistic, ...rows.beside, ...rows.statistics.keys()])];
+    const figures = first.map((k) => [rows.statistics[k].name, words(rows.figures[k][row], rows.statistics[k].whole)]);
     const others = Object.keys(rows.texts).filter((name) => name !== "error").map((name) => [name, text(name, row)]);
     const lines = [...figures, ...others].map(([name, value]) => {
       const line = document.createElement("tr"), label = document.createElement("th"), cell = document.createElement("td");

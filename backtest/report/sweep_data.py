@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from backtest.report.better import way
 from backtest.report.figures.panel import plain
@@ -15,7 +16,7 @@ from backtest.report.html import words
 from backtest.report.page import packed, typed
 from backtest.report.points import OK, TEST, Ints, Points, drawn, short_names
 
-MOST_NUMBERS = 600_000  # in one page: some three megabytes of it
+MOST_NUMBERS = 400_000  # in one page: some two megabytes of it
 MOST_EXACT = 150_000  # with all their digits
 MOST_FAILED = 500
 
@@ -26,7 +27,7 @@ def rows_kept(points: Points, statistic: str) -> Ints:
     InputError for what is no statistic, with the nearest.
     """
     frame = points.frame
-    most = MOST_NUMBERS // max(1, len(points.figures))
+    most = MOST_NUMBERS // max(1, sum(frame[name].nunique() > 1 for name in points.figures))
     if not len(points.lived()):
         return np.arange(min(len(frame), most))
     values = points.values(statistic)
@@ -48,7 +49,10 @@ def packed_rows(points: Points, configs: Mapping[str, Any], kept: Ints, statisti
     exact = len(frame) * len(points.figures) <= MOST_EXACT
     aside = {"point", "window", "part", *points.figures, *points.settings}
     told = {
-        "statistics": [{"shown": plain(name), "name": name, "way": way(name)} for name in points.figures],
+        "statistics": [
+            {"shown": plain(name), "name": name, "way": way(name), "whole": _counted(frame[name])}
+            for name in points.figures
+        ],
         "figures": [
             typed(frame[name].to_numpy(np.float64, na_value=np.nan), "f8" if exact else "f4") for name in points.figures
         ],
@@ -81,6 +85,13 @@ def _settings(points: Points) -> list[dict[str, Any]]:
             "values": typed(axis.values) if axis.values is not None and numbers else None, "grouped": axis.grouped,
         })  # fmt: skip
     return found
+
+
+def _counted(column: pd.Series) -> bool:
+    """Whether a figure counts things: its values are whole numbers."""
+    values = column.to_numpy(np.float64, na_value=np.nan)
+    values = values[np.isfinite(values)]
+    return bool((values == np.round(values)).all())
 
 
 def _coded(texts: Iterable[str]) -> dict[str, Any]:

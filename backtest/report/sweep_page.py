@@ -13,7 +13,7 @@ import pandas as pd
 
 from backtest.report.better import way
 from backtest.report.figures.sweep import MOST_LINES, figures_beside, heatmap_figure, parallel_figure, windows_figure
-from backtest.report.html import words
+from backtest.report.html import counted, words
 from backtest.report.page import Drawings, asset, head, menu, page
 from backtest.report.points import OK, Points, short_names
 from backtest.report.sweep_data import MOST_EXACT, packed_rows, rows_kept
@@ -103,6 +103,7 @@ def _tiles(result: SweepResult, whole: Points, statistic: str, order: Any, point
     elif len(order):
         middle = float(np.nanmedian(whole.values(statistic)))
         tiles.append((words(middle), f"median {statistic} of all points"))
+        tiles.append((f"{ends['survived']:,}", "survived"))
     tiles += [
         (f"{ends['liquidated']:,}", "liquidated"), (f"{ends['undecided']:,}", "undecided inside a bar"),
         (f"{ends['failed']:,}", "failed"), (f"{ends['refused']:,}", "refused by the rules or the config"),
@@ -184,14 +185,14 @@ def _rows(points: Points, at: Any, statistic: str) -> str:
     lived = [name for name in points.frame if str(name).startswith(SURVIVED)]
     place = ["point", *(name for name in ("window",) if name in points.frame and name not in columns)]
     table = points.frame.loc[at, [*place, *columns, *lived]].rename(columns=names)
-    settings = {names[name] for name in points.settings}
+    settings = {"point", *(names[name] for name in points.settings)}
     return rows_of(table, told=lambda column, value: _setting_words(value) if column in settings else words(value),
                    keys=[int(k) for k in at])  # fmt: skip
 
 
 def _setting_words(value: Any) -> str:
-    """A setting to six digits, as it was tried."""
-    return f"{value:.6g}" if isinstance(value, float) else words(value)
+    """A setting to six digits, as it was tried; a point's number without commas."""
+    return f"{value:.6g}" if isinstance(value, float) else _missing(value) if value is pd.NA else str(value)
 
 
 def _windows_section(drawings: Drawings, result: SweepResult, frame: pd.DataFrame) -> str:
@@ -209,7 +210,7 @@ def _windows_section(drawings: Drawings, result: SweepResult, frame: pd.DataFram
     days = ("train_start", "test_start", "test_end")
     table = windows.assign(**{name: windows[name].dt.strftime("%Y-%m-%d") for name in days}).rename(columns=names)
     keys = [_row_of(frame, row) for row in windows.to_dict("records")]
-    settings = set(names.values())
+    settings = {"point", *names.values()}
     told = rows_of(table, told=lambda column, value: _setting_words(value) if column in settings else _missing(value),
                    keys=keys)  # fmt: skip
     return '<h2 id="windows">Windows</h2>' + drawings.frame(
@@ -237,7 +238,7 @@ def _failures_section(points: Points) -> str:
         return f'{head_}<p class="quiet">None: every point has figures.</p>'
     names = short_names(points.settings)
     alike = lost.groupby(["status", "error"], sort=False).agg(rows=("point", "size"), first=("point", "first"))
-    told = f"<p>{len(lost):,} rows, {len(alike):,} different reason{'' if len(alike) == 1 else 's'}.</p>"
+    told = f"<p>{counted(len(lost), 'row')}, {counted(len(alike), 'reason')}.</p>"
     table = alike.reset_index()[["rows", "status", "error", "first"]].rename(columns={"first": "first point"})
     reasons = rows_of(table, most=MOST_ERRORS, wide=("error",), tall=len(alike) > MOST)
     columns = [*(name for name in ("window", "part") if name in lost), "point", *points.tried, "status", "error"]

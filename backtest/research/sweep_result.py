@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from backtest.config_sweep import Sweep
 from backtest.errors import InputError, nearest
 from backtest.report.folder import SWEEP, is_ours, write_page
+from backtest.report.html import counted
 from backtest.report.points import OK, TRAIN, Points
 from backtest.research.kept import JOURNAL, kept_curves
 from backtest.research.point_config import packed_configs
@@ -155,14 +156,15 @@ def words_of(result: SweepResult, statistic: str | None = None, lowest: bool = F
     statistic = statistic or result.statistic
     points = Points(result.points, result.settings)
     failed = result.points[result.points["status"] != OK]
-    words = [f"{result.trials} points tried."]
+    words = [f"{counted(result.trials, 'point')} tried."]
     ends = points.ends()
     if ends["liquidated"] or ends["undecided"]:
-        of = "rows" if result.windows is not None else "points"
-        open_ = f", {ends['undecided']} undecided inside a bar" if ends["undecided"] else ""
-        words.append(f"{ends['liquidated']} of {len(points.lived())} {of} that ran were liquidated{open_}.")
+        of = counted(len(points.lived()), "row" if result.windows is not None else "point")
+        words.append(f"Of {of} that ran, liquidated: {ends['liquidated']:,}; undecided: {ends['undecided']:,}.")
     if len(failed):
-        words.append(f"{len(failed)} rows have no figures, the first: {failed['error'].iloc[0]}")
+        words.append(
+            f"Without figures: {counted(len(failed), 'row')}, the first: {failed['error'].iloc[0].rstrip('.')}."
+        )
     if result.windows is not None:
         inside, outside = result.windows["in_sample"].mean(), result.windows["out_of_sample"].mean()
         words.append(
@@ -171,12 +173,16 @@ def words_of(result: SweepResult, statistic: str | None = None, lowest: bool = F
         )
     elif len(failed) < len(result.points) and statistic in result.points:
         best = result.best(statistic, lowest)
-        chosen_by = ", ".join(f"{name} = {best[name]}" for name in result.settings)
+        chosen_by = ", ".join(f"{name} = {_to_six(best[name])}" for name in result.settings)
         words.append(
-            f"Best by {statistic}: {best[statistic]:.2f} with {chosen_by}. It is the best of {result.trials} on the "
+            f"Best by {statistic}: {best[statistic]:.2f} with {chosen_by}. It is the best of {result.trials:,} on the "
             "very span they were tried on; [sweep.split] judges it on another."
         )
     return " ".join(words)
+
+
+def _to_six(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def load_sweep(folder: str | Path) -> SweepResult:
