@@ -19,10 +19,10 @@ BAND, MARGIN = "strategy.params.band", "account.margin"
 GRID = {"grid": {BAND: [0.02, 0.05, 0.1], MARGIN: ["multi_asset", "portfolio"]}}
 
 
-def config(sweep: dict[str, Any], name: str = "tried") -> dict[str, Any]:
+def config(sweep: dict[str, Any]) -> dict[str, Any]:
     """The hedged long of the sample over some days of June 2024, with something to try."""
     return {
-        "name": name,
+        "name": "tried",
         "data": {"store": str(ROOT / "data/sample"), "start": "2024-06-01", "end": "2024-06-09"},
         "prices": {"gaps": "hold"}, "rules": {"outside": "nearest"},
         "account": [{"margin": "portfolio", "leverage": 5, "deposit": {"USDT": 30_000, "ETH": 40}}],
@@ -33,7 +33,7 @@ def config(sweep: dict[str, Any], name: str = "tried") -> dict[str, Any]:
 
 def found(figures: list[dict[str, Any] | str], sweep: dict[str, Any] | None = None, name: str = "tried") -> SweepResult:
     """A sweep whose points came out so, in their order: figures, or the words of a failure."""
-    loaded = load_config(config(sweep or GRID, name))
+    loaded = load_config(config(sweep or GRID))
     assert loaded.sweep is not None
     points = points_of(loaded.sweep)
     assert len(points) == len(figures)

@@ -73,6 +73,11 @@
     const finite = list.filter(Number.isFinite), low = finite.reduce((a, b) => Math.min(a, b), Infinity), high = finite.reduce((a, b) => Math.max(a, b), -Infinity);
     return finite.length ? list.map((value) => (Number.isFinite(value) ? value : value > 0 ? high : low)) : list.map(() => 0);
   };
+  const ranged = (axis) => { // its ends said, so that a press finds its line
+    const low = axis.values.reduce((a, b) => Math.min(a, b), Infinity), high = axis.values.reduce((a, b) => Math.max(a, b), -Infinity);
+    const air = high > low ? 0 : Math.abs(high) / 10 || 1;
+    return { ...axis, range: [low - air, high + air] };
+  };
   const settingAxis = (of, list) => {
     if (!of.values) return { label: of.shown, values: list.map((row) => of.places[place.get(row)]), tickvals: of.ticks.map((_, k) => k), ticktext: of.ticks };
     const axis = { label: of.shown, values: list.map((row) => of.values[place.get(row)]) };
@@ -86,10 +91,26 @@
     const axes = [...rows.moved.map((number) => settingAxis(rows.settings[number], list)),
       ...figures.map((number) => ({ label: rows.statistics[number].shown, values: within(list.map((row) => rows.figures[number][row])) }))];
     const trace = { ...gd.data[0], customdata: list,
-      dimensions: axes.map((axis) => (kept[axis.label] ? { ...axis, constraintrange: kept[axis.label] } : axis)),
+      dimensions: axes.map(ranged).map((axis) => (kept[axis.label] ? { ...axis, constraintrange: kept[axis.label] } : axis)),
       line: { ...gd.data[0].line, color: within(list.map((row) => values()[row])), colorscale: rows.scales[rows.statistics[state.statistic].way] } };
     Plotly.react(gd, [trace], gd.layout);
     state.lines = list;
+  };
+  const NEAR = 9, ASIDE = 7; // pixels: how near a press must be to a line, and how far from an axis
+  const lineAt = (x, y) => { // the row of the line nearest to a place in the window; null where none is near
+    const { gd } = drawn.get("lines-of-points"), axes = gd.data[0].dimensions;
+    const boxes = $(".y-axis path.domain", gd).map((path) => path.getBoundingClientRect()).sort((a, b) => a.left - b.left);
+    const left = boxes.findLastIndex((box) => box.left <= x), right = left + 1;
+    if (left < 0 || right >= boxes.length || x - boxes[left].left < ASIDE || boxes[right].left - x < ASIDE) return null;
+    const share = (x - boxes[left].left) / (boxes[right].left - boxes[left].left);
+    const height = (k, line) => boxes[k].bottom - ((axes[k].values[line] - axes[k].range[0]) / (axes[k].range[1] - axes[k].range[0])) * boxes[k].height;
+    let best = null, least = NEAR;
+    state.lines.forEach((row, line) => {
+      if (state.kept && !state.kept.has(row)) return;
+      const apart = Math.abs((1 - share) * height(left, line) + share * height(right, line) - y);
+      if (apart < least) { least = apart; best = row; }
+    });
+    return best;
   };
   const brushed = () => { // rows, drawn or not, that every choice along an axis keeps
     const { gd } = drawn.get("lines-of-points"), chosen = gd.data[0].dimensions.map((axis, k) => [axis.constraintrange, k]).filter(([range]) => range && range.length);
@@ -164,11 +185,14 @@
   paintMap(); paintLines();
   drawn.get("cells").gd.on("plotly_click", (event) => show(cellOf(event.points[0].x, event.points[0].y)));
   const { gd } = drawn.get("lines-of-points");
-  let over = null;
-  gd.on("plotly_hover", (event) => { over = event.curveNumber ?? event.points?.[0]?.curveNumber ?? null; });
-  gd.on("plotly_unhover", () => { over = null; });
-  lines.addEventListener("click", () => { if (over !== null) show([state.lines[over]]); });
+  let down = null;
+  lines.addEventListener("pointerdown", (event) => { down = [event.clientX, event.clientY]; }, true);
+  lines.addEventListener("pointerup", (event) => {
+    if (!down || Math.hypot(event.clientX - down[0], event.clientY - down[1]) > 4) return; // a choice along an axis
+    const row = lineAt(event.clientX, event.clientY);
+    if (row !== null) show([row]);
+  }, true);
   gd.on("plotly_restyle", () => { brushed(); paintMap(); outline(state.shown[state.turn]); });
   show([rows.best]);
-  report.sweep = { rows, state, show, cellOf, config, words, press: (line) => show([state.lines[line]]) };
+  report.sweep = { rows, state, show, cellOf, config, words };
 })();
