@@ -1,5 +1,6 @@
 # make demo    install into .venv, run and compare a hedged long on the sample, and say where results and pictures are
 # make test    the tests          make check    lint, types, tests, notebooks
+# make pictures   the screenshots of the README again, in a Chromium
 # make bench   how fast it is, beside a C program and vectorbt; ARGS="--only w1 --rounds 3" for less
 
 VENV   ?= .venv
@@ -7,7 +8,7 @@ PYTHON ?= python3
 BIN    := $(VENV)/bin
 RUN    := configs/hedged_long.toml
 
-.PHONY: demo test check lint types notebooks bench clean
+.PHONY: demo test check lint types notebooks pictures bench clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -49,6 +50,9 @@ notebooks: $(BIN)/.checked
 	done
 
 check: lint types test notebooks
+
+pictures: $(BIN)/.checked
+	$(BIN)/python tests/pictures.py
 
 bench: $(BIN)/.checked
 	$(BIN)/python -m tests.benchmark $(ARGS)

@@ -17,7 +17,7 @@ from backtest.report.record import Ints, naive
 from backtest.report.subject import Subject
 
 COLUMNS = ("time", "symbol", "side", "mark", "alone", "together", "initial", "maintenance")
-MOST_ASKED = 72  # prices in all
+MOST_ASKED = 48  # positions in all, at so many bars
 
 
 def distances(subject: Subject, most: int = MOST_ASKED) -> pd.DataFrame:
