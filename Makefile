@@ -1,6 +1,7 @@
 # make demo    install into .venv, run and compare a hedged long on the sample, and say where results and pictures are
 # make test    the tests          make check    lint, types, tests, notebooks
 # make notebooks   run them on copies, and hold what they say against what is kept;  make outputs   keep what they say now
+# make pictures   the screenshots of the README again, in a Chromium
 # make bench   how fast it is, beside a C program and vectorbt; ARGS="--only w1 --rounds 3" for less
 
 VENV   ?= .venv
@@ -8,7 +9,7 @@ PYTHON ?= python3
 BIN    := $(VENV)/bin
 RUN    := configs/hedged_long.toml
 
-.PHONY: demo test check lint types notebooks outputs bench clean
+.PHONY: demo test check lint types notebooks outputs pictures bench clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -52,6 +53,9 @@ outputs: $(BIN)/.checked
 	$(BIN)/python -m tests.notebooks --keep $(ARGS)
 
 check: lint types test notebooks
+
+pictures: $(BIN)/.checked
+	$(BIN)/python tests/pictures.py
 
 bench: $(BIN)/.checked
 	$(BIN)/python -m tests.benchmark $(ARGS)

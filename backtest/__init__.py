@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from backtest.research.compare import compare
     from backtest.research.run import run
     from backtest.research.sweep import sweep
+    from backtest.research.sweep_result import load_sweep
     from backtest.strategy import Order, Strategy, Targets
 
 __version__ = "0.1.0"
 __all__ = [
-    "run", "compare", "sweep", "margin", "load", "Strategy", "Targets", "Order", "Result", "InputError", "load_config",
-    "__version__",
+    "run", "compare", "sweep", "margin", "load", "load_sweep", "Strategy", "Targets", "Order", "Result", "InputError",
+    "load_config", "__version__",
 ]  # fmt: skip
 
 _HOME = {
@@ -31,6 +32,7 @@ _HOME = {
     "compare": "backtest.research.compare",
     "sweep": "backtest.research.sweep",
     "load": "backtest.report.result",
+    "load_sweep": "backtest.research.sweep_result",
     "Result": "backtest.report.result",
     "Strategy": "backtest.strategy",
     "Targets": "backtest.strategy",

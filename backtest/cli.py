@@ -121,12 +121,13 @@ def sweep(
     engine: Annotated[str, typer.Option("--engine", help="local, or ray for a cluster.")] = "local",
     address: Annotated[str | None, typer.Option("--address", help="Of a ray cluster.", show_default=False)] = None,
     quiet: Quiet = False,
+    report: Page = False,
     as_json: AsJson = False,
 ) -> None:
     """Try every point of a config's [sweep]; stopped, the same command goes on where it was."""
     with answering():
         import backtest
-        from backtest.research.sweep import words_of
+        from backtest.research.sweep_result import words_of
 
         loaded = backtest.load_config(config)
         folder = out or Path("results") / f"{loaded.name}-sweep"
@@ -136,14 +137,17 @@ def sweep(
             result = backtest.sweep(
                 loaded, out=folder, workers=workers, engine=engine, address=address, progress=bar.advance
             )
+        page = {"report": str(result.report())} if report else {}
         if as_json:
             tables = {"points": result.points} | ({} if result.windows is None else {"windows": result.windows})
             rows = {name: records_of(table) for name, table in tables.items()}
-            print_json({"folder": str(folder), "trials": result.trials, "verdict": words_of(result), **rows})
+            print_json({"folder": str(folder), "trials": result.trials, "verdict": words_of(result), **page, **rows})
         elif not quiet:
             print_frame(result.leaders() if result.windows is None else result.windows, loaded.name)
             print_words(words_of(result), [])
             typer.echo(f"Result folder: {folder}")
+            if page:
+                typer.echo(f"Report page:   {page['report']}")
         if not result.lived:
             raise typer.Exit(RUN_FAILED if "failed" in set(result.points["status"]) else BAD_INPUT)
 

@@ -31,31 +31,37 @@ HASH = 64  # letters of a SHA-256
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(help="Of a run or a comparison.", show_default=False)],
+    folder: Annotated[Path, typer.Argument(help="Of a run, a comparison or a sweep.", show_default=False)],
     out: Annotated[
         Path | None, typer.Option("--out", help="Page to write (default: report.html in the folder).")
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option("--by", help="Of a sweep: the statistic its best point is chosen by.")
     ] = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write the report page of a saved run or comparison again."""
+    """Write the report page of a saved run, comparison or sweep again."""
     with answering():
-        page = _write_page(folder, out)
+        page = _write_page(folder, out, by)
         if as_json:
             print_json({"report": page})
         elif not quiet:
             typer.echo(f"Report page: {page}")
 
 
-def _write_page(folder: Path, out: Path | None) -> Path:
+def _write_page(folder: Path, out: Path | None, by: str | None) -> Path:
     """A comparison's page in its own folder comes with those of its modes."""
     from backtest.report.folder import COMPARISON, SWEEP, kind_of
     from backtest.report.result import load
     from backtest.research.compared import load_comparison, write_pages
+    from backtest.research.sweep_result import load_sweep
 
     kind = kind_of(folder)
     if kind == SWEEP:
-        raise InputError(f"{folder}: holds a sweep, which has no page; its points are in points.parquet")
+        return load_sweep(folder).report(out or folder / "report.html", by)
+    if by is not None:
+        raise InputError(f"--by {by!r} is of a sweep, and {folder} is none; leave it out")
     if kind != COMPARISON:
         return load(folder).report(out or folder / "report.html")
     return load_comparison(folder).report(out) if out else write_pages(folder)

@@ -18,7 +18,7 @@ from backtest.report.figures.carried import basis_panel, funding_by_symbol, fund
 from backtest.report.figures.distance import distance_panels, within_reach
 from backtest.report.figures.equity import equity_panel
 from backtest.report.figures.events import events_panel, grouped
-from backtest.report.figures.margins import by_wallet, margin_panels, utilization_panel
+from backtest.report.figures.margins import by_wallet, margin_panels, position_panels, utilization_panel
 from backtest.report.figures.overview import equities_panel, ratios_panel
 from backtest.report.figures.panel import Panel, stacked
 from backtest.report.figures.ratio import ratio_panel
@@ -419,3 +419,31 @@ def test_the_results_own_figures_can_be_styled_further(isolated: Subject) -> Non
         assert picture.layout.title.text == "mine"
     with pytest.raises(InputError, match="by = 'week'"):
         result.plot_waterfall(by="week")
+
+
+def test_margins_are_stacked_by_position_and_come_to_the_accounts_own() -> None:
+    config = backtest.load_config(ROOT / "configs" / "funding_carry.toml").resolved()
+    config["data"] |= {"store": str(ROOT / "data" / "sample"), "end": "2023-02-01"}
+    config["strategy"]["params"] |= {"bases": ["BTC", "ETH"]}
+    of = Subject(backtest.run(config))
+    asked = distances(of, most=16)
+    initial, maintenance = position_panels(of, asked)
+    shares = [trace(initial, symbol) for symbol in ("BTC/USDT:USDT", "ETH/USDT:USDT")]
+    assert all(each.stackgroup == "initial" for each in shares)
+    sums = np.sum([each.y for each in shares], axis=0)
+    bars = of.bars_of(asked["time"].unique())
+    np.testing.assert_allclose(sums, of.column("initial_margin")[bars], rtol=1e-9)
+    np.testing.assert_allclose(np.sum([each.y for each in maintenance.traces[:-1]], axis=0),
+                               of.column("maintenance_margin")[bars], rtol=1e-9)  # fmt: skip
+    first = asked[asked["symbol"] == "ETH/USDT:USDT"].iloc[0]
+    held = of.standing.positions_at(first["time"])
+    (contracts,) = [each["contracts"] for each in held if each["symbol"] == "ETH/USDT:USDT"]
+    tether = of.standing.prices_at(first["time"], [], {"USDT"})["USDT"]  # USD
+    dearer = 1.0001  # by the venue's ask buffer of USDT, 0.01 %
+    assert first["initial"] == pytest.approx(abs(contracts) * first["mark"] * tether * dearer / 5)  # at five times
+
+
+def test_one_position_is_not_stacked_and_isolated_ones_are_by_their_wallets(isolated: Subject) -> None:
+    assert position_panels(isolated, distances(isolated, most=16)) == []
+    of = Subject(sample("portfolio", end="2023-01-10"))
+    assert position_panels(of, distances(of, most=16)) == []

@@ -451,7 +451,7 @@ def test_a_cluster_without_ray_is_told_how_to_get_it(monkeypatch: pytest.MonkeyP
     "path, values, code, said",
     [
         ("strategy.params.bnad", [0.1], 2, "did you mean 'strategy.params.band'"),
-        ("strategy.params.band", [0.1, 5.0], 0, "2 points tried. 1 rows have no figures"),
+        ("strategy.params.band", [0.1, 5.0], 0, "2 points tried. Without figures: 1 row, the first"),
     ],
 )
 @pytest.mark.usefixtures("in_project")

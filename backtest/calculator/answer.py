@@ -198,6 +198,13 @@ class Answer:
     def _tiers(self) -> bool:
         return self.placed.mode.requirement == "tiers"
 
+    @property
+    def margins(self) -> list[dict[str, Any]]:
+        """What each position asks for, in the snapshot's order, without liquidation prices; by scenarios, what it would
+        ask for alone.
+        """
+        return self._basics
+
     @cached_property
     def positions(self) -> pd.DataFrame:
         """One row a position, with its liquidation prices. By tiers its margins are what it asks beside the others, and

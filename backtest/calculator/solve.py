@@ -41,11 +41,13 @@ class Found:
 def nearest_root(headroom: Callable[[Floats], Floats], today: float) -> float | None:
     """The root of `headroom` (of prices) nearest to today's price, by ratio; None where it has none."""
     found = []
-    for factors in (DOWN, UP):
-        prices = today * factors
-        bracket = _first_change(headroom(prices))
+    prices = today * np.concatenate([DOWN, UP])
+    values = headroom(prices)
+    for way in (slice(None, len(DOWN)), slice(len(DOWN), None)):
+        bracket = _first_change(values[way])
         if bracket is not None:
-            found.append(_narrow(headroom, *sorted((float(prices[bracket]), float(prices[bracket + 1])))))
+            ends = slice(bracket, bracket + 2)
+            found.append(_narrow(headroom, prices[way][ends], values[way][ends]))
     return min(found, key=lambda price: abs(np.log(price / today)), default=None)
 
 
@@ -56,12 +58,12 @@ def _first_change(values: Floats) -> int | None:
     return int(changes[0]) if len(changes) else None
 
 
-def _narrow(headroom: Callable[[Floats], Floats], low: float, high: float) -> float:
-    """The root between two prices, to the last digit."""
-    ends = headroom(np.array([low, high]))
-    for price, value in zip((low, high), ends, strict=True):
+def _narrow(headroom: Callable[[Floats], Floats], prices: Floats, ends: Floats) -> float:
+    """The root between two prices, of which the headroom is known, to the last digit."""
+    low, high = float(prices.min()), float(prices.max())
+    for price, value in sorted(zip(prices.tolist(), ends.tolist(), strict=True)):
         if value == 0.0:
-            return price
+            return float(price)
     at: Callable[[float], float] = lambda price: float(headroom(np.array([price]))[0])  # noqa: E731
     return float(brentq(at, low, high, xtol=SMALLEST, rtol=4 * np.finfo(float).eps, maxiter=500))
 

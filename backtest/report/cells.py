@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from backtest.calculator.snapshot import Snapshot
     from backtest.report.result import Result
     from backtest.research.compare import Comparison
-    from backtest.research.sweep import SweepResult
+    from backtest.research.sweep_result import SweepResult
 
 FIRST_LOOK = (
     "Margin Mode", "Survived", "Lowest Margin Ratio", "Lowest Margin Ratio At", "Peak Utilization", "Liquidations",

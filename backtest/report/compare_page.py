@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from backtest.report.better import HIGHER, LOWER
 from backtest.report.figures.modes import capital_figure, parts_figure
 from backtest.report.figures.overview import equities_panel, ratios_panel
 from backtest.report.html import words
@@ -29,14 +30,6 @@ SECTIONS = (
     ("signals", "Each on its own"),
     ("notes", "Notes"),
 )
-HIGHER = (
-    "Total Return [%]", "Lowest Margin Ratio", "Lowest Margin Ratio, close", "Lowest Margin Ratio, low then high",
-    "Lowest Margin Ratio, each worst", "Return on Least Capital [%]", "Return on Margin [%]", "Funding",
-)  # fmt: skip
-LOWER = (
-    "Least Capital", "Peak Utilization", "Average Initial Margin", "Peak Initial Margin", "Max Drawdown [%]",
-    "Average Haircut", "Worst Haircut",
-)  # fmt: skip
 SAYS = {
     "orders": "One unconstrained run's fills, replayed in every mode: nothing is refused or liquidated, so the columns "
     "differ by margin alone.",

@@ -16,13 +16,14 @@ from backtest.market.schema import parse_symbol
 from backtest.report.record import Ints, naive
 from backtest.report.subject import Subject
 
-COLUMNS = ("time", "symbol", "side", "mark", "alone", "together")
-MOST_ASKED = 72  # prices in all
+COLUMNS = ("time", "symbol", "side", "mark", "alone", "together", "initial", "maintenance")
+MOST_ASKED = 48  # positions in all, at so many bars
 
 
 def distances(subject: Subject, most: int = MOST_ASKED) -> pd.DataFrame:
-    """Rows of `COLUMNS`: at a bar's close the mark of a position, and its two liquidation prices; NaN where there is
-    none. Prices in the contract's quote currency, `together` in USD a coin.
+    """Rows of `COLUMNS`: at a bar's close the mark of a position, its two liquidation prices (NaN where there is none)
+    and its margins. Prices in the contract's quote currency, `together` in USD a coin; margins in USD, beside the other
+    positions where tiers ask for them, and those of the position alone where scenarios do.
     """
     rows = [row for bar in asked_bars(subject, most) for row in _ask(subject, bar)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
@@ -53,6 +54,7 @@ def _held(subject: Subject) -> Ints:
 
 def _ask(subject: Subject, bar: int) -> list[dict[str, object]]:
     """Every open position at one bar; none where the account cannot be put to the calculator."""
+    from backtest.calculator.answer import Answer
     from backtest.calculator.book import place_snapshot
     from backtest.calculator.solve import account_price, leg_price
 
@@ -62,7 +64,7 @@ def _ask(subject: Subject, bar: int) -> list[dict[str, object]]:
         return []
     together: dict[str, float | None] = {}
     rows: list[dict[str, object]] = []
-    for position in placed.snapshot.positions:
+    for position, asked in zip(placed.snapshot.positions, Answer(placed).margins, strict=True):
         number, base = placed.number(position), parse_symbol(position.symbol)[0]
         if base not in together:
             found = account_price(placed, base)
@@ -73,6 +75,7 @@ def _ask(subject: Subject, bar: int) -> list[dict[str, object]]:
             {
                 "time": subject.rows["time"].iloc[bar], "symbol": position.symbol, "side": side, "mark": mark,
                 "alone": leg_price(placed, number), "together": together[base],
+                "initial": asked["initial_margin_usd"], "maintenance": asked["maintenance_margin_usd"],
             }
         )  # fmt: skip
     return rows

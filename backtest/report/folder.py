@@ -26,7 +26,7 @@ _COMMON = {"report.html", "picture.png", ".DS_Store"}  # the last is left by loo
 _FILES = {
     RUN: {*_COMMON, "manifest.json", "stats.json", *(f"{name}.parquet" for name in (*FRAMES, *DERIVED))},
     COMPARISON: {*_COMMON, "comparison.json"},
-    SWEEP: {"sweep.json", "points.parquet", "windows.parquet", "points", "curves", ".lock", ".DS_Store"},
+    SWEEP: {"sweep.json", "points.parquet", "windows.parquet", "points", "curves", "report.html", ".lock", ".DS_Store"},
 }
 PARTIAL, OLD = ".partial-", ".old-"  # in the names of what was being written, and replaced, when it was stopped
 _LONGEST = 255  # bytes of a file name

@@ -37,6 +37,11 @@ def _number(value: float) -> str:
     return f"{value:,.2f}" if abs(value) >= 0.01 else f"{value:.3g}"
 
 
+def counted(many: int, what: str) -> str:
+    """So many of something: `1 row`, `2 rows`."""
+    return f"{many:,} {what}{'' if many == 1 else 's'}"
+
+
 def figures_table(figures: pd.DataFrame) -> str:
     """Labels down the side, one column an account (or mode)."""
     head = "" if figures.shape[1] == 1 else _row("th", ["", *map(str, figures.columns)])

@@ -1,7 +1,7 @@
 // What the page does by itself: unpack its drawings, draw each when it comes into view, zoom and point at all panels of
 // one account together, follow the reader's light or dark, and let a slider choose the bar of the stress panel.
 "use strict";
-(async () => {
+const reportReady = (async () => {
   const $ = (query, root = document) => [...root.querySelectorAll(query)];
   const dark = matchMedia("(prefers-color-scheme: dark)"), touch = matchMedia("(pointer: coarse)").matches;
   const root = document.documentElement, css = (name) => getComputedStyle(root).getPropertyValue(name).trim();
@@ -259,6 +259,6 @@
   // Several accounts: one at a time.
   for (const picker of $("select[data-accounts]"))
     picker.addEventListener("change", () => $("[data-account]").forEach((block) => { block.hidden = block.dataset.account !== picker.value; }));
-  window.report = { draw: () => places.forEach(draw), zoomTo, drawn, setTheme };
+  window.report = { draw: () => places.forEach(draw), drawAt: draw, zoomTo, drawn, setTheme, unpack, whole };
   root.dataset.ready = "yes";
 })();

@@ -56,15 +56,15 @@ class Drawings:
         )  # fmt: skip
 
 
-def page(title: str, parts: Iterable[str], drawings: Drawings | None = None, foot: str = "") -> str:
-    """A whole page of parts that are already HTML, with its drawings."""
+def page(title: str, parts: Iterable[str], drawings: Drawings | None = None, foot: str = "", more: str = "") -> str:
+    """A whole page of parts that are already HTML, with its drawings; `more`: what stands after the page's script."""
     body = "\n".join(parts)
     scripts = _scripts(drawings) if drawings and drawings.figures else ""
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<script>{_THEME}</script><style>{asset('page.css')}</style></head><body>\n{body}\n"
-        f"<footer>{foot}</footer>\n{scripts}<script>{asset('page.js')}</script></body></html>\n"
+        f"<footer>{foot}</footer>\n{scripts}<script>{asset('page.js')}</script>{more}</body></html>\n"
     )
 
 
@@ -145,6 +145,11 @@ def _array(values: np.ndarray[Any, Any]) -> Any:
         values = values.astype("datetime64[ms]").astype(np.float64)
     if values.dtype.kind == "b" or values.dtype.kind not in "fiu":
         return [_plain(each) for each in values.tolist()]
-    numbers = np.ascontiguousarray(values, dtype="<f8")
-    told: dict[str, Any] = {"dtype": "f8", "bdata": b64encode(numbers.tobytes()).decode("ascii")}
+    return typed(values)
+
+
+def typed(values: np.ndarray[Any, Any], kind: str = "f8") -> dict[str, Any]:
+    """Numbers as the bytes of a kind: "f8", "f4" (seven digits), "i4"."""
+    numbers = np.ascontiguousarray(values, dtype=f"<{kind}")
+    told: dict[str, Any] = {"dtype": kind, "bdata": b64encode(numbers.tobytes()).decode("ascii")}
     return told if numbers.ndim == 1 else {**told, "shape": ",".join(map(str, numbers.shape))}

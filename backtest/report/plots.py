@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from backtest.errors import InputError, nearest
+from backtest.report.distance import distances
 from backtest.report.figures.carried import carried_panels
 from backtest.report.figures.distance import distance_panels
 from backtest.report.figures.equity import equity_panel
 from backtest.report.figures.events import events_panel
-from backtest.report.figures.margins import margin_panels, utilization_panel
+from backtest.report.figures.margins import margin_panels, position_panels, utilization_panel
 from backtest.report.figures.overview import equities_panel, ratios_panel
 from backtest.report.figures.panel import stacked
 from backtest.report.figures.ratio import ratio_panel
@@ -44,7 +45,11 @@ def modes_over(runs: Mapping[str, Result], title: str) -> go.Figure:
 def margin(result: Result, account: int | str = 0) -> go.Figure:
     """Everything about one account's margin over one time axis."""
     subject = Subject(result, account)
-    panels = [ratio_panel(subject), *margin_panels(subject), utilization_panel(subject), *distance_panels(subject)]
+    asked = distances(subject)
+    panels = [
+        ratio_panel(subject), *margin_panels(subject), *position_panels(subject, asked), utilization_panel(subject),
+        *distance_panels(subject, asked),
+    ]  # fmt: skip
     return stacked(panels, subject.title).update_layout(margin_t=116)  # its legend takes two rows under the title
 
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from backtest.report.account_tables import days_section, figures_section, liquidations_section
+from backtest.report.distance import distances
 from backtest.report.figures.carried import carried_panels
 from backtest.report.figures.distance import distance_panels
 from backtest.report.figures.equity import equity_panel
 from backtest.report.figures.events import events_panel
-from backtest.report.figures.margins import margin_panels, utilization_panel
+from backtest.report.figures.margins import margin_panels, position_panels, utilization_panel
 from backtest.report.figures.overview import equities_panel, ratios_panel
 from backtest.report.figures.panel import Panel
 from backtest.report.figures.ratio import ratio_panel
@@ -121,13 +122,15 @@ def _account_block(drawings: Drawings, subject: Subject, number: int) -> str:
 def way_there(drawings: Drawings, subject: Subject, group: str) -> list[str]:
     """The panels over time of one account, zoomed together."""
     span = span_of(subject)
-    margins = margin_panels(subject)
+    asked = distances(subject)
+    margins, positions = margin_panels(subject), position_panels(subject, asked)
+    stacks = [*(margins if len(margins) > 1 else []), *positions]
     panels: list[Panel | None] = [
-        equity_panel(subject), events_panel(subject), ratio_panel(subject), *margins, utilization_panel(subject),
-        *distance_panels(subject), *carried_panels(subject),
+        equity_panel(subject), events_panel(subject), ratio_panel(subject), *margins, *positions,
+        utilization_panel(subject), *distance_panels(subject, asked), *carried_panels(subject),
     ]  # fmt: skip
     return [
-        drawings.panel(group, panel, span, fit=panel.key != "events" and not (len(margins) > 1 and panel in margins))
+        drawings.panel(group, panel, span, fit=panel.key != "events" and panel not in stacks)
         for panel in panels
         if panel is not None
     ]

@@ -59,9 +59,11 @@ def _kind(text: str, best: bool) -> str:
 
 def rows_of(
     frame: pd.DataFrame, most: int = MOST_ROWS, tall: bool = False, told: Callable[[str, Any], str] | None = None,
-    wide: Iterable[str] = (),
+    wide: Iterable[str] = (), keys: Sequence[int] | None = None,
 ) -> str:  # fmt: skip
-    """A frame's first rows, and how many there are in all. `told(column, value)`: how a value is worded."""
+    """A frame's first rows, and how many there are in all. `told(column, value)`: how a value is worded; `keys`: by row
+    the number that the page's script knows it by, where a row can be pressed.
+    """
     if frame.empty:
         return '<p class="quiet">None.</p>'
     say = told or (lambda _, value: words(value))
@@ -69,14 +71,15 @@ def rows_of(
     wide = set(wide)
     head = _head([str(column).replace("_", " ") for column in frame], [column in numeric for column in frame])
     rows = []
-    for values in frame.head(most).itertuples(index=False, name=None):
+    for number, values in enumerate(frame.head(most).itertuples(index=False, name=None)):
         cells = []
         for column, value in zip(frame.columns, values, strict=True):
             text = say(str(column), value)
             kind = "n" if column in numeric else "wide" if column in wide else "" if len(text) > LONG else "short"
             below = isinstance(value, float | np.floating) and value < 0 and text != "0"
             cells.append(_cell(text, f"{kind} low".strip() if below else kind))
-        rows.append(f"<tr>{''.join(cells)}</tr>")
+        key = "" if keys is None else f' data-row="{keys[number]}" tabindex="0"'
+        rows.append(f"<tr{key}>{''.join(cells)}</tr>")
     more = f'<p class="quiet small">{most:,} of {len(frame):,} rows.</p>' if len(frame) > most else ""
     kind = "scroll tall" if tall else "scroll"
     return f'<div class="{kind}"><table>{head}<tbody>{"".join(rows)}</tbody></table></div>{more}'

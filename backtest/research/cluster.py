@@ -15,7 +15,8 @@ from dataclasses import replace
 from typing import Any
 
 from backtest.errors import InputError
-from backtest.research.trials import FAILED, Row, Task, Trials
+from backtest.report.points import FAILED
+from backtest.research.trials import Row, Task, Trials
 
 BLOCK_S = 3.0  # of work in a block
 AHEAD = 2  # blocks under way a processor

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -95,15 +95,23 @@ class Kept:
 
     def curves(self) -> pd.DataFrame:
         """All equity kept, by window, part, point, account and time; empty where none was."""
-        tables = self._curves
         if self._folder is not None:
-            tables = [_read_part(path) for path in sorted((self._folder / "curves").glob("part-*.parquet"))]
-        if not tables:
-            return pd.DataFrame({name: [] for name in (*PLACE, "account", "time", "equity")})
-        frame: pd.DataFrame = self._table.shown(pa.concat_tables(tables)).sort_values(
-            [*(PLACE if self._table.split else PLACE[2:]), "account", "time"], kind="stable", ignore_index=True
-        )
-        return frame
+            return kept_curves(self._folder, self._table.split)
+        return _sorted_curves(self._curves, self._table.split)
+
+
+def kept_curves(folder: Path, split: bool) -> pd.DataFrame:
+    """The equity that a sweep's folder holds; with a `split` its windows and parts are columns."""
+    return _sorted_curves([_read_part(path) for path in sorted((folder / "curves").glob("part-*.parquet"))], split)
+
+
+def _sorted_curves(tables: Sequence[pa.Table], split: bool) -> pd.DataFrame:
+    if not tables:
+        return pd.DataFrame({name: [] for name in (*PLACE, "account", "time", "equity")})
+    place = PLACE if split else PLACE[2:]
+    whole = pa.concat_tables(tables).select([*place, "account", "time", "equity"])
+    frame: pd.DataFrame = whole.to_pandas()
+    return frame.sort_values([*place, "account", "time"], kind="stable", ignore_index=True)
 
 
 def write_table(table: pa.Table, path: Path) -> None:

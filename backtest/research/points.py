@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from backtest.config import RunConfig, Sweep, load_config
 from backtest.config_sweep import Sample
-from backtest.research.settings import check_path, put
+from backtest.research.settings import check_path, put_all
 from backtest.strategy.strategy import Strategy, load_class
 
 Point = dict[str, Any]
@@ -107,8 +107,7 @@ class Base:
     def at(self, point: Point) -> RunConfig:
         """The run with a point's values, validated as any run's. InputError in the words of a config's mistakes."""
         settings = deepcopy(self._settings)
-        for path in sorted(point, key=lambda path: (not path.endswith(".margin"), path.count("."))):
-            put(settings, path, point[path])
+        put_all(settings, point)
         config = load_config(settings)
         config.data._beside = self.config.data._beside
         return config

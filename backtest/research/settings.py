@@ -119,6 +119,12 @@ def value_at(resolved: Mapping[str, Any], path: str) -> Any:
     return here
 
 
+def put_all(settings: dict[str, Any], values: Mapping[str, Any]) -> None:
+    """Set several paths, in place: a preset before what is set within it, an outer path before an inner one."""
+    for path in sorted(values, key=lambda path: (not path.endswith(".margin"), path.count("."))):
+        put(settings, path, values[path])
+
+
 def put(settings: dict[str, Any], path: str, value: Any) -> None:
     """Set a path to a value, in place. A preset of margin takes the place of axes written out."""
     words = path.split(".")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -25,13 +25,15 @@ from backtest.config_types import duration_us
 from backtest.errors import InputError, nearest
 from backtest.kernel import source_digest
 from backtest.report.manifest import versions
+from backtest.report.points import OK, REFUSED, TEST, TRAIN
 from backtest.research.cluster import need_ray, ray_rows
 from backtest.research.histories import Histories
 from backtest.research.kept import Kept, opened, write_journal, write_table
 from backtest.research.points import Base, check_points, paths_of, points_of, source_digests, strategies_of
+from backtest.research.sweep_result import SweepResult
 from backtest.research.table import PointTable, frame_table
-from backtest.research.trials import OK, REFUSED, TEST, TRAIN, Row, Task, Trials
-from backtest.research.walk_forward import best_row, check_split, chosen, window_frame, windows_of
+from backtest.research.trials import Row, Task, Trials
+from backtest.research.walk_forward import check_split, chosen, window_frame, windows_of
 from backtest.research.workers import local_rows
 
 if TYPE_CHECKING:
@@ -40,60 +42,6 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]
 ENGINES = ("local", "ray")
 FIRST_HERE = 8  # points at most that are lived here before the workers', until one was lived to its end
-
-
-@dataclass
-class SweepResult:
-    """What a sweep found. `points`: a row a point (with a split a row a window, part and point), with its settings,
-    `status`, `error`, every figure, and the `seconds` it took; `windows`: a row a window of the split, None without
-    one; `curves`: equity by point and time, where it was kept; `trials`: how many points there were to choose from.
-    """
-
-    name: str
-    points: pd.DataFrame
-    windows: pd.DataFrame | None
-    curves: pd.DataFrame
-    trials: int
-    settings: list[str]
-    folder: Path | None = None
-
-    @property
-    def lived(self) -> int:
-        """How many rows have figures."""
-        return int((self.points["status"] == OK).sum())
-
-    def __repr__(self) -> str:
-        return f"<SweepResult {self.name}: {self.lived} of {len(self.points)} rows lived, {self.trials} points>"
-
-    def _repr_html_(self) -> str:
-        from backtest.report.cells import sweep_cell
-
-        return sweep_cell(self, words_of(self))
-
-    def best(self, statistic: str = "Sharpe", lowest: bool = False) -> pd.Series:
-        """The row with the highest (or lowest) value of a statistic, and of how many `trials` it is the best.
-
-        With a split, of all windows' train parts; `windows` says what became of each choice. InputError for what is no
-        statistic, or where no point lived.
-        """
-        rows = self.points if self.windows is None else self.points[self.points["part"] == TRAIN]
-        found = best_row(rows, statistic, lowest)
-        if found is None:
-            raise InputError(f"no point of {self.name!r} has a value of {statistic!r}; see `points` for the errors")
-        return pd.concat([found, pd.Series({"trials": self.trials})])
-
-    def table(self, index: str, columns: str, statistic: str) -> pd.DataFrame:
-        """A statistic over two settings, for a heat map. InputError for what is no column of `points`."""
-        for name in (index, columns, statistic):
-            if name not in self.points:
-                raise InputError(f"no column {name!r} in the points; {nearest(name, self.points.columns)}")
-        return self.points.pivot_table(index=index, columns=columns, values=statistic, aggfunc="mean")
-
-    def leaders(self, statistic: str = "Sharpe", many: int = 10) -> pd.DataFrame:
-        """The rows with the highest values of a statistic, the best first; none where no point lived."""
-        if statistic not in self.points:
-            return self.points.head(0)
-        return self.points[self.points["status"] == OK].sort_values(statistic, ascending=False).head(many)
 
 
 def sweep(
@@ -265,26 +213,7 @@ class _Job:
                 write_table(frame_table(windows), folder / "windows.parquet")
             counted = {str(status): int(many) for status, many in frame["status"].value_counts().items()}
             write_journal(folder, {**self.journal(), "result": counted})
-        return SweepResult(self.config.name, frame, windows, kept.curves(), len(self.points), self.paths, folder)
-
-
-def words_of(result: SweepResult, statistic: str = "Sharpe") -> str:
-    """The sweep in a paragraph: how many points, which was best, and what that is worth."""
-    failed = result.points[result.points["status"] != OK]
-    words = [f"{result.trials} points tried."]
-    if len(failed):
-        words.append(f"{len(failed)} rows have no figures, the first: {failed['error'].iloc[0]}")
-    if result.windows is not None:
-        inside, outside = result.windows["in_sample"].mean(), result.windows["out_of_sample"].mean()
-        words.append(
-            f"Chosen in {len(result.windows)} windows by {result.windows['statistic'].iloc[0]}: {inside:.2f} on the "
-            f"span they were chosen on, {outside:.2f} on the span after it, on average."
-        )
-    elif len(failed) < len(result.points) and statistic in result.points:
-        best = result.best(statistic)
-        chosen_by = ", ".join(f"{name} = {best[name]}" for name in result.settings)
-        words.append(
-            f"Best by {statistic}: {best[statistic]:.2f} with {chosen_by}. It is the best of {result.trials} on the "
-            "very span they were tried on; [sweep.split] judges it on another."
-        )
-    return " ".join(words)
+        return SweepResult(
+            self.config.name, frame, windows, kept.curves(), len(self.points), self.paths, folder,
+            self.config.resolved(), self.swept,
+        )  # fmt: skip

@@ -15,14 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from backtest.errors import InputError, StrategyError
+from backtest.report.points import FAILED, OK, REFUSED
 from backtest.report.record import microseconds
 from backtest.report.result import Result
 from backtest.research.points import Base, Point
 from backtest.research.run import Prepared, live
 from backtest.strategy.hooks import in_words
 
-OK, FAILED, REFUSED = "ok", "failed", "refused"
-TRAIN, TEST = "train", "test"
 Place = tuple[int, str, int]
 """Window, part of it, point: what names a row."""
 Curve = tuple[str, npt.NDArray[np.int64], npt.NDArray[np.float64]]

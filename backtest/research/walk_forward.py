@@ -19,8 +19,8 @@ from backtest.config import Data
 from backtest.config_sweep import CENTURY_DAYS, Split
 from backtest.config_types import duration_us, in_words
 from backtest.errors import InputError, nearest
+from backtest.report.points import OK, TEST, TRAIN
 from backtest.research.points import Point
-from backtest.research.trials import OK, TEST, TRAIN
 
 SPAN_PATHS = ("data.start", "data.end")
 

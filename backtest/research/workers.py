@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from backtest.errors import InputError
-from backtest.research.trials import FAILED, Place, Row, Task, Trials
+from backtest.report.points import FAILED
+from backtest.research.trials import Place, Row, Task, Trials
 
 START = "fork" if sys.platform == "linux" else "spawn"
 DEATHS = 2  # of workers, after which the point they held is to blame

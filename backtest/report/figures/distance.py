@@ -23,14 +23,22 @@ WORDS = {
 FAR = 4.0  # times the mark, up or down: a price further off says no more than that it is far
 
 
-def distance_panels(subject: Subject) -> list[Panel]:
-    """A panel a perpetual, or a family of dated futures, that was ever held; nearest to liquidation first."""
-    asked = distances(subject)
+def distance_panels(subject: Subject, asked: pd.DataFrame | None = None) -> list[Panel]:
+    """A panel a perpetual, or a family of dated futures, that was ever held; nearest to liquidation first. `asked`: the
+    subject's `distances`, where they are known already.
+    """
+    asked = distances(subject) if asked is None else asked
     if asked.empty:
         return []
-    names = family_of(asked["symbol"]) + asked["side"].map(lambda side: f" {side}" if side else "")
-    found = [(nearness(rows), _panel(subject, str(name), rows)) for name, rows in asked.groupby(names, sort=False)]
+    found = [
+        (nearness(rows), _panel(subject, str(name), rows)) for name, rows in asked.groupby(names_of(asked), sort=False)
+    ]
     return [panel for _, panel in sorted(found, key=lambda pair: pair[0])][:MOST_PANELS]
+
+
+def names_of(asked: pd.DataFrame) -> pd.Series:
+    """What each row's position is drawn as: its symbol or family, and its side where there are two."""
+    return family_of(asked["symbol"]) + asked["side"].map(lambda side: f" {side}" if side else "")
 
 
 def family_of(symbols: pd.Series) -> pd.Series:

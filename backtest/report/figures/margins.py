@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
+from backtest.report.figures.distance import names_of
 from backtest.report.figures.panel import Panel, line
 from backtest.report.ink import INK, SERIES, faint
 from backtest.report.record import naive
@@ -13,7 +15,7 @@ from backtest.report.thin import kept
 SAYS = "Initial margin over collateral equity, at the closes; where it went beyond 200 %, the line leaves the panel."
 MOST_USED = 2.0
 MOST_WALLETS = 7
-OTHERS = "other wallets"
+OTHERS, OTHER_POSITIONS = "other wallets", "other positions"
 KINDS = {"initial_margin": "Initial margin", "maintenance_margin": "Maintenance margin"}
 
 
@@ -79,6 +81,56 @@ def _stack(subject: Subject, column: str, stack: dict[str, Floats], inks: dict[s
     return Panel(
         column, KINDS[column], f"What {asked}, wallet upon wallet; an isolated position is a wallet.", traces,
         _dollars(), height=200,
+    )  # fmt: skip
+
+
+def position_panels(subject: Subject, asked: pd.DataFrame) -> list[Panel]:
+    """Both margins stacked by position at the points that were asked (`distances`); none of a single position, nor
+    where every position is a wallet, which are stacked bar by bar already.
+    """
+    if asked.empty or subject.standing.said.margin == "isolated":
+        return []
+    tables = {column: _by_position(asked, column) for column in ("initial", "maintenance")}
+    names = list(dict.fromkeys(str(name) for table in tables.values() for name in table))
+    if len(names) < 2:
+        return []
+    inks = {name: SERIES[number % len(SERIES)] for number, name in enumerate(names)}
+    return [_position_stack(subject, column, table, inks) for column, table in tables.items()]
+
+
+def _by_position(asked: pd.DataFrame, column: str) -> pd.DataFrame:
+    """A margin by time and position, USD, 0 where it was not held; the smallest of many as one."""
+    table = asked.pivot_table(index="time", columns=names_of(asked), values=column, aggfunc="sum", fill_value=0.0)
+    ordered = table[table.sum().sort_values(ascending=False, kind="stable").index]
+    if ordered.shape[1] <= MOST_WALLETS:
+        return ordered
+    rest = ordered.iloc[:, MOST_WALLETS - 1 :].sum(axis=1)
+    return ordered.iloc[:, : MOST_WALLETS - 1].assign(**{OTHER_POSITIONS: rest})
+
+
+def _position_stack(subject: Subject, column: str, table: pd.DataFrame, inks: dict[str, str]) -> Panel:
+    """One margin, position upon position, and the account's own over it."""
+    times, kind = naive(table.index.to_series()), f"{column}_margin"
+    traces = [
+        line(
+            str(name), inks[name], times, table[name].to_numpy(), stackgroup=column, width=0.8, shape="hv",
+            fillcolor=faint(inks[name], 0.45),
+        )
+        for name in table
+    ]  # fmt: skip
+    whole = subject.column(kind)[subject.bars_of(table.index)]
+    traces.append(line("The account", INK["other"], times, whole, dash="dot", width=1.6, shape="hv"))
+    sums = table.sum(axis=1).to_numpy()
+    more = sums > 1.001 * whole
+    says = (
+        "Each position alone, one upon the other; the dotted line is what the account is asked for: below the stack, "
+        "positions relieve each other."
+        if more.any()
+        else "Position upon position; the dotted line is what the account is asked for, debts included."
+    )
+    return Panel(
+        f"{kind} by position", f"{KINDS[kind]} by position",
+        f"{says} Asked of the margin calculator at the {len(table)} points.", traces, _dollars(), height=200,
     )  # fmt: skip
 
 

@@ -64,12 +64,17 @@ def stacked(panels: Sequence[Panel], title: str = "") -> go.Figure:
     tall = [panel.height for panel in panels]
     gap = 34.0 / (sum(tall) + 34.0 * len(tall))
     room = 1.0 - gap * (len(panels) - 1)
-    picture, top = go.Figure(), 1.0
+    traces: list[Any] = []
+    layout: dict[str, Any] = {"shapes": [], "annotations": []}
+    top = 1.0
     for number, panel in enumerate(panels, start=1):
         bottom = max(0.0, top - room * panel.height / sum(tall))
-        _add(picture, panel, number, (bottom, top), alone=len(panels) == 1)
+        traces += _placed(panel, number)
+        _add(layout, panel, number, (bottom, top), alone=len(panels) == 1)
         top = bottom - gap
+    picture = go.Figure(traces)
     picture.update_layout(
+        **layout,
         title={"text": plain(title), "x": 0.01} if title else None, template="plotly_white", hovermode="x unified",
         hoversubplots="axis", height=sum(tall) + 34 * len(tall) + (90 if title else 40), dragmode="zoom",
         margin={"l": 64, "r": 110, "t": 70 if title else 10, "b": 34},
@@ -79,26 +84,28 @@ def stacked(panels: Sequence[Panel], title: str = "") -> go.Figure:
     return picture
 
 
-def _add(picture: go.Figure, panel: Panel, number: int, domain: tuple[float, float], alone: bool) -> None:
-    """One panel on its own vertical axis; the label of an axis is the panel's title."""
+def _placed(panel: Panel, number: int) -> list[Any]:
+    """The panel's traces on its own vertical axis."""
+    own = {"xaxis": "x", "yaxis": "y" if number == 1 else f"y{number}"}
+    return [type(trace)({**trace.to_plotly_json(), **own}) for trace in panel.traces]
+
+
+def _add(layout: dict[str, Any], panel: Panel, number: int, domain: tuple[float, float], alone: bool) -> None:
+    """One panel's vertical axis and levels; the label of an axis is the panel's title."""
     name = "" if number == 1 else str(number)
-    for trace in panel.traces:
-        trace = go.Figure(trace).data[0]
-        trace.update(xaxis="x", yaxis=f"y{name}")
-        picture.add_trace(trace)
     label = {} if alone else {"title": {"text": panel.title, "font": {"size": SMALL}}}
     axis = {"domain": list(domain), "anchor": "x", "gridcolor": GRID, "zeroline": False, **label, **panel.axis}
-    picture.update_layout({f"yaxis{name}": axis})
+    layout[f"yaxis{name}"] = axis
     log = panel.axis.get("type") == "log"
     for (value, words, ink, dash), height in zip(panel.levels, label_heights(panel), strict=True):
-        picture.add_shape(
-            type="line", x0=0, x1=1, xref="x domain", y0=value, y1=value, yref=f"y{name}", name="level",
-            line={"color": ink, "width": 1, "dash": dash},
-        )  # fmt: skip
-        picture.add_annotation(
-            text=words, x=1.0, xref="x domain", xanchor="left", y=np.log10(height) if log else height,
-            yref=f"y{name}", showarrow=False, font={"size": SMALL, "color": ink}, name="level",
-        )  # fmt: skip
+        layout["shapes"].append({
+            "type": "line", "x0": 0, "x1": 1, "xref": "x domain", "y0": value, "y1": value, "yref": f"y{name}",
+            "name": "level", "line": {"color": ink, "width": 1, "dash": dash},
+        })  # fmt: skip
+        layout["annotations"].append({
+            "text": words, "x": 1.0, "xref": "x domain", "xanchor": "left", "yref": f"y{name}", "showarrow": False,
+            "y": float(np.log10(height)) if log else height, "font": {"size": SMALL, "color": ink}, "name": "level",
+        })  # fmt: skip
 
 
 def label_heights(panel: Panel, apart: float = 0.09) -> list[float]:
