@@ -57,7 +57,7 @@ def reach(parts: Floats, cut: Floats) -> list[float]:
     """Bounds of the axis: every step on the way to the sum, and the haircut, with room for words at either end."""
     ends = np.concatenate([[0.0], np.cumsum(parts), [float(cut.max())]])
     low, high = float(ends.min()), float(ends.max())
-    room = 0.16 * (high - low) or 1.0
+    room = 0.22 * (high - low) or 1.0
     return [low - room, high + room]
 
 
