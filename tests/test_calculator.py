@@ -24,7 +24,7 @@ from backtest.calculator.book import Placed
 from backtest.calculator.picture import heat_map, write_heat_map
 from backtest.calculator.shown import Asked, shown
 from backtest.cli import app
-from backtest.cli_margin import spread
+from backtest.cli.margin import spread
 from backtest.errors import InputError
 from backtest.margin.liquidation_price import liquidation_price
 from backtest.venues.load import load

@@ -13,7 +13,7 @@ from backtest.calculator.snapshot import read_snapshot
 from backtest.report.cells import snapshot_frames
 from backtest.report.result import Result
 from backtest.research.compare import Comparison
-from backtest.research.sweep import SweepResult
+from backtest.research.sweep_result import SweepResult
 
 EVIL = "<img src=x onerror=alert(1)>"
 

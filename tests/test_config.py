@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from backtest.config import duration_us, load_config
+from backtest.config import load_config
+from backtest.config.types import duration_us
 from backtest.errors import InputError
 
 MINIMAL = """

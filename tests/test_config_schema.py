@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from backtest.cli import app
 from backtest.config import load_config
-from backtest.config_schema import key_words, schema_of
+from backtest.config.schema import key_words, schema_of
 from backtest.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -88,7 +88,7 @@ def test_every_key_has_a_word_and_no_word_is_left_over(kind: str) -> None:
 
 def tables_of(kind: str) -> dict[str, set[str]]:
     """Keys by table, as pydantic names the tables."""
-    from backtest.config_schema import _root
+    from backtest.config.schema import _root
 
     whole = _root(kind).model_json_schema(by_alias=True)
     tables = [whole, *whole["$defs"].values()]

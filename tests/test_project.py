@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import backtest
 from backtest.cli import app
-from backtest.config_schema import schema_text
+from backtest.config.schema import schema_text
 from backtest.errors import InputError
 from backtest.project import make_project, next_steps
 

@@ -13,7 +13,7 @@ from fake_port import HOUR_US, START_US, FakePort, desk_at, history_of, instrume
 
 import backtest
 from backtest.config import load_config
-from backtest.config_types import microseconds
+from backtest.config.types import microseconds
 from backtest.errors import InputError, StrategyError
 from backtest.market.align import align
 from backtest.market.store import Store, write_instruments, write_series

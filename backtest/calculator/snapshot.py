@@ -15,9 +15,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from backtest.calculator.snapshot_words import check_asset, check_wallets, check_words
-from backtest.config import _parsed
-from backtest.config_types import SYMBOL_SCHEMA, Moment, NotNegative, Positive, Section, microseconds
-from backtest.config_words import sentence
+from backtest.config import parsed
+from backtest.config.types import SYMBOL_SCHEMA, Moment, NotNegative, Positive, Section, microseconds
+from backtest.config.words import sentence
 from backtest.errors import InputError, nearest
 from backtest.market.schema import kind_of, parse_option, parse_symbol
 from backtest.units import HEADROOM
@@ -288,7 +288,7 @@ def read_snapshot(given: str | Path | Mapping[str, Any] | Snapshot, source: str 
         return given
     if not isinstance(given, str | Path | Mapping):
         raise InputError(f"{given!r} is no account; give a .toml or .json file, or a dict")
-    table = dict(given) if isinstance(given, Mapping) else _parsed(Path(given), "an account")
+    table = dict(given) if isinstance(given, Mapping) else parsed(Path(given), "an account")
     source = source if isinstance(given, Mapping) else str(given)
     if "fetch_balance" in table or "fetch_positions" in table:
         from backtest.calculator.ccxt_account import from_ccxt

@@ -75,7 +75,7 @@ def _nearest_name(name: str) -> str:
 
 def _lay_out(folder: Path, name: str) -> None:
     """Write the project's files."""
-    from backtest.config_schema import schema_text
+    from backtest.config.schema import schema_text
     from backtest.market.synthetic import make_sample
 
     for template, called in TEMPLATES.items():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from backtest.config_types import duration_us
+from backtest.config.types import duration_us
 from backtest.market.schema import parse_symbol
 from backtest.report.record import naive
 

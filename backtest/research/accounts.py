@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtest.config import Account, RunConfig
-from backtest.config_account import Tail
+from backtest.config.account import Tail
 from backtest.engine.session import Session
 from backtest.engine.shape import Shape, shape_of
 from backtest.engine.tables import Plan

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from backtest.config import RunConfig
-from backtest.config_events import Deleveraging, Outage
+from backtest.config.events import Deleveraging, Outage
 from backtest.engine.tape import Event
 from backtest.errors import InputError, nearest
 from backtest.market.grid import when

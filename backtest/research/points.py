@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtest.config import RunConfig, Sweep, load_config
-from backtest.config_sweep import Sample
+from backtest.config.sweep import Sample
 from backtest.research.settings import check_path, put_all
 from backtest.strategy.strategy import Strategy, load_class
 

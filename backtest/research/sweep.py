@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from backtest.config import RunConfig, load_config
-from backtest.config_sweep import Sweep
-from backtest.config_types import duration_us
+from backtest.config.sweep import Sweep
+from backtest.config.types import duration_us
 from backtest.errors import InputError, nearest
 from backtest.kernel import source_digest
 from backtest.report.manifest import versions

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from pydantic import ValidationError
 
-from backtest.config_sweep import Sweep
+from backtest.config.sweep import Sweep
 from backtest.errors import InputError, nearest
 from backtest.report.folder import SWEEP, is_ours, write_page
 from backtest.report.html import counted

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 
 from backtest.config import Data
-from backtest.config_sweep import CENTURY_DAYS, Split
-from backtest.config_types import duration_us, in_words
+from backtest.config.sweep import CENTURY_DAYS, Split
+from backtest.config.types import duration_us, in_words
 from backtest.errors import InputError, nearest
 from backtest.report.points import OK, TEST, TRAIN
 from backtest.research.points import Point

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from backtest.config_types import Moment, Section, Symbol, in_words, microseconds
+from backtest.config.types import Moment, Section, Symbol, in_words, microseconds
 from backtest.errors import InputError
 
 

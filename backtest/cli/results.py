@@ -14,7 +14,7 @@ from rich.console import JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from backtest.cli_screen import AsJson, Quiet, answering, open_console, print_json, print_list, print_rows
+from backtest.cli.screen import AsJson, Quiet, answering, open_console, print_json, print_list, print_rows
 from backtest.errors import InputError
 
 if TYPE_CHECKING:

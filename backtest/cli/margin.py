@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from backtest.cli_margin_screen import print_answer
-from backtest.cli_progress import tell_of_compiling
-from backtest.cli_screen import AsJson, answering, columns_of, print_json, say
+from backtest.cli.margin_screen import print_answer
+from backtest.cli.progress import tell_of_compiling
+from backtest.cli.screen import AsJson, answering, columns_of, print_json, say
 from backtest.errors import InputError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from backtest.cli_screen import BAD_INPUT, AsJson, answering, print_json, print_rows, say
+from backtest.cli.screen import BAD_INPUT, AsJson, answering, print_json, print_rows, say
 from backtest.errors import InputError, nearest
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """A config as an editor knows it: a JSON schema, so that keys are completed, explained and checked as they are typed.
 
-The tables, kinds and bounds are those that a config is read by; the words to every key are in `config_keys.toml`; the
+The tables, kinds and bounds are those that a config is read by; the words to every key are in `config/keys.toml`; the
 venues are those there are rules of. A schema cannot say everything: what hangs on two keys at once, or on the data, is
 still told when the config is read.
 
@@ -53,7 +53,7 @@ def schema_text(kind: str = "run") -> str:
 @cache
 def key_words() -> dict[str, dict[str, str]]:
     """A sentence to every key, by table."""
-    return tomllib.loads((files(__package__) / "config_keys.toml").read_text(encoding="utf-8"))
+    return tomllib.loads((files(__package__) / "keys.toml").read_text(encoding="utf-8"))
 
 
 def _root(kind: str) -> type[BaseModel]:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from backtest.config_types import Duration, Moment, Positive, Section, Symbol, duration_us, microseconds
+from backtest.config.types import Duration, Moment, Positive, Section, Symbol, duration_us, microseconds
 from backtest.errors import InputError, nearest
 from backtest.market.schema import parse_symbol
 from backtest.units import HEADROOM, STEP

@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from backtest.cli_screen import open_console, print_figures, print_rows
+from backtest.cli.screen import open_console, print_figures, print_rows
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,11 +15,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PrivateAttr, ValidationError, field_serializer, field_validator, model_validator
 
-from backtest.config_account import PRESETS, Account, Flow, Preset, Refill, TopUp, Transfer
-from backtest.config_events import Happening
-from backtest.config_sweep import Sweep
-from backtest.config_types import Moment, Positive, Ratio, Section, duration_us, in_words, microseconds
-from backtest.config_words import sentence
+from backtest.config.account import PRESETS, Account, Flow, Preset, Refill, TopUp, Transfer
+from backtest.config.events import Happening
+from backtest.config.sweep import Sweep
+from backtest.config.types import Moment, Positive, Ratio, Section, duration_us, in_words, microseconds
+from backtest.config.words import sentence
 from backtest.errors import InputError, nearest
 from backtest.market.schema import INTERVALS
 
@@ -242,12 +242,12 @@ def load_config(config: str | Path | Mapping[str, Any] | RunConfig) -> RunConfig
     if isinstance(config, Mapping):
         return _validated(dict(config), "config")
     path = Path(config)
-    loaded = _validated(_parsed(path), str(path))
+    loaded = _validated(parsed(path), str(path))
     loaded.data._beside = path.resolve().parent
     return loaded
 
 
-def _parsed(path: Path, what: str = "a run") -> dict[str, Any]:
+def parsed(path: Path, what: str = "a run") -> dict[str, Any]:
     """The file's tables. InputError with the line where its syntax is wrong."""
     if path.suffix not in (".toml", ".json"):
         raise InputError(f"{path}: {what} is a .toml or .json file")

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 from typing_extensions import TypeAliasType
 
-from backtest.config_types import DURATION_SCHEMA, Duration, Section, duration_us
+from backtest.config.types import DURATION_SCHEMA, Duration, Section, duration_us
 from backtest.errors import InputError
 
 CENTURY_DAYS = 36_525

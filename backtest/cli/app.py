@@ -14,12 +14,12 @@ from typing import Annotated
 import typer
 
 from backtest import __version__
-from backtest.cli_data import data
-from backtest.cli_margin import Spreading, margin
-from backtest.cli_progress import progress_bar, tell_of_compiling
-from backtest.cli_results import diff, list_results, report
-from backtest.cli_results_screen import print_comparison, print_run
-from backtest.cli_screen import (
+from backtest.cli.data import data
+from backtest.cli.margin import Spreading, margin
+from backtest.cli.progress import progress_bar, tell_of_compiling
+from backtest.cli.results import diff, list_results, report
+from backtest.cli.results_screen import print_comparison, print_run
+from backtest.cli.screen import (
     BAD_INPUT,
     RUN_FAILED,
     AsJson,
@@ -33,20 +33,13 @@ from backtest.cli_screen import (
     print_words,
     records_of,
 )
-from backtest.cli_start import init, schema
+from backtest.cli.start import init, schema, warm
 from backtest.errors import InputError
 
 app = typer.Typer(
     name="backtest", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
     help="Backtests of collateralized crypto strategies: what was required, what it cost, whether they lived.",
 )  # fmt: skip
-app.add_typer(data, name="data")
-app.command(cls=Spreading)(margin)
-app.command()(report)
-app.command("list")(list_results)
-app.command()(diff)
-app.command()(init)
-app.command()(schema)
 
 Config = Annotated[Path, typer.Argument(help="The run, a .toml or .json file.", show_default=False)]
 Out = Annotated[Path | None, typer.Option("--out", help="Result folder (default: results/<name>).", show_default=False)]
@@ -124,7 +117,7 @@ def sweep(
     report: Page = False,
     as_json: AsJson = False,
 ) -> None:
-    """Try every point of a config's [sweep]; stopped, the same command goes on where it was."""
+    """Try every point of a config's table `sweep`; stopped, the same command goes on where it was."""
     with answering():
         import backtest
         from backtest.research.sweep_result import words_of
@@ -160,7 +153,7 @@ def venues(
 ) -> None:
     """The rules in force, with their dates and sources."""
     with answering():
-        from backtest.config_types import moment_us
+        from backtest.config.types import moment_us
         from backtest.venues import describe
 
         if at is not None and name is None:
@@ -173,3 +166,13 @@ def venues(
             print_json({"venue": name, "at": at, "rules": rows})
             return
         print_rows(rows, name or "Venues")
+
+
+app.command(cls=Spreading)(margin)
+app.command()(report)
+app.command("list")(list_results)
+app.command()(diff)
+app.command()(init)
+app.command()(schema)
+app.command()(warm)
+app.add_typer(data, name="data")

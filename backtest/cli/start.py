@@ -1,4 +1,6 @@
-"""`backtest init` and `backtest schema`: a project of one's own, and what its editor can know of configs."""
+"""What comes before the first run: `backtest init` and `backtest schema`, a project of one's own and what its editor
+can know of configs; `backtest warm`, the core compiled.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from backtest.cli_screen import AsJson, answering, say
+from backtest.cli.progress import tell_of_compiling
+from backtest.cli.screen import AsJson, answering, say
 from backtest.errors import InputError
 
 Name = Annotated[Path, typer.Argument(metavar="NAME", help="Folder of the project, new or empty.", show_default=False)]
@@ -34,8 +37,18 @@ def schema(
     file whose first line is: #:schema ./backtest.schema.json
     """
     with answering():
-        from backtest.config_schema import schema_text
+        from backtest.config.schema import schema_text
 
         if sweep and account:
             raise InputError("--sweep and --account are two kinds of file; ask for one of them")
         typer.echo(schema_text("sweep" if sweep else "account" if account else "run"), nl=False)
+
+
+def warm(as_json: AsJson = False) -> None:
+    """Compile the core ahead, all of it: once after an install, about a minute. Runs compile what they need anyway."""
+    with answering():
+        tell_of_compiling(as_json)
+        from backtest.research.warm import warm as compile_core
+
+        seconds = compile_core()
+        say({"seconds": seconds}, as_json, f"The core is compiled ({seconds:.1f} s).")

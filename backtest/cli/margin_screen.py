@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from backtest.cli_screen import print_figures, print_list, print_rows, print_words
+from backtest.cli.screen import print_figures, print_list, print_rows, print_words
 
 if TYPE_CHECKING:
     import pandas as pd
