@@ -40,10 +40,6 @@ app = typer.Typer(
     help="Backtests of collateralized crypto strategies: what was required, what it cost, whether they lived.",
 )  # fmt: skip
 app.add_typer(data, name="data")
-app.command(cls=Spreading)(margin)
-app.command()(report)
-app.command("list")(list_results)
-app.command()(diff)
 
 Config = Annotated[Path, typer.Argument(help="The run, a .toml or .json file.", show_default=False)]
 Out = Annotated[Path | None, typer.Option("--out", help="Result folder (default: results/<name>).", show_default=False)]
@@ -120,7 +116,7 @@ def sweep(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Try every point of a config's [sweep]; stopped, the same command goes on where it was."""
+    """Try every point of a config's table `sweep`; stopped, the same command goes on where it was."""
     with answering():
         import backtest
         from backtest.research.sweep import words_of
@@ -143,6 +139,12 @@ def sweep(
             typer.echo(f"Result folder: {folder}")
         if not result.lived:
             raise typer.Exit(RUN_FAILED if "failed" in set(result.points["status"]) else BAD_INPUT)
+
+
+app.command("list")(list_results)
+app.command()(diff)
+app.command()(report)
+app.command(cls=Spreading)(margin)
 
 
 @app.command()
