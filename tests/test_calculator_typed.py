@@ -506,7 +506,7 @@ def test_a_picture_is_whole_or_not_there(account: str, tmp_path: Path) -> None:
 def test_a_wide_table_is_cut_to_the_screen_and_every_part_names_its_rows(account: str, monkeypatch: Any) -> None:
     import rich.console
 
-    monkeypatch.setattr("backtest.cli.screen._console", lambda: rich.console.Console(width=90))
+    monkeypatch.setattr("backtest.cli.screen.open_console", lambda: rich.console.Console(width=90))
     shown = run(account).stdout
     assert shown.count(" BTC/USDT:USDT ") >= 2
     assert " 33,500.00 " in shown

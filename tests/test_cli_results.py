@@ -306,6 +306,24 @@ def test_quiet_says_by_its_exit_code_whether_two_runs_differ(tmp_path: Path) -> 
     assert said("diff", a, b) != ""
 
 
+@pytest.mark.parametrize("columns", [60, 80])
+def test_differences_fit_the_screen_and_keep_their_numbers(tmp_path: Path, columns: int) -> None:
+    a, b = saved(tmp_path / "a", [120.0]), saved(tmp_path / "b", [130.0])
+    screen = {"FORCE_COLOR": "1", "TERM": "xterm-256color", "COLUMNS": str(columns)}
+    lines = unstyled(said("diff", a, b, **screen)).splitlines()
+    told = [line for line in lines if not line.startswith(("a: ", "b: "))]
+    assert max(map(len, told)) <= columns
+    assert ["20.00", "30.00", "10.00"] in [line.split()[-3:] for line in lines if line.startswith(" Total Return")]
+
+
+@pytest.mark.parametrize("verb", ["list", "diff"])
+def test_no_styles_go_down_a_pipe(tmp_path: Path, verb: str) -> None:
+    words = (tmp_path,) if verb == "list" else (tmp_path / "a", tmp_path / "b")
+    for name, end in (("a", 120.0), ("b", 130.0)):
+        saved(tmp_path / name, [end])
+    assert "\x1b" not in said(verb, *words, TERM="xterm-256color")
+
+
 def test_only_runs_are_held_beside_each_other(tmp_path: Path) -> None:
     run, comparison, sweep = saved(tmp_path / "run", [110.0]), compared(tmp_path / "beside"), swept(tmp_path / "tries")
     assert (

@@ -89,6 +89,14 @@ def test_a_run_shows_the_figures_that_decide_money_beside_margin() -> None:
 
 
 @pytest.mark.usefixtures("folder")
+def test_an_account_that_did_nothing_needs_no_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(vars(backtest), "run", lambda config, progress=None: Result(cash([100.0, 100.0])))
+    lines = shown("run").splitlines()
+    assert "Margin ratio: nothing held ever required margin" in lines
+    assert not any(line.startswith("Where the money came from") for line in lines)
+
+
+@pytest.mark.usefixtures("folder")
 def test_every_account_of_a_run_has_its_column_and_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two accounts of the same 100 USD: one ended at 99, the other at 50."""
     main, other = (cash([110.0, end], worst_ratio=[3.0, ratio]) for end, ratio in ((99.0, 1.4), (50.0, 3.0)))

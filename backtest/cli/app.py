@@ -145,6 +145,12 @@ def sweep(
             raise typer.Exit(RUN_FAILED if "failed" in set(result.points["status"]) else BAD_INPUT)
 
 
+app.command("list")(list_results)
+app.command()(diff)
+app.command()(report)
+app.command(cls=Spreading)(margin)
+
+
 @app.command()
 def venues(
     name: Annotated[str | None, typer.Argument(help="A venue; without it, all of them.", show_default=False)] = None,
@@ -168,10 +174,6 @@ def venues(
         print_rows(rows, name or "Venues")
 
 
-app.command(cls=Spreading)(margin)
-app.command()(report)
-app.command("list")(list_results)
-app.command()(diff)
 app.command()(init)
 app.command()(schema)
 app.command()(warm)

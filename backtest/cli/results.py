@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 DIFFERENT = 1
 SHOWN = 12  # differences of a kind on the screen; --json has all of them
-WIDEST_KEY = 44  # columns of what differs; a longer one is folded
+KEYS = 0.6  # of a line at most, what differs; longer, it is folded
 FULL = 78  # columns of a screen on which all of the list is shown
 FOLDER, SPAN, RIGHT = "folder\nname", "from\nto", ("return %", "lowest\nratio")
 HASH = 64  # letters of a SHA-256
@@ -168,14 +168,24 @@ def _print_differences(told: Differences, a: Path, b: Path) -> None:
     ):  # fmt: skip
         _print_section(name, found)
     _print_figures(told)
-    for parting in told.partings:
-        typer.echo(
-            f"Equity parts at {parting.time:%Y-%m-%d %H:%M} (account {parting.account}): {parting.a:,.2f} and "
-            f"{parting.b:,.2f} USD."
+    for sentence in _sentences(told):
+        open_console().print(Text(sentence))
+
+
+def _sentences(told: Differences) -> Iterator[str]:
+    """Where the equities part, and what the two have in common."""
+    for each in told.partings:
+        yield (
+            f"Equity parts at {each.time:%Y-%m-%d %H:%M} (account {each.account}): {each.a:,.2f} and {each.b:,.2f} USD."
         )
     if told.no_bar_in_common:
-        typer.echo("The two have no bar in common, so their equities are not compared.")
-    typer.echo(_summary(told))
+        yield "The two have no bar in common, so their equities are not compared."
+    if told.same:
+        yield "The two are the same."
+    elif told.same_results:
+        yield "The same became of both."
+    elif told.same_inputs:
+        yield "The same was asked of both, on the same rules, data and versions."
 
 
 def _print_section(name: str, found: Sequence[Difference]) -> None:
@@ -184,7 +194,8 @@ def _print_section(name: str, found: Sequence[Difference]) -> None:
         typer.echo(f"{name}: the same\n")
         return
     shown = found[:SHOWN]
-    room = open_console().width - 8 - min(WIDEST_KEY, max(len(each.key) for each in shown))
+    width = open_console().width - 8  # without what lies between columns
+    room = width - min(int(KEYS * width), max(len(each.key) for each in shown))
     rows = [{"what": each.key, **{side: _short(getattr(each, side), room // 2) for side in "ab"}} for each in shown]
     print_rows(rows, f"{name}: {len(found)} differ{'s' if len(found) == 1 else ''}")
     typer.echo(f"  and {len(found) - SHOWN} more; --json has all of them\n" if len(found) > SHOWN else "")
@@ -207,14 +218,6 @@ def _print_figures(told: Differences) -> None:
     ]  # fmt: skip
     print_rows(rows, f"Results: {len(rows)} figures differ", right=("a", "b", "b less a"))
     typer.echo()
-
-
-def _summary(told: Differences) -> str:
-    if told.same:
-        return "The two are the same."
-    if told.same_results:
-        return "The same became of both."
-    return "The same was asked of both, on the same rules, data and versions." if told.same_inputs else ""
 
 
 def _short(value: Any, room: int) -> str:

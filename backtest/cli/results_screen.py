@@ -28,6 +28,15 @@ MARGIN = (
     "Lowest Margin Ratio", "Peak Utilization", "Least Capital", "Return on Least Capital [%]", "Refusals",
     "Liquidations",
 )  # fmt: skip
+ORDERS = {
+    "first breach": "First Breach", "lowest ratio": "Lowest Margin Ratio", "least capital": "Least Capital",
+    "return on it %": "Return on Least Capital [%]",
+}  # fmt: skip
+SIGNALS = {
+    "survived": "Survived", "liquidations": "Liquidations", "funding": "Funding", "drawdown %": "Max Drawdown [%]",
+    "return %": "Total Return [%]",
+}  # fmt: skip
+"""Columns of the two experiments by heading: words first, then numbers."""
 WIDEST = 80  # columns of a line that is drawn, on a wider screen and in a pipe
 CROSS, LOW, QUIET = "bold red", "bold yellow", "dim"
 
@@ -57,38 +66,10 @@ def print_run(result: Result) -> None:
 
 def print_comparison(comparison: Comparison) -> None:
     """Both experiments, a mode a row; and the margin ratios of the modes' own runs, on lines that can be compared."""
-    orders, signals = comparison.orders, comparison.signals
-    print_rows(
-        _by_mode(
-            orders,
-            {
-                "first breach": "First Breach",
-                "lowest ratio": "Lowest Margin Ratio",
-                "least capital": "Least Capital",
-                "return on it %": "Return on Least Capital [%]",
-            },
-        ),
-        f"{comparison.name}: the same fills in every mode",
-        keys=1,
-        right=("lowest ratio", "least capital", "return on it %"),
-    )
-    rows = _by_mode(
-        signals,
-        {
-            "survived": "Survived",
-            "liquidations": "Liquidations",
-            "funding": "Funding",
-            "drawdown %": "Max Drawdown [%]",
-            "return %": "Total Return [%]",
-        },
-    )
-    numbers = [key for key in rows[0] if key not in ("mode", "survived")]
-    print_rows(
-        [{**row, "survived": _stacked(row["survived"])} for row in rows],
-        f"\n{comparison.name}: each account on its own",
-        keys=1,
-        right=numbers,
-    )
+    orders, signals = _by_mode(comparison.orders, ORDERS), _by_mode(comparison.signals, SIGNALS)
+    alone = [{**row, "survived": _stacked(row["survived"])} for row in signals]
+    print_rows(orders, f"{comparison.name}: the same fills in every mode", keys=1, right=list(ORDERS)[1:])
+    print_rows(alone, f"\n{comparison.name}: each account on its own", keys=1, right=list(SIGNALS)[1:])
     _print_ratios(open_console(), comparison.runs)
 
 
@@ -99,7 +80,7 @@ def _by_mode(table: pd.DataFrame, columns: Mapping[str, str]) -> list[dict[str, 
     return [
         {
             "mode": mode.replace(" ", "\n"),
-            **{head: words(table.at[label, mode]) for head, label in columns.items() if label in table.index},
+            **{head: words(table.at[label, mode]) for head, label in columns.items()},
         }
         for mode in table.columns
     ]
@@ -124,8 +105,9 @@ def _print_one(console: Console, figures: pd.Series, parts: pd.Series) -> None:
     _print_beside(console, money, margin)
     earned = list(_earned(parts.to_frame()).iloc[:, 0].items())
     half = -(-len(earned) // 2)
-    console.print(Text("\nWhere the money came from (USD)", style="bold"))
-    _print_beside(console, earned[:half], earned[half:])
+    if earned:
+        console.print(Text("\nWhere the money came from (USD)", style="bold"))
+        _print_beside(console, earned[:half], earned[half:])
 
 
 def _print_beside(console: Console, left: Figures, right: Figures) -> None:
@@ -154,13 +136,16 @@ def _print_ratio(console: Console, subject: Subject, name: str) -> None:
     from backtest.report.html import words
     from backtest.report.sparkline import top_of
 
+    of = f" of {name}" if name else ""
     ratios, level, width = subject.column("worst_ratio"), subject.liquidation_level, _width(console) - 4
     line = _line(console, subject, width)
+    if line.low is None:
+        console.print(Text(f"Margin ratio{of}: nothing held ever required margin", style="bold"))
+        return
     scale = f"log scale from {level:g} (liquidation) to {words(level * top_of(ratios, level))}"
-    console.print(Text(f"Margin ratio{f' of {name}' if name else ''}, ", style="bold").append(scale, style="not bold"))
+    console.print(Text(f"Margin ratio{of}, ", style="bold").append(scale, style="not bold"))
     console.print(Text("  ").append(_inked(line)))
-    if line.low is not None:
-        console.print(Text(f"  {_pointer(line.low, _lowest(subject), width, _ascii(console))}", style=LOW))
+    console.print(Text(f"  {_pointer(line.low, _lowest(subject), width, _ascii(console))}", style=LOW))
     console.print(Text(f"  {_dates(subject, len(line.text))}", style=QUIET))
     if line.crosses:
         console.print(Text(f"  {_taken(subject, console)}", style=CROSS))

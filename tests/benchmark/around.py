@@ -87,7 +87,7 @@ def in_this_process(path: Path, folder: Path) -> list[Row]:
         Row("product: in a process that has run before", reading + living + saving),
         Row("  prepare: read and lay on the grid", reading),
         Row("  live", living),
-        Row("  save: frames, page, picture", saving),
+        Row("  save: frames and picture", saving),
     ]
     reads: list[float] = []
 
