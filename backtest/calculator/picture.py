@@ -50,6 +50,7 @@ def heat_map(grid: pd.DataFrame, level: float = 1.0) -> go.Figure:
             hovertemplate=f"{grid.index.name} %{{y}}, {grid.columns.name} %{{x}}: %{{text}}<extra></extra>",
         ),
         layout={
+            "margin": {"t": 30},
             "xaxis": {"title": f"move of {grid.columns.name}", "type": "category"},
             "yaxis": {"title": f"move of {grid.index.name}", "type": "category"},
         },
