@@ -49,8 +49,8 @@ class Drawings:
         """A panel over time, zoomed together with the others of its group; `span` in milliseconds."""
         keeps = ",".join(f"{value:.6g}" for value in panel.keeps)
         return self.frame(
-            f"{group} {panel.key}".replace(" ", "-"), stacked([panel]), panel.title, panel.says, panel.height,
-            kind="timeline", group=group, fit="yes" if fit else "no", keeps=keeps,
+            f"{group} {panel.key}".replace(" ", "-"), stacked([panel], template="none"), panel.title, panel.says,
+            panel.height, kind="timeline", group=group, fit="yes" if fit else "no", keeps=keeps,
             top="" if panel.top is None else f"{panel.top:g}", **{"from": f"{span[0]:.0f}"},
             to=f"{span[1]:.0f}",
         )  # fmt: skip

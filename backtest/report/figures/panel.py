@@ -59,8 +59,10 @@ def marks(name: str, ink: str, symbol: str, times: Any, values: Any, text: Seque
     )  # fmt: skip
 
 
-def stacked(panels: Sequence[Panel], title: str = "") -> go.Figure:
-    """The panels one below the other over one time axis, with the labels of their levels beside them."""
+def stacked(panels: Sequence[Panel], title: str = "", template: str = "plotly_white") -> go.Figure:
+    """The panels one below the other over one time axis, with the labels of their levels beside them. `template`: of
+    plotly's looks; "none" for a page, which has its own, costs least.
+    """
     tall = [panel.height for panel in panels]
     gap = 34.0 / (sum(tall) + 34.0 * len(tall))
     room = 1.0 - gap * (len(panels) - 1)
@@ -72,16 +74,14 @@ def stacked(panels: Sequence[Panel], title: str = "") -> go.Figure:
         traces += _placed(panel, number)
         _add(layout, panel, number, (bottom, top), alone=len(panels) == 1)
         top = bottom - gap
-    picture = go.Figure(traces)
-    picture.update_layout(
-        **layout,
-        title={"text": plain(title), "x": 0.01} if title else None, template="plotly_white", hovermode="x unified",
-        hoversubplots="axis", height=sum(tall) + 34 * len(tall) + (90 if title else 40), dragmode="zoom",
-        margin={"l": 64, "r": 110, "t": 70 if title else 10, "b": 34},
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "xanchor": "right", "x": 1.0},
-        xaxis={"type": "date", "anchor": f"y{len(panels)}" if len(panels) > 1 else "y", "gridcolor": GRID},
-    )  # fmt: skip
-    return picture
+    layout |= {
+        "title": {"text": plain(title), "x": 0.01} if title else None, "template": template, "hovermode": "x unified",
+        "hoversubplots": "axis", "height": sum(tall) + 34 * len(tall) + (90 if title else 40), "dragmode": "zoom",
+        "margin": {"l": 64, "r": 110, "t": 70 if title else 10, "b": 34},
+        "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.0, "xanchor": "right", "x": 1.0},
+        "xaxis": {"type": "date", "anchor": f"y{len(panels)}" if len(panels) > 1 else "y", "gridcolor": GRID},
+    }  # fmt: skip
+    return go.Figure(traces, layout)
 
 
 def _placed(panel: Panel, number: int) -> list[Any]:
