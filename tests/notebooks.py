@@ -23,7 +23,6 @@ FOLDER = ROOT / "notebooks"
 PATIENCE = 1800  # seconds a cell may take: the first run of all compiles the core
 STILL = "import plotly.io; plotly.io.renderers['png'].width = 960"  # a picture as wide as a page of text
 WIDGET = "application/vnd.jupyter.widget-view+json"
-VARIES = "varies"  # tag of a cell whose words differ from run to run
 
 
 @dataclass(frozen=True)
@@ -88,13 +87,9 @@ def _cleaned(output: Any) -> Any:
     return output
 
 
-def texts(notebook: Any) -> list[list[str]]:
-    """What each code cell says in plain text; nothing of one whose words vary."""
-    return [
-        [] if VARIES in cell.metadata.get("tags", ()) else [_text(output) for output in cell.outputs]
-        for cell in notebook.cells
-        if cell.cell_type == "code"
-    ]
+def texts(notebook: Any) -> list[str]:
+    """What each code cell says in plain text, in however many pieces it came."""
+    return ["".join(map(_text, cell.outputs)).strip() for cell in notebook.cells if cell.cell_type == "code"]
 
 
 def _text(output: Any) -> str:
@@ -104,10 +99,10 @@ def _text(output: Any) -> str:
 def changed(kept: Any, fresh: Any) -> str:
     """The first cell that says something else than is kept, with both; empty where all is as it was."""
     for number, (before, now) in enumerate(zip(texts(kept), texts(fresh), strict=True), 1):
-        if list(filter(None, before)) != list(filter(None, now)):
-            said = ["\n".join(each) or "(nothing)" for each in (before, now)]
-            return f"code cell {number} says something else than is kept; if it should, `make outputs`\n" + (
-                f"--- kept\n{said[0]}\n--- now\n{said[1]}"
+        if before != now:
+            return (
+                f"code cell {number} says something else than is kept; if it should, `make outputs`\n"
+                f"--- kept\n{before or '(nothing)'}\n--- now\n{now or '(nothing)'}"
             )
     return ""
 
