@@ -10,6 +10,7 @@ import pandas as pd
 from test_report import cash
 
 from backtest.calculator.snapshot import read_snapshot
+from backtest.config import Sweep
 from backtest.report.cells import snapshot_frames
 from backtest.report.result import Result
 from backtest.research.compare import Comparison
@@ -45,7 +46,8 @@ def sweep(**more: object) -> SweepResult:
         "point": [0, 1], "band": [0.02, 0.05], "status": "ok", "error": "", "Sharpe": [1.0, 2.5], "part": "train",
     })  # fmt: skip
     return SweepResult(**{"name": EVIL, "points": points, "windows": None, "curves": pd.DataFrame(), "trials": 2,
-                          "settings": ["band"]} | more)  # fmt: skip
+                          "settings": ["band"], "folder": None, "config": {},
+                          "swept": Sweep(list=[{"strategy.params.band": band} for band in (0.02, 0.05)])} | more)  # fmt: skip
 
 
 def test_a_sweep_shows_of_how_many_its_best_is_the_best() -> None:

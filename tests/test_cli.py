@@ -57,7 +57,7 @@ def test_a_first_run_says_that_it_compiles(folder: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(kernel, "CACHE", folder / "nothing yet")
     monkeypatch.setattr(numba.config, "DISABLE_JIT", False)
     assert "Compiling the core" in CliRunner().invoke(app, ["run", "carry.toml"]).stderr
-    (folder / "nothing yet").mkdir()
+    (folder / "nothing yet" / "backtest.engine.advance").mkdir(parents=True)
     assert "Compiling" not in CliRunner().invoke(app, ["run", "carry.toml"]).stderr
 
 
