@@ -43,11 +43,13 @@ def test_a_comparison_shows_its_verdict_before_its_tables() -> None:
 def sweep(**more: object) -> SweepResult:
     """Two points of a band, the second the better one."""
     points = pd.DataFrame({
-        "point": [0, 1], "band": [0.02, 0.05], "status": "ok", "error": "", "Sharpe": [1.0, 2.5], "part": "train",
+        "point": [0, 1], "band": [0.02, 0.05], "status": "ok", "error": "", "Sharpe": [1.0, 2.5],
     })  # fmt: skip
+    if "windows" in more:
+        points = points.assign(window=0, part="train")
+    tried = Sweep(list=[{"strategy.params.band": band} for band in (0.02, 0.05)])
     return SweepResult(**{"name": EVIL, "points": points, "windows": None, "curves": pd.DataFrame(), "trials": 2,
-                          "settings": ["band"], "folder": None, "config": {},
-                          "swept": Sweep(list=[{"strategy.params.band": band} for band in (0.02, 0.05)])} | more)  # fmt: skip
+                          "settings": ["band"], "folder": None, "config": {}, "swept": tried} | more)  # fmt: skip
 
 
 def test_a_sweep_shows_of_how_many_its_best_is_the_best() -> None:
