@@ -16,6 +16,13 @@ from typer.testing import CliRunner
 import backtest
 from backtest import kernel
 from backtest.cli import app
+from backtest.engine.advance import advance
+from backtest.engine.capacity import largest_order
+from backtest.engine.orders import cancel_order, place
+from backtest.engine.stretch import live_through
+from backtest.engine.transfers import ask_transfer
+from backtest.engine.weigh import weigh
+from backtest.ledger.post import post
 from backtest.report.result import Result
 
 RUN = """
@@ -51,6 +58,13 @@ def test_a_run_prints_its_figures_and_leaves_a_folder(folder: Path) -> None:
     for name in ("account.parquet", "stats.json", "picture.png"):
         assert (folder / "results" / "carry" / name).is_file()
     assert "Picture:       results/carry/picture.png" in done.stdout
+
+
+def test_the_core_compiled_ahead_leaves_nothing_for_the_first_run_to_compile() -> None:
+    """What a run and the calculator call from Python has been compiled once `warm` is done."""
+    assert json.loads(CliRunner().invoke(app, ["warm", "--json"]).stdout)["seconds"] > 0.0
+    called = [advance, post, place, cancel_order, ask_transfer, largest_order, live_through, weigh]
+    assert [each.__name__ for each in called if not numba.config.DISABLE_JIT and not each.signatures] == []
 
 
 def test_a_first_run_says_that_it_compiles(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,8 +109,8 @@ def test_a_place_for_the_result_is_looked_for_before_the_run(folder: Path, monke
     monkeypatch.setitem(vars(backtest), "run", never)
     monkeypatch.setitem(vars(backtest), "compare", never)
     for verb in ("run", "compare"):
-        for place in ("carry.toml", "."):
-            done = CliRunner().invoke(app, [verb, "carry.toml", "--out", place])
+        for where in ("carry.toml", "."):
+            done = CliRunner().invoke(app, [verb, "carry.toml", "--out", where])
             assert done.exit_code == 2
             assert "choose another with --out" in done.stderr or "choose one of its own" in done.stderr
 

@@ -18,7 +18,15 @@ from backtest.research.compare import Comparison, compare
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "data/README.md", "data/sample/README.md")
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "data/README.md",
+    "data/sample/README.md",
+    "backtest/report/README.md",
+    "backtest/research/README.md",
+)
 
 
 def block(language: str) -> str:

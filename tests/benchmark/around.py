@@ -70,7 +70,7 @@ def processes(rounds: int, full: bool) -> Section:
             process("first run", command, BACKTEST_CACHE=str(empty))
             section.rows.append(Row("product: first run after install", seen["first run"]["seconds"], note="compiles"))
         else:
-            section.rows.append(Row("product: first run after install", note="compiles for minutes: with --full"))
+            section.rows.append(Row("product: first run after install", note="compiles: with --full"))
         section.rows.append(Row("product: ten times the history, streamed", note="not yet: all of it is read at once"))
         size = sum(each.stat().st_size for each in folder.joinpath("store").rglob("*.parquet")) / 2**20
         section.notes.append(f"the store: {size:.0f} MB, written in {written:.1f} s; its files are in the page cache")
