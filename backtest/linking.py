@@ -1,0 +1,118 @@
+"""What numba is made to do otherwise: an entry is linked, optimised and emitted once, with everything it calls, and
+kept where its sources name it.
+
+numba links, optimises and emits each function together with all that it calls, once for every level of calls; what is
+emitted for the inner levels is never run. All of this rests on inner parts of numba, which may move in any release:
+where one is gone, `kernel.py` leaves numba as it is, which is slower and not wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler
+
+
+class Part(JITCodeLibrary):
+    """A kernel: kept as the compiler's own text, to be linked into entries, never turned into machine code."""
+
+    def finalize(self) -> None:
+        self._final_module.verify()
+        self._finalized = True
+
+    def _optimize_functions(self, module: Any) -> None:
+        module.data_layout = self._codegen._data_layout  # optimised in the entry
+
+    def get_pointer_to_function(self, name: str) -> int:
+        return 0  # Python does not call it
+
+    @property
+    def codegen(self) -> Any:
+        return NO_MACHINE_CODE
+
+
+class Loop(Part):
+    """A leaf: its loop is optimised on its own, before the size of a caller could keep it from being vectorised."""
+
+    def finalize(self) -> None:
+        link_all(self)
+        self._optimize_final_module()
+        super().finalize()
+
+
+class Whole(JITCodeLibrary):
+    """An entry and everything below it."""
+
+    def finalize(self) -> None:
+        link_all(self)
+        super().finalize()
+
+
+class NoMachineCode:
+    """Where numba would tell a function's machine code of its constants: there is none to tell."""
+
+    def set_env(self, name: str, environment: Any) -> None:
+        pass
+
+
+NO_MACHINE_CODE = NoMachineCode()
+
+
+def link_all(library: Any) -> None:
+    """Link all that is called, directly or not, each once."""
+    waiting, linked = [*library._linking_libraries][::-1], set()
+    library._linking_libraries = type(library._linking_libraries)()
+    while waiting:
+        part = waiting.pop()
+        if part not in linked:
+            linked.add(part)
+            if hasattr(library, "_reload_init"):  # not in every numba
+                library._reload_init.update(part._reload_init)
+            library._final_module.link_in(part._get_module_for_linking(), preserve=True)
+            waiting.extend([*part._linking_libraries][::-1])
+
+
+def compiler_of(library: type[JITCodeLibrary]) -> type[Compiler]:
+    """numba's compiler, writing into a library of the given kind."""
+
+    class KernelCompiler(Compiler):
+        def _compile_core(self) -> Any:
+            self.state.library = library(self.state.targetctx.codegen(), self.state.func_id.func_qualname)
+            self.state.library.enable_object_caching()
+            return super()._compile_core()
+
+    return KernelCompiler
+
+
+class KernelCache(FunctionCache):
+    """numba's cache of a function, in a place of our own."""
+
+    @classmethod
+    def in_folder(cls, folder: Path, digest: str) -> type[KernelCache]:
+        """The cache under `folder`, whose sources are told by `digest` and not by where or how old a file is."""
+
+        class Place(_CacheLocator):
+            def __init__(self, function: Callable[..., Any]) -> None:
+                self.module = function.__module__
+
+            def get_cache_path(self) -> str:
+                return str(folder / self.module)
+
+            def get_source_stamp(self) -> str:
+                return digest
+
+            def get_disambiguator(self) -> str:
+                return "kernel"
+
+            @classmethod
+            def from_function(cls, function: Callable[..., Any], file: str) -> Place:
+                return cls(function)
+
+        class Result(CompileResultCacheImpl):
+            _locator_classes = [Place]
+
+        return type("KernelCache", (cls,), {"_impl_class": Result})
