@@ -1,17 +1,16 @@
-"""From the engine's arrays to the frames of a run record: steps become units, numbers become names."""
+"""From the engine's arrays to the columns of a run record: steps become units, numbers become names."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
 from backtest.engine.session import Session
-from backtest.report.frames.incidents import all_crossings, in_time, incidents_frame
+from backtest.report.columns import Columns
+from backtest.report.frames.incidents import incident_columns
 from backtest.report.frames.names import Names
-from backtest.report.frames.path import account_frame, wallets_frame
-from backtest.report.frames.payments import funding_frame, ledger_frame
-from backtest.report.frames.trades import fills_frame, orders_frame, positions_frame
+from backtest.report.frames.path import account_columns, wallet_columns
+from backtest.report.frames.payments import funding_columns, ledger_columns
+from backtest.report.frames.trades import fill_columns, order_columns, position_columns
 from backtest.report.record import LivedRecord, RunRecord
 
 if TYPE_CHECKING:
@@ -32,21 +31,16 @@ def record_of(session: Session, config: RunConfig, notes: list[str], seconds: fl
         seconds=seconds,
         levels=tuple(tuple((level.ratio, level.action) for level in plan.sets[-1].levels) for plan in plans),
         makers={
-            "account": lambda _: in_one([account_frame(session, names, k) for k in range(len(plans))]),
-            "wallets": lambda _: wallets_frame(session, names),
-            "ledger": lambda _: ledger_frame(session, names),
-            "fills": lambda _: fills_frame(session, names),
-            "orders": lambda record: orders_frame(session, names, record.fills),
-            "incidents": lambda record: in_time([incidents_frame(session, names), *all_crossings(session, record)]),
-            "funding": lambda _: funding_frame(session, names),
-            "positions": lambda _: positions_frame(session, names),
+            "account": lambda _: Columns.below([account_columns(session, names, k) for k in range(len(plans))]),
+            "wallets": lambda _: wallet_columns(session, names),
+            "ledger": lambda _: ledger_columns(session, names),
+            "fills": lambda _: fill_columns(session, names),
+            "orders": lambda record: order_columns(session, names, record.made("fills")),
+            "incidents": lambda record: incident_columns(session, names, record),
+            "funding": lambda _: funding_columns(session, names),
+            "positions": lambda _: position_columns(session, names),
         },
     )
-
-
-def in_one(frames: list[pd.DataFrame]) -> pd.DataFrame:
-    """The frames below each other."""
-    return frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
 
 
 def mode_words(plan: Plan) -> str:

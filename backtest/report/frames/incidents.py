@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from backtest.engine.session import Session
-from backtest.report.frames.names import Names, frame_of, in_order
+from backtest.report.columns import Columns, Words
+from backtest.report.frames.names import Names, in_order, listed
 from backtest.report.frames.path import level_of
 from backtest.report.record import RunRecord
 from backtest.state import (
@@ -27,84 +29,82 @@ from backtest.state import (
     RUNG_NAMES,
 )  # fmt: skip
 
-
-def all_crossings(session: Session, record: RunRecord) -> list[pd.DataFrame]:
-    """What each account's ratio fell to."""
-    return [crossings(session, record.of("account", k), k) for k in range(len(session.plans))]
-
+Floats = npt.NDArray[np.float64]
 
 CROSSED = {"warn": "warn", "reduce_only": "reduce only"}
 """Levels that are told of as incidents when the ratio falls to them, and the words for it."""
 
 
-def crossings(session: Session, account: pd.DataFrame, k: int) -> pd.DataFrame:
+def incident_columns(session: Session, names: Names, record: RunRecord) -> Columns:
+    """What the engine did and what each account's ratio fell to, by time; each kind in its own order."""
+    accounts = range(len(session.plans))
+    fallen = [each for k in accounts for each in crossings(session, names, record.columns("account", k), k)]
+    found = Columns.below([engine_incidents(session, names), *fallen])
+    return found.where(np.argsort(found["time"], kind="stable"))
+
+
+def crossings(session: Session, names: Names, account: Columns, k: int) -> list[Columns]:
     """Bars whose lowest ratio fell to a level at which the venue warns or restricts; one a fall.
 
     Of an account that nobody liquidates, also those at which it would have been.
     """
-    worst, found = account["worst_ratio"].to_numpy(), []
     told = {**CROSSED, "liquidate": "breach"} if session.plans[k].unbound else CROSSED
-    for action, rung in told.items():
-        level = level_of(session, k, action)
-        below = (level > 0.0) & (worst <= level)
-        rows = account[below & ~np.concatenate([[False], below[:-1]])]
-        found.append(
-            frame_of(
-                "incidents",
-                {
-                    "time": rows["time"],
-                    "account": rows["account"],
-                    "wallet": rows["worst_wallet"],
-                    "rung": rung,
-                    "symbol": "",
-                    "side": "",
-                    "collateral": rows["collateral_equity"],
-                    "maintenance": rows["maintenance_margin"],
-                    "ratio": rows["worst_ratio"],
-                    "contracts": 0.0,
-                    "price": 0.0,
-                    "amount_usd": 0.0,
-                    "note": "lowest ratio of the bar; collateral and maintenance of the account at its close",
-                },
-            )
-        )
-    return pd.concat(found, ignore_index=True)
+    return [_fallen(names, account, level_of(session, k, action), rung) for action, rung in told.items()]
 
 
-def incidents_frame(session: Session, names: Names) -> pd.DataFrame:
+def _fallen(names: Names, account: Columns, level: Floats, rung: str) -> Columns:
+    below = (level > 0.0) & (account["worst_ratio"] <= level)
+    rows = account.where(below & ~np.concatenate([[False], below[:-1]]))
+    many, note = len(rows), "lowest ratio of the bar; collateral and maintenance of the account at its close"
+    return names.by_bar(
+        rows["bar"],
+        {
+            "account": lambda: rows.words("account"),
+            "wallet": lambda: rows.words("worst_wallet"),
+            "rung": lambda: Words.same(rung, many),
+            "symbol": lambda: Words.same("", many),
+            "side": lambda: Words.same("", many),
+            "collateral": lambda: rows["collateral_equity"],
+            "maintenance": lambda: rows["maintenance_margin"],
+            "ratio": lambda: rows["worst_ratio"],
+            "contracts": lambda: np.zeros(many),
+            "price": lambda: np.zeros(many),
+            "amount_usd": lambda: np.zeros(many),
+            "note": lambda: Words.same(note, many),
+        },
+    )
+
+
+def engine_incidents(session: Session, names: Names) -> Columns:
     """Everything the engine did out of the ordinary, with the numbers it saw."""
     rows = session.book.incident[: session.book.count[INCIDENT_ROWS]]
     whole = rows.astype(np.int64)
     order = in_order(whole, N_BAR, N_ACCOUNT)
     rows, whole = rows[order], whole[order]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.where(rows[:, N_MAINTENANCE] > 0, rows[:, N_COLLATERAL] / rows[:, N_MAINTENANCE], np.nan)
-    wallet = names.wallet[whole[:, N_ACCOUNT], whole[:, N_WALLET]]
-    notes = [place_of(*row) for row in whole[:, [N_POINT, N_INSIDE]].tolist()]
-    return frame_of(
-        "incidents",
+    places = whole[:, [N_POINT, N_INSIDE]].tolist()
+    return names.by_bar(
+        whole[:, N_BAR],
         {
-            "time": names.time[whole[:, N_BAR]],
-            "account": names.account[whole[:, N_ACCOUNT]],
-            "wallet": wallet,
-            "rung": np.array(RUNG_NAMES, dtype=object)[whole[:, N_RUNG]],
-            "symbol": names.symbol[whole[:, N_POSITION]],
-            "side": names.side(whole[:, N_ACCOUNT], whole[:, N_POSITION]),
-            "collateral": rows[:, N_COLLATERAL],
-            "maintenance": rows[:, N_MAINTENANCE],
-            "ratio": ratio,
-            "contracts": rows[:, N_CONTRACTS],
-            "price": rows[:, N_PRICE],
-            "amount_usd": rows[:, N_AMOUNT],
-            "note": np.array(notes, dtype=object),
+            "account": lambda: names.account(whole[:, N_ACCOUNT]),
+            "wallet": lambda: names.wallet(whole[:, N_ACCOUNT], whole[:, N_WALLET]),
+            "rung": lambda: listed(RUNG_NAMES, whole[:, N_RUNG]),
+            "symbol": lambda: names.symbol(whole[:, N_POSITION]),
+            "side": lambda: names.side(whole[:, N_ACCOUNT], whole[:, N_POSITION]),
+            "collateral": lambda: rows[:, N_COLLATERAL],
+            "maintenance": lambda: rows[:, N_MAINTENANCE],
+            "ratio": lambda: ratios(rows[:, N_COLLATERAL], rows[:, N_MAINTENANCE]),
+            "contracts": lambda: rows[:, N_CONTRACTS],
+            "price": lambda: rows[:, N_PRICE],
+            "amount_usd": lambda: rows[:, N_AMOUNT],
+            "note": lambda: Words.of(np.array([place_of(*place) for place in places], dtype=object)),
         },
     )
 
 
-def in_time(parts: list[pd.DataFrame]) -> pd.DataFrame:
-    """Incidents of several accounts and kinds by time, each kind in its own order."""
-    some = [part for part in parts if len(part)] or parts[:1]
-    return pd.concat(some, ignore_index=True).sort_values("time", kind="stable", ignore_index=True)
+def ratios(collateral: Floats, maintenance: Floats) -> Floats:
+    """Collateral over maintenance margin; NaN without a requirement."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(maintenance > 0, collateral / maintenance, np.nan)
 
 
 def place_of(point: int, inside_us: int) -> str:

@@ -1,49 +1,70 @@
-"""Names by number, as every frame shows them: accounts, wallets, assets, symbols, sides, times."""
+"""Names by number, as every frame shows them: accounts, wallets, assets, symbols, sides; and the times of its rows."""
 
 from __future__ import annotations
 
-from functools import cached_property
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from backtest.engine.session import SIDES, Session
-from backtest.report.record import FRAMES
+from backtest.report.columns import Column, Columns, Words
 
 Ints = npt.NDArray[np.int64]
 
 
 class Names:
-    """Names by number: accounts, wallets, assets, symbols, times."""
+    """Columns of names out of columns of the engine's numbers; -1 is none."""
 
     def __init__(self, session: Session) -> None:
-        self._time_us = session.history.time
-        self.account = np.array([plan.name for plan in session.plans], dtype=object)
-        self.asset = np.array(session.history.assets, dtype=object)
-        self.symbol = np.array([i.symbol for i in session.history.instruments] * 2 + [""], dtype=object)
+        self.time_us = session.history.time
+        symbols = [i.symbol for i in session.history.instruments]
+        self._account, self._asset = _words(plan.name for plan in session.plans), _words(session.history.assets)
+        self._symbol = _words([*symbols, *symbols, ""])
         futures = [i.kind != "spot" for i in session.history.instruments]
-        none = np.full(2 * len(futures) + 1, "", dtype=object)
-        both = np.array([side if future else "" for side in SIDES for future in futures] + [""], dtype=object)
-        self._side = [both if plan.two_sided else none for plan in session.plans]
+        none = [""] * (2 * len(futures) + 1)
+        both = [*(side if future else "" for side in SIDES for future in futures), ""]
+        self._sides, self._side = (
+            len(none),
+            _words(name for plan in session.plans for name in (both if plan.two_sided else none)),
+        )
         widest = max(len(plan.shape.names) for plan in session.plans)
         rows = [plan.shape.names + [""] * (widest + 1 - len(plan.shape.names)) for plan in session.plans]
-        self.wallet = np.array(rows, dtype=object)
+        self._wallets, self._wallet = widest + 1, _words(name for row in rows for name in row)
 
-    @cached_property
-    def time(self) -> pd.DatetimeIndex:
-        """Opens of the bars."""
-        return pd.to_datetime(self._time_us, unit="us", utc=True)
+    def account(self, accounts: Ints) -> Words:
+        """Accounts by name."""
+        return Words(self._account, accounts)
 
-    def side(self, accounts: Ints, positions: Ints) -> npt.NDArray[np.object_]:
-        """Sides of positions by row, -1 being none."""
-        return np.array([self._side[k][p] for k, p in zip(accounts, positions, strict=True)], dtype=object)
+    def asset(self, assets: Ints) -> Words:
+        """Assets by code."""
+        return Words(self._asset, assets)
+
+    def symbol(self, positions: Ints) -> Words:
+        """What positions are in."""
+        return Words(self._symbol, positions)
+
+    def side(self, accounts: Ints | int, positions: Ints) -> Words:
+        """Sides of positions in hedge mode."""
+        return Words(self._side, accounts * self._sides + positions % self._sides)
+
+    def wallet(self, accounts: Ints | int, wallets: Ints) -> Words:
+        """Wallets of accounts."""
+        return Words(self._wallet, accounts * self._wallets + wallets % self._wallets)
+
+    def by_bar(self, bars: Ints, makers: dict[str, Callable[[], Column]]) -> Columns:
+        """Rows of these bars, labelled by their opens."""
+        return Columns(len(bars), {"bar": lambda: bars, "time": lambda: self.time_us[bars], **makers})
 
 
-def frame_of(name: str, columns: dict[str, Any]) -> pd.DataFrame:
-    """A frame of the record, its columns in their order."""
-    return pd.DataFrame({column: columns[column] for column in FRAMES[name]})
+def _words(names: Any) -> npt.NDArray[np.object_]:
+    return np.array(list(names), dtype=object)
+
+
+def listed(names: tuple[str, ...], numbers: Ints) -> Words:
+    """Words of a list of the engine's, by number."""
+    return Words(_words(names), numbers)
 
 
 def in_order(rows: Ints, bar: Any, account: Any) -> Ints:

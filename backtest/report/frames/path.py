@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from backtest.engine.session import Session
-from backtest.report.frames.names import Names, frame_of
-from backtest.report.record import FRAMES
+from backtest.report.columns import Columns
+from backtest.report.frames.names import Names
 from backtest.state import (
     L_ACCOUNT,
     L_AMOUNT,
@@ -26,55 +25,61 @@ from backtest.state import (
 )  # fmt: skip
 from backtest.units import STEP
 
+Floats = npt.NDArray[np.float64]
 
-def account_frame(session: Session, names: Names, k: int) -> pd.DataFrame:
+
+def account_columns(session: Session, names: Names, k: int) -> Columns:
     """One account, bar by bar, at the close."""
-    path = session.book.path[:, k]
+    path, bars = session.book.path[:, k], np.arange(len(session.history.time))
     chosen = {"close": P_CLOSE, "low_then_high": P_LOW_HIGH, "each_worst": P_EACH}[session.plans[k].path]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        used = np.where(path[P_COLLATERAL] > 0, path[P_INITIAL] / path[P_COLLATERAL], np.inf)
-        use = np.where(path[P_INITIAL] > 0, used, 0.0)
-    return frame_of(
-        "account",
+    return names.by_bar(
+        bars,
         {
-            "time": names.time,
-            "account": names.account[k],
-            "equity": path[P_EQUITY],
-            "collateral_equity": path[P_COLLATERAL],
-            "initial_margin": path[P_INITIAL],
-            "maintenance_margin": path[P_MAINTENANCE],
-            "margin_ratio": close_ratio(session, k),
-            "worst_ratio": path[chosen],
-            "worst_wallet": names.wallet[k][path[P_WALLET].astype(np.int64)],
-            "ratio_close": path[P_CLOSE],
-            "ratio_low_then_high": path[P_LOW_HIGH],
-            "ratio_each_worst": path[P_EACH],
-            "utilization": use,
-            "cash_usd": cash(session, k),
-            "liquidation_level": level_of(session, k, "liquidate"),
+            "time": lambda: names.time_us,
+            "account": lambda: names.account(np.full(len(bars), k)),
+            "equity": lambda: path[P_EQUITY],
+            "collateral_equity": lambda: path[P_COLLATERAL],
+            "initial_margin": lambda: path[P_INITIAL],
+            "maintenance_margin": lambda: path[P_MAINTENANCE],
+            "margin_ratio": lambda: close_ratio(session, k),
+            "worst_ratio": lambda: path[chosen],
+            "worst_wallet": lambda: names.wallet(k, path[P_WALLET].astype(np.int64)),
+            "ratio_close": lambda: path[P_CLOSE],
+            "ratio_low_then_high": lambda: path[P_LOW_HIGH],
+            "ratio_each_worst": lambda: path[P_EACH],
+            "utilization": lambda: utilization(path[P_INITIAL], path[P_COLLATERAL]),
+            "cash_usd": lambda: cash(session, k),
+            "liquidation_level": lambda: level_of(session, k, "liquidate"),
         },
     )
 
 
-def level_of(session: Session, k: int, action: str) -> npt.NDArray[np.float64]:
+def utilization(initial: Floats, collateral: Floats) -> Floats:
+    """Initial margin as a share of collateral; 0 where nothing is required, infinite where nothing is left."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        used = np.where(collateral > 0, initial / collateral, np.inf)
+    return np.where(initial > 0, used, 0.0)
+
+
+def level_of(session: Session, k: int, action: str) -> Floats:
     """The margin ratio at or below which the venue acts so, by bar; 0 where it has no such level."""
     sets = session.plans[k].sets
     ratios = [max((level.ratio for level in s.levels if level.action == action), default=0.0) for s in sets]
     at = session.tape.rules_at[k]
-    levels: npt.NDArray[np.float64] = np.array(ratios)[at - at[0]]
+    levels: Floats = np.array(ratios)[at - at[0]]
     return levels
 
 
-def close_ratio(session: Session, k: int) -> npt.NDArray[np.float64]:
+def close_ratio(session: Session, k: int) -> Floats:
     """Lowest collateral / maintenance of a wallet at each close; inf without requirement."""
     collateral, _, maintenance = session.book.wallet_path[:, :, k]
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = np.where(maintenance > 0, collateral / maintenance, np.inf)
-    lowest: npt.NDArray[np.float64] = ratios.min(axis=0)
+    lowest: Floats = ratios.min(axis=0)
     return lowest
 
 
-def cash(session: Session, k: int) -> npt.NDArray[np.float64]:
+def cash(session: Session, k: int) -> Floats:
     """USD of stablecoin balances over all wallets at each close, from the ledger."""
     ledger, bars = session.book.ledger[: session.book.count[LEDGER_ROWS]], len(session.history.time)
     worth = np.zeros(bars)
@@ -87,28 +92,26 @@ def cash(session: Session, k: int) -> npt.NDArray[np.float64]:
     return worth
 
 
-def wallets_frame(session: Session, names: Names) -> pd.DataFrame:
+def wallet_columns(session: Session, names: Names) -> Columns:
     """Every wallet that backs something, bar by bar, at the close; USD. `headroom`: the least, on the bar's path, of
     collateral - max(initial, level x maintenance).
     """
-    parts = []
-    for k, plan in enumerate(session.plans):
-        for w, name in enumerate(plan.shape.names):
-            if plan.shape.model[w]:
-                collateral, initial, maintenance = session.book.wallet_path[:, w, k]
-                parts.append(
-                    frame_of(
-                        "wallets",
-                        {
-                            "time": names.time,
-                            "account": plan.name,
-                            "wallet": name,
-                            "collateral": collateral,
-                            "initial_margin": initial,
-                            "maintenance_margin": maintenance,
-                            "headroom": session.book.headroom[w, k],
-                        },
-                    )
-                )
+    backing = [(k, w) for k, plan in enumerate(session.plans) for w, model in enumerate(plan.shape.model) if model]
     # spot alone backs nothing: no wallet at all, but still the columns
-    return pd.concat(parts, ignore_index=True) if parts else frame_of("wallets", {key: [] for key in FRAMES["wallets"]})
+    return Columns.below([_wallet(session, names, k, w) for k, w in backing] or [_wallet(session, names, 0, 0, 0)])
+
+
+def _wallet(session: Session, names: Names, k: int, w: int, rows: int | None = None) -> Columns:
+    path, bars = session.book.wallet_path[:, w, k, :rows], np.arange(len(session.history.time))[:rows]
+    return names.by_bar(
+        bars,
+        {
+            "time": lambda: names.time_us[:rows],
+            "account": lambda: names.account(np.full(len(bars), k)),
+            "wallet": lambda: names.wallet(k, np.full(len(bars), w)),
+            "collateral": lambda: path[0],
+            "initial_margin": lambda: path[1],
+            "maintenance_margin": lambda: path[2],
+            "headroom": lambda: session.book.headroom[w, k, :rows],
+        },
+    )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from backtest.engine.session import Session
 from backtest.engine.tape import index_price
 from backtest.ledger.kinds import FUNDED, KIND_NAMES
-from backtest.report.frames.names import Names, frame_of, in_order
+from backtest.report.columns import Columns
+from backtest.report.frames.names import Names, in_order, listed
 from backtest.state import (
     E_KIND,
     F_ACCOUNT,
@@ -33,48 +33,45 @@ from backtest.units import STEP
 Ints = npt.NDArray[np.int64]
 
 
-def ledger_frame(session: Session, names: Names) -> pd.DataFrame:
+def ledger_columns(session: Session, names: Names) -> Columns:
     """Every change of every balance, in canonical order."""
     rows = session.book.ledger[: session.book.count[LEDGER_ROWS]]
     rows = rows[in_order(rows, L_BAR, L_ACCOUNT)]
-    return frame_of(
-        "ledger",
+    return names.by_bar(
+        rows[:, L_BAR],
         {
-            "time": names.time[rows[:, L_BAR]],
-            "bar": rows[:, L_BAR],
-            "account": names.account[rows[:, L_ACCOUNT]],
-            "wallet": names.wallet[rows[:, L_ACCOUNT], rows[:, L_WALLET]],
-            "asset": names.asset[rows[:, L_ASSET]],
-            "kind": np.array(KIND_NAMES, dtype=object)[rows[:, L_KIND]],
-            "amount": rows[:, L_AMOUNT] * STEP,
-            "steps": rows[:, L_AMOUNT],
-            "instrument": names.symbol[rows[:, L_INSTRUMENT]],
-            "order": np.where(rows[:, L_KIND] == FUNDED, -1, rows[:, L_ORDER]),
+            "account": lambda: names.account(rows[:, L_ACCOUNT]),
+            "wallet": lambda: names.wallet(rows[:, L_ACCOUNT], rows[:, L_WALLET]),
+            "asset": lambda: names.asset(rows[:, L_ASSET]),
+            "kind": lambda: listed(KIND_NAMES, rows[:, L_KIND]),
+            "amount": lambda: rows[:, L_AMOUNT] * STEP,
+            "steps": lambda: rows[:, L_AMOUNT],
+            "instrument": lambda: names.symbol(rows[:, L_INSTRUMENT]),
+            "order": lambda: np.where(rows[:, L_KIND] == FUNDED, -1, rows[:, L_ORDER]),
         },
     )
 
 
-def funding_frame(session: Session, names: Names) -> pd.DataFrame:
+def funding_columns(session: Session, names: Names) -> Columns:
     """Every funding payment, with the rate and the price it was paid on: mark, or index where the venue says so."""
     history, rows = session.history, session.book.ledger[: session.book.count[LEDGER_ROWS]]
     rows = rows[rows[:, L_KIND] == FUNDED]
     rows = rows[in_order(rows, L_BAR, L_ACCOUNT)]
     settled = np.flatnonzero(session.tape.event[:, E_KIND] == FUNDING)  # in the history's own order
     at = np.searchsorted(settled, rows[:, L_ORDER])
-    contracts = held_before(session, rows)
-    return frame_of(
-        "funding",
+    return names.by_bar(
+        rows[:, L_BAR],
         {
-            "time": pd.to_datetime(history.funding_time[at], unit="us", utc=True),
-            "account": names.account[rows[:, L_ACCOUNT]],
-            "symbol": names.symbol[rows[:, L_INSTRUMENT]],
-            "side": names.side(rows[:, L_ACCOUNT], rows[:, L_INSTRUMENT]),
-            "contracts": contracts * STEP,
-            "price": np.where(on_index(session, rows), indices_of(session, rows), history.funding_price[at]),
-            "rate": history.funding_rate[at],
-            "amount": rows[:, L_AMOUNT] * STEP,
-            "asset": names.asset[rows[:, L_ASSET]],
-            "flag": history.funding_flag[at],
+            "time": lambda: history.funding_time[at],
+            "account": lambda: names.account(rows[:, L_ACCOUNT]),
+            "symbol": lambda: names.symbol(rows[:, L_INSTRUMENT]),
+            "side": lambda: names.side(rows[:, L_ACCOUNT], rows[:, L_INSTRUMENT]),
+            "contracts": lambda: held_before(session, rows) * STEP,
+            "price": lambda: np.where(on_index(session, rows), indices_of(session, rows), history.funding_price[at]),
+            "rate": lambda: history.funding_rate[at],
+            "amount": lambda: rows[:, L_AMOUNT] * STEP,
+            "asset": lambda: names.asset(rows[:, L_ASSET]),
+            "flag": lambda: history.funding_flag[at],
         },
     )
 
