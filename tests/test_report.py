@@ -18,6 +18,7 @@ from backtest.errors import InputError
 from backtest.market.history import History
 from backtest.market.schema import Instrument
 from backtest.market.store import write_instruments, write_series
+from backtest.report.capital import least_capital
 from backtest.report.explain import explain
 from backtest.report.folder import check_target
 from backtest.report.manifest import manifest
@@ -25,7 +26,7 @@ from backtest.report.panels import panels
 from backtest.report.picture import write_picture
 from backtest.report.record import FRAMES, RunRecord, empty
 from backtest.report.result import Result, load
-from backtest.report.statistics import Performance, drawdown, least_capital, statistics, survival
+from backtest.report.statistics import Performance, drawdown, statistics, survival
 from backtest.strategy.strategy import Strategy
 
 DAY_US = 86_400_000_000

@@ -14,7 +14,7 @@ import pandas as pd
 
 from backtest.config.types import duration_us
 from backtest.market.schema import parse_symbol
-from backtest.report.record import naive
+from backtest.report.columns import naive
 
 if TYPE_CHECKING:
     from backtest.report.result import Result

@@ -13,7 +13,8 @@ import pandas as pd
 
 from backtest.errors import InputError
 from backtest.market.schema import parse_symbol
-from backtest.report.record import Ints, naive
+from backtest.report.columns import naive
+from backtest.report.record import Ints
 from backtest.report.subject import Subject
 
 COLUMNS = ("time", "symbol", "side", "mark", "alone", "together", "initial", "maintenance")

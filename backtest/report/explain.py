@@ -10,11 +10,13 @@ from there to the close. Every payment of the ledger stands under its own name. 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import reduce
 
 import numpy as np
 import pandas as pd
 
 from backtest.market.schema import Instrument
+from backtest.report.columns import Columns, times_of
 from backtest.report.record import Floats, RunRecord, summed
 from backtest.units import STEP
 
@@ -43,21 +45,23 @@ def explain(record: RunRecord, account: int = 0) -> pd.Series:
     differs from the delivery price by `basis`. All of it rests on one identity:
     equity = Σ balance x index + Σ (contracts x value - cost) x index.
     """
-    parts = explain_by_bar(record, account)[list(PARTS)]
-    return parts.sum().rename(record.account_names[account])
+    parts = parts_of(record, account)
+    return pd.Series({part: float(parts[part].sum()) for part in PARTS}, name=record.account_names[account])
 
 
 def explain_by_bar(record: RunRecord, account: int = 0) -> pd.DataFrame:
-    """The same a bar, USD: `time` (the bar's open), then a column a part. A row sums to its bar's change in equity.
+    """The same a bar, USD: `time` (the bar's open), then a column a part. A row sums to its bar's change in equity."""
+    return pd.DataFrame({"time": times_of(record.history.time), **parts_of(record, account)})
 
-    The record keeps the frame: figures, parts and pages all ask for it.
-    """
+
+def parts_of(record: RunRecord, account: int) -> dict[str, Floats]:
+    """The parts by name [bar], USD. The record keeps them: figures, parts and pages all ask for them."""
     if account not in record.explained:
         record.explained[account] = _walked(record, account)
     return record.explained[account]
 
 
-def _walked(record: RunRecord, account: int) -> pd.DataFrame:
+def _walked(record: RunRecord, account: int) -> dict[str, Floats]:
     books = _Books(record, account)
     for asset in record.history.assets:
         books.hold(asset)
@@ -72,10 +76,10 @@ def _walked(record: RunRecord, account: int) -> pd.DataFrame:
 
 def liquidation_cost(record: RunRecord, account: int) -> float:
     """The part `liquidation` of the profit, USD; the rest of the parts is not looked for where nothing was taken."""
-    causes = record.of("fills", account)["cause"]
-    taken = causes.isin([cause for cause, part in _EXECUTION_OF_CAUSE.items() if part == "liquidation"]).any()
-    charged = (record.of("ledger", account)["kind"] == "liquidation_fee").any()
-    return float(explain(record, account)["liquidation"]) if taken or charged else 0.0
+    forced = [cause for cause, part in _EXECUTION_OF_CAUSE.items() if part == "liquidation"]
+    taken = record.columns("fills", account).among("cause", *forced).any()
+    charged = record.columns("ledger", account).among("kind", "liquidation_fee").any()
+    return float(parts_of(record, account)["liquidation"].sum()) if taken or charged else 0.0
 
 
 ROUNDINGS = 4  # of an amount of money by one fill: cost, what is released of it, what is realised, and the other asset
@@ -88,7 +92,7 @@ def part_of_asset(asset: str) -> str:
 
 @dataclass
 class _Books:
-    """One account's frames, and the parts found so far."""
+    """One account's rows, and the parts found so far."""
 
     record: RunRecord
     account: int
@@ -98,49 +102,48 @@ class _Books:
         self.bars = len(self.record.history.time)
         self.parts = {part: np.zeros(self.bars) for part in PARTS}
         self.ledger = self.record.since_start(self.account)
-        self.fills = self.record.of("fills", self.account)
+        self.fills = self.record.columns("fills", self.account)
         self.first = self.record.first_deposits(self.account)
 
-    def by_bar(self, rows: pd.DataFrame, amounts: Floats) -> Floats:
+    def by_bar(self, rows: Columns, amounts: Floats) -> Floats:
         """Amounts summed into their bars."""
         return summed(self.record.bars(rows), amounts, self.bars)
 
     def hold(self, asset: str) -> None:
         """Balances brought into each bar, times the change of their index."""
-        rows = self.ledger[self.ledger["asset"] == asset]
-        started = self.first.loc[self.first["asset"] == asset, "amount"].sum()
-        after = started + np.cumsum(self.by_bar(rows, rows["amount"].to_numpy(dtype=np.float64)))
+        rows = self.ledger.where(self.ledger.among("asset", asset))
+        started = self.first["amount"][self.first.among("asset", asset)].sum()
+        after = started + np.cumsum(self.by_bar(rows, rows["amount"]))
         before = np.concatenate(([started], after[:-1]))
         change = np.diff(self.record.index(asset), prepend=self.record.index(asset, "open")[0])
         self.parts[part_of_asset(asset)] += before * change
 
     def pay(self) -> None:
         """Every payment of the ledger at its bar's close; trades' own rows are left to the trades."""
-        if self.ledger.empty:
-            return
-        flows, kinds = self.record.flows_usd(self.ledger), self.ledger["kind"].to_numpy()
-        for kind in pd.unique(self.ledger["kind"]):
+        flows, bars, kinds = (
+            self.record.flows_usd(self.ledger),
+            self.record.bars(self.ledger),
+            self.ledger.words("kind"),
+        )
+        for kind in kinds.present:
             if kind in _PART_OF_KIND:
-                rows = self.ledger[kinds == kind]
-                self.parts[_PART_OF_KIND[str(kind)]] += self.by_bar(rows, flows[kinds == kind])
+                mine = kinds.among(kind)
+                self.parts[_PART_OF_KIND[kind]] += summed(bars[mine], flows[mine], self.bars)
 
-    def fills_of(self, instrument: Instrument) -> pd.DataFrame:
-        fills: pd.DataFrame = self.fills[self.fills["symbol"] == instrument.symbol]
-        return fills
+    def fills_of(self, instrument: Instrument) -> Columns:
+        return self.fills.where(self.fills.among("symbol", instrument.symbol))
 
-    def rows_of(self, instrument: Instrument, *kinds: str) -> pd.DataFrame:
-        mine = (self.ledger["instrument"] == instrument.symbol) & self.ledger["kind"].isin(kinds)
-        rows: pd.DataFrame = self.ledger[mine]
-        return rows
+    def rows_of(self, instrument: Instrument, *kinds: str) -> Columns:
+        return self.ledger.where(self.ledger.among("instrument", instrument.symbol) & self.ledger.among("kind", *kinds))
 
     def trade_spot(self, number: int, instrument: Instrument) -> None:
         """A purchase or sale: the mark against the price paid, then the coin's way to the close."""
         fills, rows = self.fills_of(instrument), self.rows_of(instrument, "buy", "sell")
-        if fills.empty:
+        if not len(fills):
             return
-        at, contracts = self.record.bars(fills), fills["contracts"].to_numpy(dtype=np.float64)
+        at, contracts = self.record.bars(fills), fills["contracts"]
         quote, close = self.record.index(instrument.quote)[at], self.record.history.mark_close[number][at]
-        mark, paid = fills["mark"].to_numpy(dtype=np.float64), fills["price"].to_numpy(dtype=np.float64)
+        mark, paid = fills["mark"], fills["price"]
         price = contracts * (close - mark) * quote
         basis = contracts * (self.record.index(instrument.base)[at] - close * quote)
         self.parts["price"] += self.by_bar(fills, price)
@@ -152,46 +155,46 @@ class _Books:
     def trade_future(self, number: int, instrument: Instrument) -> None:
         """A futures position: held over the bar, filled in it, and its unrealised profit's own currency."""
         fills = self.fills_of(instrument)
-        if fills.empty:
+        if not len(fills):
             return
         held = _Held(self, number, instrument, fills)
         held.carry()
         held.currency()
         held.fill()
 
-    def execute(self, fills: pd.DataFrame, slipped: Floats, total: Floats, step_usd: float) -> None:
+    def execute(self, fills: Columns, slipped: Floats, total: Floats, step_usd: float) -> None:
         """Price against mark by fill, by cause; what rounding left of the bars' `total` goes with the last kind.
 
         What rounding cannot be, at most some steps a fill, is left for the residual to show.
         """
-        part = fills["cause"].map(_EXECUTION_OF_CAUSE).fillna("execution").to_numpy()
-        for name in pd.unique(part):
-            self.parts[name] += self.by_bar(fills[part == name], slipped[part == name])
+        parts, bars = fills.words("cause").called(_EXECUTION_OF_CAUSE, "execution"), self.record.bars(fills)
+        for name in parts.present:
+            mine = parts.among(name)
+            self.parts[name] += summed(bars[mine], slipped[mine], self.bars)
         rounding = total - self.by_bar(fills, slipped)
         most = ROUNDINGS * len(fills) * step_usd + 1e-9 * float(np.abs(slipped).sum() + abs(total.sum()))
         if abs(rounding.sum()) <= most:
-            self.parts[part[-1]] += rounding
+            self.parts[parts.text(-1)] += rounding
 
-    def closed(self) -> pd.DataFrame:
+    def closed(self) -> dict[str, Floats]:
         """The parts, with what they leave unexplained of the equity recorded at each close."""
-        rows = self.record.of("account", self.account)
+        rows = self.record.columns("account", self.account)
         at = self.record.bars(rows) if len(rows) else np.array([self.bars - 1])
-        equity = rows["equity"].to_numpy(dtype=np.float64) if len(rows) else np.zeros(1)
-        explained = np.cumsum(np.sum(list(self.parts.values()), axis=0))[at]
+        equity = rows["equity"] if len(rows) else np.zeros(1)
+        explained = np.cumsum(reduce(np.add, self.parts.values()))[at]
         start = self.record.start_equity(self.account)
         self.parts["residual"][at] = np.diff(equity, prepend=start) - np.diff(explained, prepend=0.0)
-        time = pd.to_datetime(self.record.history.time, unit="us", utc=True)
-        return pd.DataFrame({"time": time, **self.parts})
+        return self.parts
 
 
 class _Held:
     """One futures instrument of one account: what its contracts are worth in the settlement asset, bar by bar."""
 
-    def __init__(self, books: _Books, number: int, instrument: Instrument, fills: pd.DataFrame) -> None:
+    def __init__(self, books: _Books, number: int, instrument: Instrument, fills: Columns) -> None:
         self.books, self.instrument, self.fills, self.number = books, instrument, fills, number
         self.record, history = books.record, books.record.history
         self.settle = self.record.index(instrument.settle)
-        self.signed = fills["contracts"].to_numpy(dtype=np.float64)
+        self.signed = fills["contracts"]
         self.at = self.record.bars(fills)
         self.after = np.cumsum(books.by_bar(fills, self.signed))
         self.cost_after = self._costs()
@@ -212,13 +215,14 @@ class _Held:
 
     def _costs(self) -> Floats:
         """What the position (in hedge mode its two sides) cost, after each bar."""
-        positions = self.record.of("positions", self.books.account)
-        rows = positions[positions["symbol"] == self.instrument.symbol]
+        positions = self.record.columns("positions", self.books.account)
+        rows = positions.where(positions.among("symbol", self.instrument.symbol))
+        sides = rows.words("side" if "side" in rows else "symbol")
         total = np.zeros(self.books.bars)
-        for _, mine in rows.groupby(rows["side"] if "side" in rows else rows["symbol"]):
-            costs = np.full(self.books.bars, np.nan)
-            costs[self.record.bars(mine)] = mine["cost"].to_numpy(dtype=np.float64)
-            total += pd.Series(costs).ffill().fillna(0.0).to_numpy(dtype=np.float64)
+        for side in sorted(sides.present):
+            mine = rows.where(sides.among(side))
+            lasts = np.diff(self.record.bars(mine), prepend=0, append=self.books.bars)
+            total += np.repeat(np.concatenate(([0.0], mine["cost"])), lasts)
         return total
 
     def carry(self) -> None:
@@ -243,12 +247,12 @@ class _Held:
 
     def fill(self) -> None:
         """Fills: to the mark as execution, from the mark to the close as price and basis."""
-        mark, settle = self._worth(self.fills["mark"].to_numpy(dtype=np.float64)), self.settle[self.at]
+        mark, settle = self._worth(self.fills["mark"]), self.settle[self.at]
         onward = self.signed * (self.value[self.at] - mark) * settle
         along = self.signed * (self.index_value[self.at] - self._index_at_fill(mark)) * settle
         self.books.parts["price"] += self.books.by_bar(self.fills, along)
         self.books.parts["basis"] += self.books.by_bar(self.fills, onward - along)
-        paid = self._worth(self.fills["price"].to_numpy(dtype=np.float64))
+        paid = self._worth(self.fills["price"])
         slipped = self.signed * (mark - paid) * settle
         left = self._total() - self.books.by_bar(self.fills, onward)
         self.books.execute(self.fills, slipped, left, STEP * float(self.settle.max()))
@@ -256,9 +260,9 @@ class _Held:
     def _index_at_fill(self, mark: Floats) -> Floats:
         """A contract's worth at the index of each fill's moment; at the mark inside a bar."""
         worth = mark.copy()
-        points = self.fills["point"].to_numpy()
+        points = self.fills.words("point")
         for point in ("open", "low", "high", "close"):
-            mine, price = points == point, self._index_price(point)
+            mine, price = points.among(point), self._index_price(point)
             if mine.any() and not np.isnan(price).any():
                 worth[mine] = self._worth(price)[self.at[mine]]
         return worth
@@ -266,7 +270,7 @@ class _Held:
     def _total(self) -> Floats:
         """All that fills changed in each bar: contracts at the close, less their cost, plus what was realised, USD."""
         rows = self.books.rows_of(self.instrument, "realised", "settlement")
-        realised = self.books.by_bar(rows, rows["amount"].to_numpy(dtype=np.float64)) if len(rows) else 0.0
+        realised = self.books.by_bar(rows, rows["amount"]) if len(rows) else 0.0
         traded = np.diff(self.after, prepend=0.0) * self.value - np.diff(self.cost_after, prepend=0.0)
         total: Floats = (traded + realised) * self.settle
         return total

@@ -21,7 +21,7 @@ from backtest.errors import InputError
 from backtest.ledger.kinds import KIND_NAMES, PAIRED
 from backtest.market.schema import INTERVALS, kind_of, parse_symbol
 from backtest.report.explain import PARTS
-from backtest.report.record import Floats
+from backtest.report.record import Floats, is_first
 from backtest.units import STEP
 
 if TYPE_CHECKING:
@@ -86,8 +86,9 @@ class _Books:
         record = result.record
         self.result, self.account = result, account
         self.rows = record.of("account", account)
-        self.fills, self.ledger = record.of("fills", account), record.of("ledger", account)
-        self.first = record.first_deposits(account)
+        self.fills, ledger = record.of("fills", account), record.of("ledger", account)
+        first = is_first(record.columns("ledger", account))
+        self.first, self.later, self.ledger = ledger[first], ledger[~first], ledger
         self.cash = _cash_of(self.fills, self.first)
         self.sizes = {str(each["symbol"]): float(each["contract_size"]) for each in result.manifest["instruments"]}
         prices = result.prices
@@ -177,8 +178,7 @@ class _Books:
 
     def paid(self) -> dict[tuple[int, str], float]:
         """Units received by bar and asset that no fill says: funding, interest, fees in other coins, and the like."""
-        rows = self.ledger.drop(self.first.index)
-        rows = rows[~rows["kind"].isin(ASIDE)]
+        rows = self.later[~self.later["kind"].isin(ASIDE)]
         paid = rows.groupby(["bar", "asset"])["amount"].sum().to_dict()
         for fill in filter(self.says_its_fee, self.fills.to_dict("records")):
             place = fill["bar"], fill["fee_asset"]

@@ -12,6 +12,8 @@ from collections import Counter
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from backtest import __version__
 from backtest.errors import InputError
 from backtest.report.record import RunRecord
@@ -173,8 +175,8 @@ def ambiguous_bars(record: RunRecord) -> dict[str, int]:
     """An account: bars in which one reading of the path survives and another does not."""
     found: dict[str, int] = {}
     for number, name in enumerate(record.account_names):
-        rows = record.of("account", number)
-        best = rows[["ratio_close", "ratio_low_then_high", "ratio_each_worst"]].max(axis=1)
-        level = rows["liquidation_level"]
-        found[name] = int(((best > level) & (rows["ratio_each_worst"] <= level)).sum())
+        rows = record.columns("account", number)
+        level, each = rows["liquidation_level"], rows["ratio_each_worst"]
+        best = np.fmax(np.fmax(rows["ratio_close"], rows["ratio_low_then_high"]), each)
+        found[name] = int(((best > level) & (each <= level)).sum())
     return found

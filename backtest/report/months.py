@@ -7,8 +7,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from backtest.errors import InputError, nearest
+from backtest.report.columns import naive
 from backtest.report.explain import PARTS
-from backtest.report.record import naive
 
 PERIODS = ("bar", "day", "month")
 LEAST_SHOWN = 0.005  # USD: a part that never came to as much has no column

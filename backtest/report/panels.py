@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from backtest.report.columns import naive
 from backtest.report.ink import INK, mode_ink
 from backtest.report.levels import apart_on_log
-from backtest.report.record import RunRecord, naive
+from backtest.report.record import RunRecord
 from backtest.report.statistics import forced_moments
 from backtest.report.thin import kept
 

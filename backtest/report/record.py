@@ -16,11 +16,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from backtest.errors import InputError, nearest
+from backtest.report.columns import Columns
 
 if TYPE_CHECKING:
     from backtest.config import RunConfig
     from backtest.market.history import History
 
+Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
@@ -81,8 +83,8 @@ class RunRecord:
     started: str = ""
     seconds: float = 0.0
     levels: Sequence[Sequence[tuple[float, str]]] = ()
-    explained: dict[int, pd.DataFrame] = field(default_factory=dict, compare=False, repr=False)
-    """By account, the parts of its profit bar by bar, once they were asked for (`explain_by_bar`)."""
+    explained: dict[int, dict[str, Floats]] = field(default_factory=dict, compare=False, repr=False)
+    """By account, the parts of its profit bar by bar, once they were asked for (`parts_of`)."""
 
     def of(self, frame: str, account: int) -> pd.DataFrame:
         """One account's rows of a frame; accounts may be told apart by name or by number."""
@@ -91,9 +93,11 @@ class RunRecord:
             return rows
         by_number = pd.api.types.is_integer_dtype(rows["account"])
         mine = (rows["account"] == (account if by_number else self.account_names[account])).to_numpy()
-        first, many = int(mine.argmax()), int(np.count_nonzero(mine))
-        block = slice(first, first + many)
-        return rows.iloc[block] if mine[block].all() else rows[mine]  # what lies together need not be copied
+        return rows.iloc[block(mine)]
+
+    def columns(self, frame: str, account: int) -> Columns:
+        """One account's rows of a frame by column: what figures are made of."""
+        return Columns.of(self.of(frame, account))
 
     def number_of(self, account: int | str) -> int:
         """The number of an account given by name or number. InputError names the nearest."""
@@ -127,41 +131,38 @@ class RunRecord:
         prices: Floats = getattr(self.history, f"index_{at}")[self.assets[asset]]
         return prices
 
-    def bars(self, rows: pd.DataFrame) -> Ints:
+    def bars(self, rows: Columns) -> Ints:
         """The bar of each row, from its time; rows from before the first bar belong to it."""
-        if "bar" in rows.columns:
-            given: Ints = rows["bar"].to_numpy(dtype=np.int64)
-            return np.maximum(given, 0)
-        times_us = microseconds(rows["time"])
-        if np.array_equal(times_us, self.history.time):
-            return np.arange(len(times_us))  # a row a bar, as one account's path is
-        at: Ints = np.searchsorted(self.history.time, times_us, side="right").astype(np.int64)
+        if "bar" in rows:
+            return np.maximum(rows["bar"].astype(np.int64, copy=False), 0)
+        if np.array_equal(rows["time"], self.history.time):
+            return np.arange(len(rows))  # a row a bar, as one account's path is
+        at: Ints = np.searchsorted(self.history.time, rows["time"], side="right").astype(np.int64)
         return np.maximum(at - 1, 0)
 
-    def flows_usd(self, ledger: pd.DataFrame, at: str = "close") -> Floats:
+    def flows_usd(self, ledger: Columns, at: str = "close") -> Floats:
         """Each ledger row's amount in USD, at its bar's index."""
-        bars, amounts = self.bars(ledger), ledger["amount"].to_numpy(dtype=np.float64)
-        values = np.zeros(len(ledger))
-        names = ledger["asset"].to_numpy()
-        for asset in pd.unique(ledger["asset"]):
-            mine = names == asset
-            values[mine] = amounts[mine] * self.index(str(asset), at)[bars[mine]]
+        bars, amounts = self.bars(ledger), ledger["amount"].astype(np.float64, copy=False)
+        values, assets = np.zeros(len(ledger)), ledger.words("asset")
+        for asset in assets.present:
+            mine = assets.among(asset)
+            values[mine] = amounts[mine] * self.index(asset, at)[bars[mine]]
         return values
 
-    def first_deposits(self, account: int) -> pd.DataFrame:
+    def first_deposits(self, account: int) -> Columns:
         """Ledger rows of what the account started with."""
-        ledger = self.of("ledger", account)
-        return ledger[_is_first(ledger)]
+        ledger = self.columns("ledger", account)
+        return ledger.where(is_first(ledger))
 
-    def since_start(self, account: int) -> pd.DataFrame:
+    def since_start(self, account: int) -> Columns:
         """Ledger rows after the first deposits."""
-        ledger = self.of("ledger", account)
-        return ledger[~_is_first(ledger)]
+        ledger = self.columns("ledger", account)
+        return ledger.where(~is_first(ledger))
 
-    def later_flows(self, account: int) -> pd.DataFrame:
+    def later_flows(self, account: int) -> Columns:
         """Ledger rows of money that came in or went out after the start."""
         rows = self.since_start(account)
-        return rows[rows["kind"].isin(("deposit", "withdrawal"))]
+        return rows.where(rows.among("kind", "deposit", "withdrawal"))
 
     def start_equity(self, account: int) -> float:
         """The first deposits in USD at the index of the first open."""
@@ -170,43 +171,53 @@ class RunRecord:
 
 
 class LivedRecord(RunRecord):
-    """The record of a run just lived through: each frame is made when it is first asked for.
+    """The record of a run just lived through: each column is made when it is first asked for, and so is each frame,
+    of these columns.
 
-    `makers` make the frames by name out of the record; everything else is given as to `RunRecord`.
+    `makers` make the columns by frame out of the record; everything else is given as to `RunRecord`.
     """
 
-    def __init__(self, makers: Mapping[str, Callable[[RunRecord], pd.DataFrame]] | None = None, **given: Any) -> None:
-        self.__dict__.update(
-            {"notes": [], "started": "", "seconds": 0.0, "levels": (), "explained": {}, **given, "makers": makers or {}}
-        )
+    def __init__(self, makers: Mapping[str, Callable[[LivedRecord], Columns]] | None = None, **given: Any) -> None:
+        self.makers, self._made = makers or {}, dict[tuple[str, int | None], Columns]()
+        self.__dict__.update({"notes": [], "started": "", "seconds": 0.0, "levels": (), "explained": {}, **given})
 
     def __getattr__(self, name: str) -> Any:
-        maker = self.__dict__.get("makers", {}).get(name)
-        if maker is None:
+        if name not in self.__dict__.get("makers", {}):
             raise AttributeError(name)
-        self.__dict__[name] = maker(self)
+        self.__dict__[name] = self.made(name).frame(FRAMES[name])
         return self.__dict__[name]
 
+    def made(self, frame: str) -> Columns:
+        """All accounts' rows of a frame by column."""
+        if (frame, None) not in self._made:
+            self._made[frame, None] = self.makers[frame](self)
+        return self._made[frame, None]
 
-def _is_first(ledger: pd.DataFrame) -> pd.Series:
-    return (ledger["kind"] == "deposit") & (ledger["bar"] <= 0)
+    def columns(self, frame: str, account: int) -> Columns:
+        """One account's rows of a frame by column."""
+        rows = self.made(frame)
+        if len(self.account_names) == 1:
+            return rows
+        if (frame, account) not in self._made:
+            self._made[frame, account] = rows.where(block(rows.among("account", self.account_names[account])))
+        return self._made[frame, account]
 
 
-def microseconds(times: pd.Series) -> Ints:
-    """Times of a frame as int64 microseconds UTC."""
-    times_us: Ints = naive(times).astype("datetime64[us]").astype(np.int64)
-    return times_us
+def is_first(ledger: Columns) -> Bools:
+    """Rows of what an account started with."""
+    return ledger.among("kind", "deposit") & (ledger["bar"] <= 0)
 
 
-def naive(times: Any) -> Any:
-    """Times without their zone, which is UTC: numpy's own, where an array of zoned ones is one of objects."""
-    stamps = pd.DatetimeIndex(times)
-    return np.asarray(stamps if stamps.tz is None else stamps.tz_convert("UTC").tz_localize(None))
+def block(mine: Bools) -> slice | Bools:
+    """The rows marked, as a slice where they lie together: what lies together need not be copied."""
+    first, many = int(mine.argmax()) if len(mine) else 0, int(np.count_nonzero(mine))
+    together = slice(first, first + many)
+    return together if mine[together].all() else mine
 
 
 def summed(bars: Ints, amounts: Floats, length: int) -> Floats:
     """Amounts added up bar by bar."""
-    return np.bincount(bars, weights=amounts, minlength=length).astype(np.float64)
+    return np.bincount(bars, weights=amounts, minlength=length).astype(np.float64, copy=False)
 
 
 def empty(frame: str) -> pd.DataFrame:

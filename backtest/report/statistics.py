@@ -13,8 +13,10 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from backtest.report.capital import least_capital
+from backtest.report.columns import Columns
 from backtest.report.explain import liquidation_cost
-from backtest.report.record import FORCED, Floats, Ints, RunRecord, microseconds, summed
+from backtest.report.record import FORCED, Floats, Ints, RunRecord, summed
 
 DAY_US = 86_400_000_000
 YEAR_DAYS = 365.0
@@ -38,9 +40,14 @@ class Performance:
     account: int
 
     @cached_property
-    def rows(self) -> pd.DataFrame:
+    def rows(self) -> Columns:
         """The account's bars."""
-        return self.record.of("account", self.account)
+        return self.record.columns("account", self.account)
+
+    @cached_property
+    def ledger(self) -> Columns:
+        """The account's ledger."""
+        return self.record.columns("ledger", self.account)
 
     @cached_property
     def unit(self) -> Floats:
@@ -50,13 +57,14 @@ class Performance:
     @cached_property
     def equity(self) -> Floats:
         """Equity at the closes, in the numeraire."""
-        worth: Floats = self.rows["equity"].to_numpy(dtype=np.float64) / self.unit
+        worth: Floats = self.rows["equity"] / self.unit
         return worth
 
     @cached_property
     def closes_us(self) -> Ints:
         """Close times of the recorded bars."""
-        return microseconds(self.rows["time"]) + self.record.history.interval_us
+        closes: Ints = self.rows["time"] + self.record.history.interval_us
+        return closes
 
     @property
     def start_us(self) -> int:
@@ -74,7 +82,7 @@ class Performance:
     def flows(self) -> Floats:
         """Money that came in (out: negative) over each recorded bar, at the index of its open, in the numeraire."""
         rows = self.record.later_flows(self.account)
-        if rows.empty:
+        if not len(rows):
             return np.zeros(len(self.rows))
         bars = self.record.bars(rows)
         values = (
@@ -117,9 +125,8 @@ class Performance:
 
     def paid(self, *kinds: str) -> float:
         """Ledger rows of some kinds, at their bars' close index, in the numeraire."""
-        ledger = self.record.of("ledger", self.account)
-        rows = ledger[ledger["kind"].isin(kinds)]
-        if rows.empty:
+        rows = self.ledger.where(self.ledger.among("kind", *kinds))
+        if not len(rows):
             return 0.0
         unit = self.record.index(self.record.config.report.numeraire)[self.record.bars(rows)]
         return float((self.record.flows_usd(rows) / unit).sum())
@@ -134,15 +141,15 @@ def drawdown(growth: Floats) -> float:
 def holding_return(record: RunRecord, account: int) -> float:
     """Return of keeping the first deposits as they were, as a fraction, in the numeraire."""
     rows, numeraire = record.first_deposits(account), record.config.report.numeraire
-    if rows.empty:
+    if not len(rows):
         return float("nan")
-    ends = {asset: record.index(str(asset))[-1] / record.index(numeraire)[-1] for asset in rows["asset"].unique()}
+    ends = [record.index(str(asset))[-1] / record.index(numeraire)[-1] for asset in rows["asset"]]
     start = record.flows_usd(rows, "open").sum() / record.index(numeraire, "open")[0]
-    return float((rows["amount"] * rows["asset"].map(ends)).sum() / start - 1.0)
+    return float(np.nansum(rows["amount"] * ends) / start - 1.0)
 
 
 def _time(time_us: int) -> pd.Timestamp:
-    return pd.Timestamp(time_us, unit="us", tz="UTC")
+    return pd.Timestamp(int(time_us), unit="us", tz="UTC")
 
 
 def _span(of: Performance) -> dict[str, object]:
@@ -185,21 +192,28 @@ def _payments(of: Performance) -> dict[str, object]:
 
 
 def _events(of: Performance) -> dict[str, object]:
-    orders = of.record.of("orders", of.account)
     return {
-        "Fills": len(of.record.of("fills", of.account)),
-        "Refusals": int((orders["state"] == "refused").sum()) if len(orders) else 0,
-        "Liquidations": len(forced_moments(of.record, of.account)),
+        "Fills": len(of.record.columns("fills", of.account)),
+        "Refusals": int(of.record.columns("orders", of.account).among("state", "refused").sum()),
+        "Liquidations": len(_forced(of.record, of.account)),
         "Survived": survival(of.record, of.account),
     }
 
 
 def forced_moments(record: RunRecord, account: int) -> pd.DataFrame:
     """Bars and wallets in which the venue took something, first rung first."""
-    rows = record.of("incidents", account)
-    if rows.empty:
-        return rows
-    return rows[rows["rung"].isin(FORCED)].drop_duplicates(["time", "wallet"])
+    return record.of("incidents", account).iloc[_forced(record, account)]
+
+
+def _forced(record: RunRecord, account: int) -> Ints:
+    """Their rows among the account's incidents."""
+    rows = record.columns("incidents", account)
+    if not len(rows):
+        return np.zeros(0, dtype=np.int64)
+    first = dict[tuple[int, str], int]()
+    for row in np.flatnonzero(rows.among("rung", *FORCED)).tolist():
+        first.setdefault((rows["time"][row], rows["wallet"][row]), row)
+    return np.array(list(first.values()), dtype=np.int64)
 
 
 def survival(record: RunRecord, account: int) -> str:
@@ -208,35 +222,40 @@ def survival(record: RunRecord, account: int) -> str:
     Up to the first liquidation the three readings of the path are compared. Where none of them shows it, it was a gap
     at the open, which every reading shares. Where they disagree, a later liquidation that all of them share decides.
     """
-    forced, rows = forced_moments(record, account), record.of("account", account)
-    unsafe = rows[list(PATHS.values())].le(rows["liquidation_level"], axis=0)
-    shared = rows.loc[unsafe.all(axis=1) & rows["time"].isin(forced["time"] if len(forced) else []), "time"]
+    rows, taken = record.columns("account", account), _forced(record, account)
+    times, forced = rows["time"], record.columns("incidents", account)["time"][taken] if len(taken) else taken
+    unsafe = np.array([rows[path] <= rows["liquidation_level"] for path in PATHS.values()])
+    shared = times[unsafe.all(axis=0) & np.isin(times, forced)] if len(forced) else forced
     if len(forced):
-        rows = rows[rows["time"] <= forced["time"].iloc[0]]
-        unsafe = unsafe.loc[rows.index]
-    if unsafe.to_numpy().any() and not unsafe.any().all():
-        first = f"{rows.loc[unsafe.any(axis=1), 'time'].iloc[0]:%Y-%m-%d %H:%M}"
+        unsafe = unsafe[:, times <= forced[0]]
+    if unsafe.any() and not unsafe.any(axis=1).all():
+        first = minute(times[unsafe.any(axis=0).argmax()])
         if len(shared):
-            return f"no: {shared.iloc[0]:%Y-%m-%d %H:%M} (on one reading {first})"
+            return f"no: {minute(shared[0])} (on one reading {first})"
         return f"undecided inside the bar ({first})"
-    return f"no: {forced['time'].iloc[0]:%Y-%m-%d %H:%M}" if len(forced) else "yes"
+    return f"no: {minute(forced[0])}" if len(forced) else "yes"
+
+
+def minute(time_us: int) -> str:
+    """Microseconds UTC as a reader wants them."""
+    return f"{_time(time_us):%Y-%m-%d %H:%M}"
 
 
 def _margin(of: Performance) -> dict[str, object]:
     rows = of.rows
-    lowest = rows["worst_ratio"].to_numpy(dtype=np.float64)
+    lowest = rows["worst_ratio"]
     at = int(lowest.argmin())
     needed = bool(np.isfinite(lowest[at]))
     figures: dict[str, object] = {
         "Lowest Margin Ratio": float(lowest[at]),
-        "Lowest Margin Ratio At": pd.Timestamp(rows["time"].iloc[at]) if needed else None,
-        "Lowest Margin Ratio Wallet": rows["worst_wallet"].iloc[at] if needed else None,
+        "Lowest Margin Ratio At": _time(rows["time"][at]) if needed else None,
+        "Lowest Margin Ratio Wallet": rows.words("worst_wallet").text(at) if needed else None,
     }
     for path, column in PATHS.items():
-        figures[f"Lowest Margin Ratio, {path.replace('_', ' ')}"] = float(rows[column].min())
-    haircut = (rows["equity"] - rows["collateral_equity"]).to_numpy(dtype=np.float64) / of.unit
+        figures[f"Lowest Margin Ratio, {path.replace('_', ' ')}"] = float(np.fmin.reduce(rows[column]))
+    haircut = (rows["equity"] - rows["collateral_equity"]) / of.unit
     figures |= {
-        "Peak Utilization": float(rows["utilization"].max()),
+        "Peak Utilization": float(np.fmax.reduce(rows["utilization"])),
         "Average Haircut": float(haircut.mean()),
         "Worst Haircut": float(haircut.max()),
     }
@@ -244,7 +263,7 @@ def _margin(of: Performance) -> dict[str, object]:
 
 
 def _capital(of: Performance) -> dict[str, object]:
-    needed = of.rows["initial_margin"].to_numpy(dtype=np.float64) / of.unit
+    needed = of.rows["initial_margin"] / of.unit
     average = float(needed[needed > 0].mean()) if (needed > 0).any() else 0.0
     least = least_capital(of.record, of.account) / float(of.record.index(of.record.config.report.numeraire, "open")[0])
     return {
@@ -262,29 +281,3 @@ def _leverage_words(of: Performance) -> str:
     table = accounts[min(of.account, len(accounts) - 1)].leverage
     own = [f"{symbol} {value:g}x" for symbol, value in sorted(table.items()) if symbol != "default"]
     return ", ".join([f"{table['default']:g}x", *own])
-
-
-def least_capital(record: RunRecord, account: int) -> float:
-    """The smallest deposit, USD, with which the same fills would have met every requirement on the way.
-
-    Σ wallets [start equity - min over bars (collateral - max(initial, level x maintenance))], the minimum along the
-    bar's path; later flows count against the wallet they came to. Nothing below 0: an account that needed nothing needs
-    no capital. Spot alone, which no margin rule watches, needs what was paid in.
-    """
-    rows, first = record.of("wallets", account), record.first_deposits(account)
-    if rows.empty:
-        return float(record.flows_usd(first, "open").sum())
-    wallet_start = pd.Series(record.flows_usd(first, "open")).groupby(first["wallet"].to_numpy()).sum()
-    spare = (rows["headroom"] - _came_in(record, account, rows)).groupby(rows["wallet"]).min()
-    wallets = spare.index.union(wallet_start.index)
-    least = wallet_start.reindex(wallets, fill_value=0.0) - spare.reindex(wallets, fill_value=0.0)
-    return max(0.0, float(least.sum()))
-
-
-def _came_in(record: RunRecord, account: int, rows: pd.DataFrame) -> Floats:
-    """Later deposits less withdrawals of each row's wallet up to its bar, USD at the time."""
-    flows, came = record.later_flows(account), np.zeros(len(rows))
-    values, bars, at = record.flows_usd(flows), record.bars(flows), record.bars(rows)
-    for value, bar, wallet in zip(values, bars, flows["wallet"], strict=True):
-        came[(at >= bar) & (rows["wallet"] == wallet).to_numpy()] += value
-    return came

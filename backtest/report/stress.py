@@ -16,9 +16,9 @@ import pandas as pd
 
 from backtest.errors import InputError
 from backtest.market.schema import parse_symbol
+from backtest.report.columns import naive
 from backtest.report.explain import QUOTES
 from backtest.report.months import started
-from backtest.report.record import naive
 from backtest.report.subject import Floats, Subject
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from backtest.report.record import FORCED, naive
+from backtest.report.columns import naive
+from backtest.report.record import FORCED
 from backtest.report.standing import Standing
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ from backtest.report.frames import record_of
 from backtest.report.panels import Panels, mode_panels
 from backtest.report.record import RunRecord
 from backtest.report.result import Result, as_json_columns
-from backtest.report.statistics import statistics
+from backtest.report.statistics import minute, statistics
 from backtest.research.accounts import plan_of, without_idle
 from backtest.research.drive import drive, target_rows
 from backtest.research.run import Prepared, live, notes_of, open_session, prepare
@@ -282,9 +282,9 @@ def _answers(record: RunRecord, account: int, mode: str) -> pd.Series:
 def _replayed(record: RunRecord, account: int, mode: str) -> pd.Series:
     """The same for a replay, where nobody is liquidated: when the venue would have, instead of whether it did."""
     answers = _answers(record, account, mode).drop("Survived")
-    rows = record.of("account", account)
-    under = rows.loc[rows["worst_ratio"] <= rows["liquidation_level"], "time"]
-    breach = f"{under.iloc[0]:%Y-%m-%d %H:%M}" if len(under) else "never"
+    rows = record.columns("account", account)
+    under = rows["time"][rows["worst_ratio"] <= rows["liquidation_level"]]
+    breach = minute(under[0]) if len(under) else "never"
     return pd.concat([pd.Series({"First Breach": breach}, name=mode, dtype=object), answers]).rename(mode)
 
 

@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from backtest.errors import InputError, StrategyError
 from backtest.report.points import FAILED, OK, REFUSED
-from backtest.report.record import microseconds
 from backtest.report.result import Result
 from backtest.research.points import Base, Point
 from backtest.research.run import Prepared, live
@@ -98,9 +97,9 @@ def curves_of(result: Result, every_us: int) -> list[Curve]:
         return []
     found = []
     for k, name in enumerate(result.record.account_names):
-        rows = result.record.of("account", k)
-        opens = microseconds(rows["time"])
+        rows = result.record.columns("account", k)
+        opens = rows["time"]
         kept = (opens + result.record.history.interval_us) % every_us == 0
         kept[-1] = True
-        found.append((name, opens[kept], rows["equity"].to_numpy(dtype=np.float64)[kept]))
+        found.append((name, opens[kept], rows["equity"][kept]))
     return found

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from backtest.report.columns import naive
 from backtest.report.distance import distances
 from backtest.report.figures.panel import Panel, line
 from backtest.report.ink import INK, faint
-from backtest.report.record import naive
 from backtest.report.subject import Floats, Subject
 from backtest.report.thin import kept
 

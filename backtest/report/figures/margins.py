@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from backtest.report.columns import naive
 from backtest.report.figures.distance import names_of
 from backtest.report.figures.panel import Panel, line
 from backtest.report.ink import INK, SERIES, faint
-from backtest.report.record import naive
 from backtest.report.subject import Floats, Subject
 from backtest.report.thin import kept
 

@@ -1,0 +1,72 @@
+"""Names by number, as every frame shows them: accounts, wallets, assets, symbols, sides; and the times of its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backtest.engine.session import SIDES, Session
+from backtest.report.columns import Column, Columns, Words
+
+Ints = npt.NDArray[np.int64]
+
+
+class Names:
+    """Columns of names out of columns of the engine's numbers; -1 is none."""
+
+    def __init__(self, session: Session) -> None:
+        self.time_us = session.history.time
+        symbols = [i.symbol for i in session.history.instruments]
+        self._account, self._asset = _words(plan.name for plan in session.plans), _words(session.history.assets)
+        self._symbol = _words([*symbols, *symbols, ""])
+        futures = [i.kind != "spot" for i in session.history.instruments]
+        none = [""] * (2 * len(futures) + 1)
+        both = [*(side if future else "" for side in SIDES for future in futures), ""]
+        self._sides, self._side = (
+            len(none),
+            _words(name for plan in session.plans for name in (both if plan.two_sided else none)),
+        )
+        widest = max(len(plan.shape.names) for plan in session.plans)
+        rows = [plan.shape.names + [""] * (widest + 1 - len(plan.shape.names)) for plan in session.plans]
+        self._wallets, self._wallet = widest + 1, _words(name for row in rows for name in row)
+
+    def account(self, accounts: Ints) -> Words:
+        """Accounts by name."""
+        return Words(self._account, accounts)
+
+    def asset(self, assets: Ints) -> Words:
+        """Assets by code."""
+        return Words(self._asset, assets)
+
+    def symbol(self, positions: Ints) -> Words:
+        """What positions are in."""
+        return Words(self._symbol, positions)
+
+    def side(self, accounts: Ints | int, positions: Ints) -> Words:
+        """Sides of positions in hedge mode."""
+        return Words(self._side, accounts * self._sides + positions % self._sides)
+
+    def wallet(self, accounts: Ints | int, wallets: Ints) -> Words:
+        """Wallets of accounts."""
+        return Words(self._wallet, accounts * self._wallets + wallets % self._wallets)
+
+    def by_bar(self, bars: Ints, makers: dict[str, Callable[[], Column]]) -> Columns:
+        """Rows of these bars, labelled by their opens."""
+        return Columns(len(bars), {"bar": lambda: bars, "time": lambda: self.time_us[bars], **makers})
+
+
+def _words(names: Any) -> npt.NDArray[np.object_]:
+    return np.array(list(names), dtype=object)
+
+
+def listed(names: tuple[str, ...], numbers: Ints) -> Words:
+    """Words of a list of the engine's, by number."""
+    return Words(_words(names), numbers)
+
+
+def in_order(rows: Ints, bar: Any, account: Any) -> Ints:
+    """Canonical order: bar, account, then as written."""
+    return np.lexsort((np.arange(len(rows)), rows[:, account], rows[:, bar]))

@@ -1,0 +1,104 @@
+"""What was paid: every change of a balance, and of the funding among them the rate and the price."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from backtest.engine.session import Session
+from backtest.engine.tape import index_price
+from backtest.ledger.kinds import FUNDED, KIND_NAMES
+from backtest.report.columns import Columns
+from backtest.report.frames.names import Names, in_order, listed
+from backtest.state import (
+    E_KIND,
+    F_ACCOUNT,
+    F_BAR,
+    F_CONTRACTS,
+    F_POSITION,
+    FILL_ROWS,
+    FUNDING,
+    L_ACCOUNT,
+    L_AMOUNT,
+    L_ASSET,
+    L_BAR,
+    L_INSTRUMENT,
+    L_KIND,
+    L_ORDER,
+    L_WALLET,
+    LEDGER_ROWS,
+)  # fmt: skip
+from backtest.units import STEP
+
+Ints = npt.NDArray[np.int64]
+
+
+def ledger_columns(session: Session, names: Names) -> Columns:
+    """Every change of every balance, in canonical order."""
+    rows = session.book.ledger[: session.book.count[LEDGER_ROWS]]
+    rows = rows[in_order(rows, L_BAR, L_ACCOUNT)]
+    return names.by_bar(
+        rows[:, L_BAR],
+        {
+            "account": lambda: names.account(rows[:, L_ACCOUNT]),
+            "wallet": lambda: names.wallet(rows[:, L_ACCOUNT], rows[:, L_WALLET]),
+            "asset": lambda: names.asset(rows[:, L_ASSET]),
+            "kind": lambda: listed(KIND_NAMES, rows[:, L_KIND]),
+            "amount": lambda: rows[:, L_AMOUNT] * STEP,
+            "steps": lambda: rows[:, L_AMOUNT],
+            "instrument": lambda: names.symbol(rows[:, L_INSTRUMENT]),
+            "order": lambda: np.where(rows[:, L_KIND] == FUNDED, -1, rows[:, L_ORDER]),
+        },
+    )
+
+
+def funding_columns(session: Session, names: Names) -> Columns:
+    """Every funding payment, with the rate and the price it was paid on: mark, or index where the venue says so."""
+    history, rows = session.history, session.book.ledger[: session.book.count[LEDGER_ROWS]]
+    rows = rows[rows[:, L_KIND] == FUNDED]
+    rows = rows[in_order(rows, L_BAR, L_ACCOUNT)]
+    settled = np.flatnonzero(session.tape.event[:, E_KIND] == FUNDING)  # in the history's own order
+    at = np.searchsorted(settled, rows[:, L_ORDER])
+    return names.by_bar(
+        rows[:, L_BAR],
+        {
+            "time": lambda: history.funding_time[at],
+            "account": lambda: names.account(rows[:, L_ACCOUNT]),
+            "symbol": lambda: names.symbol(rows[:, L_INSTRUMENT]),
+            "side": lambda: names.side(rows[:, L_ACCOUNT], rows[:, L_INSTRUMENT]),
+            "contracts": lambda: held_before(session, rows) * STEP,
+            "price": lambda: np.where(on_index(session, rows), indices_of(session, rows), history.funding_price[at]),
+            "rate": lambda: history.funding_rate[at],
+            "amount": lambda: rows[:, L_AMOUNT] * STEP,
+            "asset": lambda: names.asset(rows[:, L_ASSET]),
+            "flag": lambda: history.funding_flag[at],
+        },
+    )
+
+
+def on_index(session: Session, rows: Ints) -> npt.NDArray[np.bool_]:
+    """Whether each funding row was paid on the index, by the account's own venue."""
+    rules, sets = session.rules, session.tape.rules_at[rows[:, L_ACCOUNT], rows[:, L_BAR]]
+    paid: npt.NDArray[np.bool_] = rules.funding_at[sets, rules.instrument[rows[:, L_INSTRUMENT]]] != 0
+    return paid
+
+
+def indices_of(session: Session, rows: Ints) -> npt.NDArray[np.float64]:
+    """The index price of each row's contract at its bar's open."""
+    instrument = session.rules.instrument[rows[:, L_INSTRUMENT]]
+    pairs = zip(instrument, rows[:, L_BAR], strict=True)
+    return np.array([index_price(session.history, int(i), int(bar)) for i, bar in pairs], np.float64)
+
+
+def held_before(session: Session, rows: Ints) -> Ints:
+    """Contracts held coming into the bar of each ledger row, by the fills of earlier bars."""
+    fills = session.book.fill[: session.book.count[FILL_ROWS]]
+    held = np.zeros(len(rows), np.int64)
+    for account in range(len(session.plans)):
+        for i in range(len(session.book.contracts)):
+            mine = (rows[:, L_ACCOUNT] == account) & (rows[:, L_INSTRUMENT] == i)
+            done = fills[(fills[:, F_ACCOUNT] == account) & (fills[:, F_POSITION] == i)]
+            done = done[np.argsort(done[:, F_BAR], kind="stable")]
+            total = np.concatenate([[0], np.cumsum(done[:, F_CONTRACTS])])
+            held[mine] = total[np.searchsorted(done[:, F_BAR], rows[mine, L_BAR], side="left")]
+    return held
