@@ -9,7 +9,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 
 from backtest.errors import InputError, nearest
@@ -164,13 +164,21 @@ class Venue:
         question = Question(
             self, tuple(instruments), tuple(assets), mode, outside, offered.counterfactual, loan_leverage, model
         )
-        first = Asked(question, start_us)
-        sets = [first.rule_set()]
-        for at_us in sorted(at for at in first.changes if start_us < at < end_us):
-            following = Asked(question, at_us).rule_set()
-            if following.rows != sets[-1].rows:
-                sets.append(following)
-        return tuple(sets)
+        return rule_sets(question, start_us, end_us)
+
+
+@lru_cache(maxsize=64)
+def rule_sets(question: Question, start_us: int, end_us: int) -> tuple[RuleSet, ...]:
+    """The answers to a question over a span. A venue's tables never change while they are loaded, so what the points of
+    a sweep or the modes of a comparison ask alike is looked up once.
+    """
+    first = Asked(question, start_us)
+    sets = [first.rule_set()]
+    for at_us in sorted(at for at in first.changes if start_us < at < end_us):
+        following = Asked(question, at_us).rule_set()
+        if following.rows != sets[-1].rows:
+            sets.append(following)
+    return tuple(sets)
 
 
 def _then(modes: Mapping[str, Mode]) -> str:
