@@ -15,12 +15,12 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(BIN)/.installed: pyproject.toml constraints.txt | $(BIN)/python
-	@echo "Installing into $(VENV) ..."
+	@echo "Installing into $(VENV): some minutes, for it brings pandas, numba and vectorbt ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
 	@touch $@
 
 $(BIN)/.checked: $(BIN)/.installed
-	@echo "Installing tools for tests and notebooks ..."
+	@echo "Installing tools for tests and notebooks: some minutes ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 

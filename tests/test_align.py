@@ -377,7 +377,7 @@ def test_daily_activity_knows_past_whole_days_only(shop: Shop) -> None:
     assert history.daily_volatility[0, 72:] == pytest.approx([np.sqrt((up**2 + down**2) / 2)] * 24)
     assert history.daily_volume[0, 72:] == pytest.approx([240] * 24)
     assert history.daily_volatility[0, 24] == 0.05
-    assert any("no two past whole days" in note for note in history.notes)
+    assert any("48 bars have no two whole days before them" in note for note in history.notes)
 
 
 def test_nothing_of_a_history_changes_when_its_future_is_cut_off(shop: Shop) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -185,3 +186,40 @@ def test_on_the_screen_notes_and_refusals_are_lines_below_the_table(tmp_path: Pa
     assert "- deribit (cross, multi_asset, portfolio): no ETH/USDT:USDT or ETH/USDC:USDC on 2026-10-01\n" in shown
     assert "BTC/USDT:USDT as BTC/USDC:USDC; ETH/USDT:USDT as ETH/USDC:USDC\n" in shown
     assert "why not" not in shown
+
+
+OWN_RULES = {
+    "venue": "binance", "mode": "cross", "at": AT, "leverage": 5, "wallets": {"USDT": 20_000.0},
+    "positions": [
+        held(BTC, -0.5, 65_000.0, 67_000.0), held(ETH, 2.0, 3_300.0, 3_400.0, isolated=True, margin=700.0),
+    ],
+    "rules": {"tiers": {ETH: [[0, 0.01, 100]]}},
+}  # fmt: skip
+
+
+def test_where_it_stands_an_account_keeps_its_isolated_wallet_when_its_own_rules_are_left_out() -> None:
+    """700 set apart and 200 of profit against 1 % of 6,800 by its own rules, 0.4 % by Binance's."""
+    answer = margin(OWN_RULES)
+    assert answer.account["margin_ratio"] == pytest.approx(900 / 68)
+    row = compare_venues(answer).set_index(["venue", "mode"]).loc[("binance", "cross")]
+    assert row["margin_ratio"] == pytest.approx(900 / 27.2)
+    assert row["note"] == "by the venue's rules, without the account's [rules]"
+
+
+def test_what_was_assumed_of_an_account_is_said_after_a_move_too(tmp_path: Path) -> None:
+    (tmp_path / "account.json").write_text(json.dumps(OWN_RULES))
+    done = CliRunner().invoke(app, ["margin", str(tmp_path / "account.json"), "--move", "BTC=-0.3", "--compare"])
+    assert done.exit_code == 0, done.output
+    assert "no price of USDT: taken as 1 USD" in done.stdout
+    assert "The same book in every mode" in done.stdout
+
+
+def test_dollars_stand_to_the_cent_at_the_right_of_their_columns(tmp_path: Path) -> None:
+    """The isolated wallet: 900 against 1,360 to open (6,800 at 5x) and 68 to keep (1 %)."""
+    (tmp_path / "account.json").write_text(json.dumps(OWN_RULES))
+    screen = CliRunner().invoke(app, ["margin", str(tmp_path / "account.json")]).stdout
+    wallets = screen[screen.index("\nWallets") :].splitlines()
+    heads, *rows = wallets[2:5]
+    assert {"900.00", "1,360.00", "68.00", "13.24"} <= {word for row in rows for word in row.split()}
+    edge = heads.index("collateral equity") + len("collateral equity")
+    assert all(row[edge - 3] == "." and row[edge] == " " for row in rows)

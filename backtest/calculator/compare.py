@@ -60,10 +60,16 @@ def _table(answer: Answer, pairs: list[tuple[str, str]], rules: dict[str, Any]) 
 def _asked(answer: Answer, venue: str, mode: str, rules: dict[str, Any]) -> tuple[pd.Series, list[str]]:
     """The account's figures in a mode of a venue, and what a reader of them must know; where it stands, its own."""
     own = answer.snapshot
-    if (venue, mode, rules) == (own.venue, own.mode, own.rules):
-        return answer.account, []
+    if (venue, mode) == (own.venue, own.mode):
+        return (answer.account, []) if rules == own.rules else _by_other_rules(own, rules)
     snapshot, notes = portable(answer, venue, mode, rules)
     return margin(snapshot).account, notes
+
+
+def _by_other_rules(own: Snapshot, rules: dict[str, Any]) -> tuple[pd.Series, list[str]]:
+    """The account in its own mode, every position in the wallet it is in, by the venue's rules instead of its own."""
+    given, capped = _with_leverage({**own.model_dump(), "rules": rules})
+    return margin(given).account, ["by the venue's rules, without the account's [rules]", *capped]
 
 
 def portable(answer: Answer, venue: str, mode: str, rules: dict[str, Any]) -> tuple[Snapshot, list[str]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from backtest.cli.screen import print_figures, print_list, print_rows, print_words
@@ -16,6 +18,12 @@ POSITION_COLUMNS = (
     "symbol", "side", "contracts", "entry", "mark", "notional", "unrealised_pnl", "initial_margin",
     "maintenance_margin", "settle", "bankruptcy_price", "liquidation_price", "liquidation_price_shown",
 )  # fmt: skip
+IN_USD = (
+    "equity", "collateral_equity", "initial_margin", "maintenance_margin", "open_loss", "available",
+)  # fmt: skip
+"""Columns that are dollars in the tables of wallets and of modes; of a position they are in what it settles in."""
+RATIOS = ("margin_ratio", "venue_ratio", "utilization", "leverage", "liquidation_level")
+NUMBER = re.compile(r"[-+]?[\d,.]+(e[-+]\d+)?%?|--|none")
 VENUES_OWN = "which is"
 SMALL = 1e-12  # of amounts, where a sum of others should have come to nothing
 
@@ -26,23 +34,25 @@ def print_answer(
     """The account on the screen: figures, tables, what was asked for beside them, and the notes."""
     answer = then or now
     _print_figures(now, then)
+    if len(answer.positions):
+        _print_table(answer.positions.reindex(columns=list(POSITION_COLUMNS)), "\nPositions")
+    if len(answer.wallets):
+        _print_table(answer.wallets, "\nWallets", in_usd=IN_USD)
     for name, table in (
-        ("Positions", answer.positions.reindex(columns=list(POSITION_COLUMNS))),
-        ("Wallets", answer.wallets),
         ("Assets", _assets(answer.assets)),
         ("Account liquidation along a coin, others held", _moves(answer.liquidations)),
         ("Worst scenario of each coin", _worst(answer.scenarios)),
         ("Units of portfolio margin, delta in coins", answer.units),
     ):
         if len(table):
-            print_rows(_worded(table), f"\n{name}", keys=1)
+            _print_table(table, f"\n{name}")
     if "compare" in more:
         _print_compared(more["compare"])
     if "grid" in more:
         _print_grid(more["grid"])
     if rules:
         print_rows(_worded(answer.rules), "\nRules used")
-    print_words(_along(path) if path else "", _notes(answer))
+    print_words(_along(path) if path else "", _notes(now, answer))
 
 
 def _print_figures(now: Answer, then: Answer | None) -> None:
@@ -55,8 +65,9 @@ def _print_figures(now: Answer, then: Answer | None) -> None:
     print_words(f"Venue's ratio: {then.account['venue_ratio_is']}. The tables are of the account then.", [])
 
 
-def _notes(answer: Answer) -> list[str]:
-    notes = list(answer.notes)
+def _notes(now: Answer, answer: Answer) -> list[str]:
+    """Of the account as it stands as well: what was assumed of it holds after a move, too."""
+    notes = list(dict.fromkeys([*now.notes, *answer.notes]))
     if len(answer.positions) and (answer.positions["margins_are"] == "standalone").any():
         notes.append("margins of positions are of each alone; the account's are not their sum")
     assumed = int(answer.rules["assumed"].astype(bool).sum())
@@ -68,7 +79,8 @@ def _notes(answer: Answer) -> list[str]:
 def _print_compared(table: pd.DataFrame) -> None:
     """Who can hold the book, as a table; below it, as lines, how it was written there, and why others cannot."""
     holding = table[table["why_not"] == ""]
-    print_rows(_worded(holding.drop(columns=["note", "why_not"])), "\nThe same book elsewhere", keys=2)
+    where = "in every mode" if table["venue"].nunique() == 1 else "at every venue"
+    _print_table(holding.drop(columns=["note", "why_not"]), f"\nThe same book {where}", keys=2, in_usd=IN_USD)
     for column, head in (("note", "Notes on these rows"), ("why_not", "Cannot hold it")):
         told: dict[tuple[str, str], list[str]] = {}
         for row in table[table[column] != ""].to_dict("records"):
@@ -80,7 +92,7 @@ def _print_compared(table: pd.DataFrame) -> None:
 def _print_grid(grid: pd.DataFrame) -> None:
     table = grid.rename(index=percent, columns=percent)
     head = f"{table.index.name} down, {table.columns.name} across"
-    print_rows(_worded(table.reset_index(names=head)), "\nMargin ratio after two moves", keys=1)
+    _print_table(table.reset_index(names=head), "\nMargin ratio after two moves")
 
 
 def percent(move: float) -> str:
@@ -104,9 +116,27 @@ def _worst(scenarios: pd.DataFrame) -> pd.DataFrame:
     return scenarios[scenarios["worst"].astype(bool)] if len(scenarios) else scenarios
 
 
-def _worded(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows for people: numbers to seven digits, dashes where there is nothing."""
-    return [{str(key): word(value) for key, value in row.items()} for row in table.to_dict("records")]
+def _print_table(table: pd.DataFrame, title: str, keys: int = 1, in_usd: Collection[str] = ()) -> None:
+    """A frame as a table, its columns of numbers at the right. `in_usd`: those that are dollars, to the cent."""
+    rows = _worded(table, in_usd)
+    right = [name for name in map(str, table) if all(NUMBER.fullmatch(str(row[name])) for row in rows)]
+    print_rows(rows, title, keys=keys, right=right)
+
+
+def _worded(table: pd.DataFrame, in_usd: Collection[str] = ()) -> list[dict[str, Any]]:
+    """Rows for people: numbers to seven digits, ratios to four, dollars to the cent, dashes where there is nothing."""
+    return [
+        {str(key): _cell(str(key), value, in_usd) for key, value in row.items()} for row in table.to_dict("records")
+    ]
+
+
+def _cell(name: str, value: Any, in_usd: Collection[str]) -> Any:
+    if isinstance(value, float) and math.isfinite(value):
+        if name in in_usd:
+            return f"{value:,.2f}"
+        if name in RATIOS and abs(value) < 1000:
+            return f"{value:.4g}"
+    return word(value)
 
 
 def word(value: Any) -> Any:

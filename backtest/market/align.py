@@ -141,7 +141,8 @@ def _one(
     volatility, volume, known = trailing(rows, last, grid)
     if defaults := int((tradable & ~known).sum()):
         notes.append(
-            f"{instrument.symbol}: {defaults} bars have no two past whole days; impact there assumes 5 % a day"
+            f"{instrument.symbol}: {defaults} bars have no two whole days before them; impact there assumes moves of "
+            "5 % a day"
         )
     return _Aligned(last, own, tradable, paid, volatility, volume, int(rows.time[0]))
 

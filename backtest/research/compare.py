@@ -295,11 +295,19 @@ def verdict_of(orders: pd.DataFrame, signals: pd.DataFrame, runs: dict[str, Resu
         f"For the same fills the least capital runs from {least.min():,.0f} ({least.idxmin()}) to {least.max():,.0f} "
         f"({least.idxmax()}) USD."
     ]
-    dead = [f"{mode} ({signals.at['Survived', mode]})" for mode in signals if signals.at["Survived", mode] != "yes"]
-    words.append(f"Not surviving on their own: {', '.join(dead)}." if dead else "On its own state every account lived.")
+    dead = [
+        f"{mode}, {_died(signals.at['Survived', mode])}" for mode in signals if signals.at["Survived", mode] != "yes"
+    ]
+    words.append(f"Not surviving on their own: {'; '.join(dead)}." if dead else "On its own state every account lived.")
     parted = first_divergence(runs)
     words.append(parted or "All modes traded alike to the end.")
     return " ".join(words)
+
+
+def _died(survived: str) -> str:
+    """When an account was liquidated, or that one reading of a bar says so."""
+    state, _, at = survived.removeprefix("no: ").partition(" (")
+    return f"{state} of {at.rstrip(')')}" if state.startswith("undecided") else survived.removeprefix("no: ")
 
 
 def first_divergence(runs: dict[str, Result]) -> str | None:
@@ -322,7 +330,7 @@ def first_parting(runs: dict[str, Result]) -> tuple[str, str, pd.Timestamp] | No
 def parting_words(runs: dict[str, Result], parting: tuple[str, str, pd.Timestamp]) -> str:
     """A parting in a sentence, with what happened to the two accounts."""
     one, other, at = parting
-    return f"First to part: {one} and {other}, {at:%Y-%m-%d %H:%M}: {_why(runs, one, other, at)}."
+    return f"First to part: {one} and {other} on {at:%Y-%m-%d %H:%M}; {_why(runs, one, other, at)}."
 
 
 def _parting(one: RunRecord, other: RunRecord) -> pd.Timestamp | None:
@@ -339,7 +347,7 @@ def _why(runs: dict[str, Result], one: str, other: str, at: pd.Timestamp) -> str
     for mode in (one, other):
         record = runs[mode].record
         incidents = record.incidents[record.incidents["time"] == at]
-        said += [f"{mode}: {rung}" for rung in dict.fromkeys(incidents["rung"])]
+        said += [f'{mode}: step "{rung}"' for rung in dict.fromkeys(incidents["rung"])]
         placed = at - pd.Timedelta(INTERVALS[record.config.data.interval], unit="us")
         orders = record.orders[(record.orders["time"] == placed) & (record.orders["reason"] != "")]
         said += [f"{mode}: {o.symbol} {o.state} ({o.reason})" for o in orders.itertuples()]
