@@ -10,10 +10,24 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from real_history import STEP, Hold
+from real_history import (
+    STEP,
+    Hold,
+    bars,
+    brackets,
+    config,
+    hourly_marks,
+    maintenance,
+    mark_before,
+    on_grid,
+    rates,
+    tier_of,
+    utc,
+)
 
 import backtest
 from backtest import Result
+from backtest.market.importers.layout import import_layout
 from backtest.market.importers.tidy import import_tidy
 
 HOUR = pd.Timedelta(hours=1)
@@ -103,3 +117,119 @@ def test_bybit_cuts_an_isolated_position_to_a_tier_it_can_keep_and_takes_it_over
     assert between["initial_margin"] == pytest.approx(8_743.1 * (10 + 0.0495))
     assert result.incidents["amount_usd"].iloc[1] == pytest.approx(8_743.1 * (bankrupt - 88))
     assert result.equity.iloc[-1] == pytest.approx(200_000 - 0.00055 * 1_200_000 - 120_000)
+
+
+# A book of two coins and a dated future
+
+
+def coin_margin(legs: list[tuple[float, float]], reach: float, offset: float, least: float, risk: float) -> float:
+    """Deribit's risk-matrix margin in coins of [coins, years to delivery]: the worst edge of the table (a move x is
+    worth 1 - 1 / (1 + x) a coin), and |coins| times the annualised move of each expiry, of a perpetual the least.
+    """
+    edges = [sum(coins for coins, _ in legs) * (1 - 1 / (1 + x)) for x in (-reach, reach)]
+    worst = -min(edge * offset if edge > 0 else edge for edge in edges)
+    return worst + sum(abs(coins) * max(least, math.exp(risk * years) - 1) for coins, years in legs)
+
+
+def test_deribit_s_margin_of_two_coins_and_a_dated_future_and_the_bitcoin_price_that_ends_it() -> None:
+    """Parameters of the exchange's answers of 2024-06-17 (BTC) and 2026-02-15 (ETH). Extreme moves are pulled back by
+    100,000 dollars of coins and more, below the table's edge. BTC falls with its contracts, ETH stays.
+    """
+    years = (pd.Timestamp("2024-09-27 08:00") - pd.Timestamp("2024-07-01")) / pd.Timedelta(days=365)
+
+    def by_hand(moved: float) -> tuple[float, float]:
+        """Equity and the sum of both coins' margin, USD, with BTC at `moved` times its price."""
+        index, perpetual, dated = 62_950 * moved, 63_000 * moved, 65_000 * moved
+        btc = 40 + 6e6 * (1 / 62_000 - 1 / perpetual) - 2e6 * (1 / 66_000 - 1 / dated)
+        eth = 500 - 1.5e6 * (1 / 3_500 - 1 / 3_400)
+        asked = index * coin_margin([(6e6 / perpetual, 0.0), (-2e6 / dated, years)], 0.16, 0.0, 0.01, 0.075)
+        return btc * index + eth * 3_395, asked + 3_395 * coin_margin([(-1.5e6 / 3_400, 0.0)], 0.18, 0.6, 0.005, 0.05)
+
+    legs = {"BTC/USD:BTC": (600_000, 62_000, 63_000, 10), "BTC/USD:BTC-240927": (-200_000, 66_000, 65_000, 10),
+            "ETH/USD:ETH": (-1_500_000, 3_500, 3_400, 1)}  # fmt: skip
+    answer = backtest.margin({
+        "venue": "deribit", "mode": "portfolio", "at": "2024-07-01", "leverage": 10,
+        "wallets": {"BTC": 40.0, "ETH": 500.0}, "prices": {"BTC": 62_950, "ETH": 3_395},
+        "positions": [
+            {"symbol": s, "contracts": n, "entry": entry, "mark": mark} for s, (n, entry, mark, _) in legs.items()
+        ],
+        "instruments": {symbol: {"contract_size": size} for symbol, (*_, size) in legs.items()},
+    })  # fmt: skip
+    equity, asked = by_hand(1.0)
+    account = answer.account
+    assert (account["equity"], account["initial_margin"]) == pytest.approx((equity, asked))
+    assert account["margin_ratio"] == pytest.approx(equity / (0.8 * asked))
+    found = answer.liquidation("BTC")
+    assert found is not None
+    equity, asked = by_hand(found.price / 62_950)
+    assert equity == pytest.approx(0.8 * asked, rel=1e-9) and found.move < -0.5
+    assert answer.liquidation("ETH") is None
+
+
+def test_a_large_balance_under_pm_pro_counts_by_its_steps_of_dollars_today_and_at_its_end() -> None:
+    """40 million DOGE since 2025-09-16: 3 million dollars at 100 %, 3 at 95 %, the rest at 90 %. Their short of
+    10,004,000 asks 5 % less 116,280; five times as large, at its end, 25 % less 8,366,280, by the brackets of 2025-06-26.
+    """
+    answer = backtest.margin({
+        "venue": "binance", "mode": "portfolio_pro", "at": "2025-10-10", "leverage": 5,
+        "wallets": {"DOGE": 40e6, "USDT": 50_000}, "prices": {"DOGE": 0.25, "USDT": 1.0},
+        "positions": [{"symbol": "DOGE/USDT:USDT", "contracts": -40e6, "entry": 0.24, "mark": 0.2501}],
+    })  # fmt: skip
+
+    def by_hand(price: float, rate: float, deduction: float) -> tuple[float, float]:
+        mark = 0.2501 / 0.25 * price
+        counted = 3e6 + 0.95 * 3e6 + 0.9 * (40e6 * price - 6e6)
+        return counted + 50_000 + 40e6 * (0.24 - mark), rate * 40e6 * mark - deduction
+
+    account, found = answer.account, answer.liquidation("DOGE")
+    assert by_hand(0.25, 0.05, 116_280) == pytest.approx((9_096_000, 383_920))
+    assert (account["collateral_equity"], account["maintenance_margin"]) == pytest.approx((9_096_000, 383_920))
+    assert found is not None and 1.25 < found.price < 2.5  # from 50 to 100 million dollars
+    collateral, maintenance = by_hand(found.price, 0.25, 8_366_280)
+    assert collateral == pytest.approx(1.05 * maintenance, rel=1e-9)
+
+
+# The crash of August 2024
+
+
+def test_portfolio_margin_hour_by_hour_through_the_fifth_of_august_2024(
+    market_data: Path, reference_data: Path, tmp_path: Path
+) -> None:
+    """250 ETH and 300 USDT, all of the ETH short; the fee is 404. On the way from 3,230 to 2,111 the short leaves the bracket above
+    600,000 dollars (0.65 % less 950) for 0.5 % less 50, and comes back. Coins count 95 %; a balance below zero is
+    no margin loan and asks for nothing.
+    """
+    symbol = "ETH/USDT:USDT"
+    import_layout(market_data, tmp_path, only=["ETH/USDT", symbol])
+    result = backtest.run(
+        config(tmp_path, "2024-08-01", "2024-08-08", {"ETH": 250, "USDT": 300}, Hold, {"contracts": {symbol: -250.0}},
+               margin="portfolio")
+    )  # fmt: skip
+
+    first, end = utc("2024-08-01 01:00"), utc("2024-08-08")
+    spot, traded = (on_grid(bars(market_data, f"{market}/ETHUSDT-1h"), first, end) for market in ("spot", "um"))
+    mark, entry = hourly_marks(market_data, "ETHUSDT", first, end), traded["open"].iloc[0]
+    rate = rates(market_data, "um/ETHUSDT")
+    rate = rate[(rate.index > first) & (rate.index < end)]
+    funding = (250 * mark_before(market_data, "ETHUSDT", rate.index) * rate).round(8)
+    cash = 300 - 0.0005 * 250 * entry + funding.cumsum().reindex(mark.index).ffill().fillna(0.0)
+    table = brackets(reference_data, symbol, "2024-08-05")
+
+    def at(coin: pd.Series, price: pd.Series) -> tuple[pd.Series, pd.Series]:
+        dollars, coins = cash + 250 * (entry - price), 250 * coin
+        return dollars + 0.95 * coins, price.map(lambda each: maintenance(table, 250 * each))
+
+    account = result.account.set_index("time").loc[first:]
+    collateral, needed = at(spot["close"], mark["close"])
+    assert {tier_of(table, 250 * each) for each in mark["close"]} == {(0.0065, 950.0), (0.005, 50.0)}
+    assert cash.min() == cash.iloc[0] < -100
+    assert account["collateral_equity"].to_numpy() == pytest.approx(collateral.to_numpy(), rel=1e-11)
+    assert account["equity"].to_numpy() == pytest.approx(
+        (collateral + 0.05 * 250 * spot["close"]).to_numpy(), rel=1e-11
+    )
+    assert account["maintenance_margin"].to_numpy() == pytest.approx(needed.to_numpy(), rel=1e-11)
+    body = spot[["open", "close"]]
+    points = [at(spot["open"], mark["open"]), at(body.min(axis=1), mark["low"]), at(body.max(axis=1), mark["high"])]
+    path = pd.concat([c / m for c, m in [*points, (collateral, needed)]], axis=1).min(axis=1)
+    assert account["worst_ratio"].to_numpy() == pytest.approx(path.to_numpy(), rel=1e-11)
+    assert result.funding.set_index("time")["amount"].to_numpy() == pytest.approx(funding[funding != 0].to_numpy())
