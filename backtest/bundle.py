@@ -8,6 +8,7 @@ JIT off.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Self
 
 import numpy as np
@@ -41,7 +42,8 @@ class Bundle:
             setattr(self, name, array)
         self._header = np.array([word for name in fields for word in _header(arrays[name])], np.int64)
         self._address = self._header.ctypes.data
-        self._kind = BundleType(type(self).__name__, tuple((name, _array_type(arrays[name])) for name in fields))
+        shapes = tuple((name, arrays[name].dtype, arrays[name].ndim) for name in fields)
+        self._kind = _kind_of(type(self).__name__, shapes)
 
     def _replace(self, **arrays: np.ndarray) -> Self:
         """The same bundle with some arrays exchanged."""
@@ -53,8 +55,11 @@ def _header(array: np.ndarray) -> list[int]:
     return [array.ctypes.data, *array.shape, *array.strides]
 
 
-def _array_type(array: np.ndarray) -> types.Array:
-    return types.Array(numpy_support.from_dtype(array.dtype), array.ndim, "C")
+@cache
+def _kind_of(name: str, shapes: tuple[tuple[str, np.dtype[Any], int], ...]) -> BundleType:
+    """The compiled type of a bundle; every run's is the same."""
+    fields = [(field, types.Array(numpy_support.from_dtype(dtype), ndim, "C")) for field, dtype, ndim in shapes]
+    return BundleType(name, tuple(fields))
 
 
 class BundleType(types.Type):
