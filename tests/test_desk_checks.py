@@ -168,8 +168,7 @@ def test_deribit_s_margin_of_two_coins_and_a_dated_future_and_the_bitcoin_price_
 
 def test_a_large_balance_under_pm_pro_counts_by_its_steps_of_dollars_today_and_at_its_end() -> None:
     """40 million DOGE since 2025-09-16: 3 million dollars at 100 %, 3 at 95 %, the rest at 90 %. Their short of
-    10,004,000 asks 5 % less 116,280; five times as large, at its end, 25 % less 8,366,280, by the brackets of
-    2025-06-26.
+    10,004,000 asks 5 % less 116,280; five times as large, at its end, 25 % less 8,366,280 (brackets of 2025-06-26).
     """
     answer = backtest.margin({
         "venue": "binance", "mode": "portfolio_pro", "at": "2025-10-10", "leverage": 5,
@@ -225,9 +224,8 @@ def test_portfolio_margin_hour_by_hour_through_the_fifth_of_august_2024(
     assert {tier_of(table, 250 * each) for each in mark["close"]} == {(0.0065, 950.0), (0.005, 50.0)}
     assert cash.min() == cash.iloc[0] < -100
     assert account["collateral_equity"].to_numpy() == pytest.approx(collateral.to_numpy(), rel=1e-11)
-    assert account["equity"].to_numpy() == pytest.approx(
-        (collateral + 0.05 * 250 * spot["close"]).to_numpy(), rel=1e-11
-    )
+    equity = collateral + 0.05 * 250 * spot["close"]
+    assert account["equity"].to_numpy() == pytest.approx(equity.to_numpy(), rel=1e-11)
     assert account["maintenance_margin"].to_numpy() == pytest.approx(needed.to_numpy(), rel=1e-11)
     body = spot[["open", "close"]]
     points = [at(spot["open"], mark["open"]), at(body.min(axis=1), mark["low"]), at(body.max(axis=1), mark["high"])]
