@@ -74,8 +74,15 @@ def liquidation_cost(record: RunRecord, account: int) -> float:
     """The part `liquidation` of the profit, USD; the rest of the parts is not looked for where nothing was taken."""
     causes = record.of("fills", account)["cause"]
     taken = causes.isin([cause for cause, part in _EXECUTION_OF_CAUSE.items() if part == "liquidation"]).any()
-    charged = (record.of("ledger", account)["kind"] == "liquidation_fee").any()
+    ledger = record.of("ledger", account)
+    charged = ((ledger["kind"] == "liquidation_fee") | _taken(ledger)).any()
     return float(explain(record, account)["liquidation"]) if taken or charged else 0.0
+
+
+def _taken(ledger: pd.DataFrame) -> pd.Series:
+    """Rows that a fund was paid by: a penalty, or what a takeover left. What a fund pays is no cost of liquidation."""
+    taken: pd.Series = (ledger["kind"] == "insurance") & (ledger["amount"] < 0)
+    return taken
 
 
 ROUNDINGS = 4  # of an amount of money by one fill: cost, what is released of it, what is realised, and the other asset
@@ -118,11 +125,11 @@ class _Books:
         """Every payment of the ledger at its bar's close; trades' own rows are left to the trades."""
         if self.ledger.empty:
             return
-        flows, kinds = self.record.flows_usd(self.ledger), self.ledger["kind"].to_numpy()
-        for kind in pd.unique(self.ledger["kind"]):
-            if kind in _PART_OF_KIND:
-                rows = self.ledger[kinds == kind]
-                self.parts[_PART_OF_KIND[str(kind)]] += self.by_bar(rows, flows[kinds == kind])
+        flows, parts = self.record.flows_usd(self.ledger), self.ledger["kind"].map(_PART_OF_KIND)
+        parts = parts.mask(_taken(self.ledger), "liquidation").to_numpy()
+        for part in pd.unique(parts):
+            if part in self.parts:
+                self.parts[part] += self.by_bar(self.ledger[parts == part], flows[parts == part])
 
     def fills_of(self, instrument: Instrument) -> pd.DataFrame:
         fills: pd.DataFrame = self.fills[self.fills["symbol"] == instrument.symbol]
