@@ -90,6 +90,10 @@ def test_okx_gives_up_two_tiers_at_the_taker_rate_and_the_maintenance_rate_of_wh
     assert paid(result, "liquidation_fee") == pytest.approx([-0.0005 * 90 * sold], abs=STEP)
     assert paid(result, "insurance") == pytest.approx([-38_124.0])
     assert result.equity.iloc[4] == pytest.approx(left - 10 * (60_000 - 56_480))
+    impact = 90 * (sold - 56_480) + 10 * (60_000 - left / 10 - 56_200)
+    cost = impact - 0.0005 * 90 * sold - 38_124
+    assert (result.stats["Liquidation Cost"], result.explain()["liquidation"]) == pytest.approx((cost, cost))
+    assert result.explain()["insurance and write-off"] == 0.0
     assert result.equity.iloc[-1] == pytest.approx(0.0, abs=STEP)
 
 

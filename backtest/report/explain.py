@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from backtest.market.schema import Instrument
-from backtest.report.columns import Columns, times_of
+from backtest.report.columns import Bools, Columns, times_of
 from backtest.report.record import Floats, RunRecord, summed
 from backtest.units import STEP
 
@@ -77,9 +77,15 @@ def _walked(record: RunRecord, account: int) -> dict[str, Floats]:
 def liquidation_cost(record: RunRecord, account: int) -> float:
     """The part `liquidation` of the profit, USD; the rest of the parts is not looked for where nothing was taken."""
     forced = [cause for cause, part in _EXECUTION_OF_CAUSE.items() if part == "liquidation"]
+    ledger = record.columns("ledger", account)
     taken = record.columns("fills", account).among("cause", *forced).any()
-    charged = record.columns("ledger", account).among("kind", "liquidation_fee").any()
+    charged = (ledger.among("kind", "liquidation_fee") | _taken(ledger)).any()
     return float(parts_of(record, account)["liquidation"].sum()) if taken or charged else 0.0
+
+
+def _taken(ledger: Columns) -> Bools:
+    """Rows that a fund was paid by: a penalty, or what a takeover left. What a fund pays is no cost of liquidation."""
+    return ledger.among("kind", "insurance") & (ledger["amount"] < 0)
 
 
 ROUNDINGS = 4  # of an amount of money by one fill: cost, what is released of it, what is realised, and the other asset
@@ -120,14 +126,12 @@ class _Books:
 
     def pay(self) -> None:
         """Every payment of the ledger at its bar's close; trades' own rows are left to the trades."""
-        flows, bars, kinds = (
-            self.record.flows_usd(self.ledger),
-            self.record.bars(self.ledger),
-            self.ledger.words("kind"),
-        )
+        flows, bars = self.record.flows_usd(self.ledger), self.record.bars(self.ledger)
+        kinds, taken = self.ledger.words("kind"), _taken(self.ledger)
+        self.parts["liquidation"] += summed(bars[taken], flows[taken], self.bars)
         for kind in kinds.present:
             if kind in _PART_OF_KIND:
-                mine = kinds.among(kind)
+                mine = kinds.among(kind) & ~taken
                 self.parts[_PART_OF_KIND[kind]] += summed(bars[mine], flows[mine], self.bars)
 
     def fills_of(self, instrument: Instrument) -> Columns:
