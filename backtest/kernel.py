@@ -142,3 +142,8 @@ class Direct:
 def direct(compiled: Function) -> Function:
     """How Python calls an entry many times over; itself where nothing is compiled."""
     return compiled if numba.config.DISABLE_JIT else Direct(compiled)  # type: ignore[attr-defined,return-value]
+
+
+def plain(compiled: Function) -> Function:
+    """A kernel as it is written: how Python asks a single rule that calls no other."""
+    return getattr(compiled, "py_func", compiled)

@@ -100,27 +100,43 @@ def test_okx_gives_up_two_tiers_at_the_taker_rate_and_the_maintenance_rate_of_wh
 def test_bybit_cuts_an_isolated_position_to_a_tier_it_can_keep_and_takes_it_over_when_its_margin_is_gone(
     tmp_path: Path,
 ) -> None:
-    """12,000 LTC on 120,000; closing fee 0.055 % x 90 a coin. At 91.5 18,000 are left against 3.5 % x 1,098,000 -
-    15,000 + 594 = 24,024. At 1,000,000 maintenance would be 20,000 and a fee, more than there is; at 800,000 it is
-    14,000 and a fee: 8,743.1 coins are kept and all of the margin. At 88 it is all lost, and no more; the fund bears
-    the rest.
+    """12,000 LTC on a tenth, 120,000, and the fee to close, 0.055 % x 90 a coin: 594. At 91.5 18,594 are left against
+    3.5 % x 1,098,000 - 15,000 + 594 = 24,024. At 1,000,000 maintenance would be 20,000 and a fee, more than there is;
+    at 800,000 it is 14,000 and a fee: 8,743.1 coins are kept and all of the margin. At 88 it is all lost, the fee of
+    the takeover with it, and no more; the fund bears the rest.
     """
     symbol, prices = "LTC/USDT:USDT", [100.0, 100.0, 100.0, 91.5, 91.5, 88.0, 88.0]
     store = gaps(tmp_path, "bybit", symbol, "2026-06-01", prices, 200_000.0)
     result = held(store, "bybit", "isolated", symbol, 12_000.0, 200_000.0, 10.0, "2026-06-01", 7)
     sold = worsened(91.5, 3_256.9, 4.8e6)
-    margin = 120_000 - 3_256.9 * (100 - sold)
-    bankrupt = 100 - margin / 8_743.1
+    margin = 120_594 - 3_256.9 * (100 - sold)
+    bankrupt = (100 - margin / 8_743.1) / (1 - 0.00055)  # what is left there is the fee
     assert result.incidents["rung"].tolist() == ["tier down", "takeover"]
-    assert result.incidents["collateral"].tolist() == pytest.approx([18_000, margin - 8_743.1 * 12])
+    assert result.incidents["collateral"].tolist() == pytest.approx([18_594, margin - 8_743.1 * 12])
     assert result.incidents["maintenance"].iloc[0] == pytest.approx(24_024)
     assert result.fills["contracts"].tolist() == pytest.approx([12_000.0, -3_256.9, -8_743.1])
     assert result.fills["price"].tolist() == pytest.approx([100, sold, bankrupt])
     between = result.account.iloc[4]
     assert between["maintenance_margin"] == pytest.approx(0.025 * 8_743.1 * 91.5 - 6_000 + 8_743.1 * 0.0495)
     assert between["initial_margin"] == pytest.approx(8_743.1 * (10 + 0.0495))
-    assert result.incidents["amount_usd"].iloc[1] == pytest.approx(8_743.1 * (bankrupt - 88))
-    assert result.equity.iloc[-1] == pytest.approx(200_000 - 0.00055 * 1_200_000 - 120_000)
+    assert result.incidents["amount_usd"].iloc[1] == pytest.approx(8_743.1 * 12 - margin)
+    assert result.fills["fee"].iloc[-1] == pytest.approx(0.00055 * 8_743.1 * bankrupt)
+    assert result.equity.iloc[-1] == pytest.approx(200_000 - 0.00055 * 1_200_000 - 120_594)
+
+
+def test_a_new_isolated_position_at_bybit_brings_the_fee_to_close_along_and_goes_bankrupt_where_the_page_says() -> None:
+    """12,000 LTC at 100, 10x: 120,000 and 12,000 x 90 x 0.055 % = 594. The page's price is 100 - (IM - MM) / size with
+    the fee in both, MM = 3.5 % of the mark less 15,000: 100 - (120,000 - 0.035 P 12,000 + 15,000) / 12,000 = P, so
+    P = (100 - 11.25) / 0.965. It is bankrupt at 90: what is left, 594, is the fee of closing there.
+    """
+    answer = backtest.margin({
+        "venue": "bybit", "mode": "isolated", "at": "2026-06-01", "leverage": 10, "wallets": {"USDT": 1_000.0},
+        "positions": [{"symbol": "LTC/USDT:USDT", "contracts": 12_000.0, "entry": 100.0, "mark": 100.0}],
+        "prices": {"USDT": 1.0, "LTC": 100.0},
+    })  # fmt: skip
+    position = answer.positions.iloc[0]
+    assert position["initial_margin"] == pytest.approx(120_594)
+    assert position["liquidation_price"] == pytest.approx((100 - 11.25) / 0.965)
 
 
 # A book of two coins and a dated future

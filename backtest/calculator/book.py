@@ -28,9 +28,11 @@ from backtest.engine.tables import Plan, make_rules
 from backtest.engine.tape import make_tape
 from backtest.engine.weigh import weigh
 from backtest.errors import InputError
+from backtest.kernel import plain
+from backtest.margin.positions import fee_to_close
 from backtest.market.history import History
 from backtest.market.schema import Instrument
-from backtest.state import HERE, LIMIT, O_SEEN, REDUCE_ONLY, Book, Rules, Tape
+from backtest.state import FEE_TO_CLOSE, HERE, LIMIT, O_SEEN, REDUCE_ONLY, Book, Rules, Tape
 from backtest.units import HEADROOM, to_steps
 from backtest.venues.load import load
 from backtest.venues.schema import Mode, RuleSet
@@ -350,8 +352,14 @@ def _open(placed: Placed) -> None:
         if margin is None:
             if position.symbol in placed.snapshot.wallets:
                 continue
-            margin = abs(contracts * at_entry) / placed.plan.leverage_of(position.symbol)
-            placed.notes.append(f"no margin of {position.symbol}: taken as its notional at entry over its leverage")
+            share, also = 1.0 / placed.plan.leverage_of(position.symbol), ""
+            if placed.rules.term[HERE, FEE_TO_CLOSE]:
+                share += plain(fee_to_close)(placed.book, placed.rules, number, HERE, 0)
+                also = ", and the fee to close it"
+            margin = abs(contracts * at_entry) * share
+            placed.notes.append(
+                f"no margin of {position.symbol}: taken as its notional at entry over its leverage{also}"
+            )
         placed.book.balance[wallet, placed.rules.settlement[i], 0] += to_steps(
             margin * placed.fineness, f"margin of {position.symbol}"
         )

@@ -16,11 +16,12 @@ from backtest.engine.interest import charge_first_hour
 from backtest.margin.tiers import value_of_contract
 from backtest.margin.moment import index_here, mark_here
 from backtest.margin.orders import isolated_orders, reserved_spot
+from backtest.margin.positions import fee_to_close
 from backtest.margin.wallets import list_held, require_now
 from backtest.state import (
     AUTO_TRANSFER, BORROWS, COLLATERAL, F_ACCOUNT, F_BAR, F_CAUSE, F_CONTRACTS, F_COST, F_FEE, F_FEE_ASSET, F_ORDER,
-    F_POINT, F_POSITION, F_REALISED, FILL_ROWS, HERE, I64, INITIAL, KEEPS, MAINTENANCE, NOTHING, OPEN_LOSS, SPOT,
-    UNBOUND,
+    F_POINT, F_POSITION, F_REALISED, FEE_TO_CLOSE, FILL_ROWS, HERE, I64, INITIAL, KEEPS, MAINTENANCE, NOTHING,
+    OPEN_LOSS, SPOT, UNBOUND,
 )  # fmt: skip
 from backtest.units import STEP, units
 
@@ -32,12 +33,12 @@ def trade(book, rules, tape, bar, account, position, contracts, price, fee_rate,
     if rules.kind[i] == SPOT:
         trade_spot(book, rules, tape, bar, account, position, contracts, price, fee_rate, cause, point, order)
     else:
-        trade_future(book, rules, bar, account, position, contracts, price, fee_rate, cause, point, order)
+        trade_future(book, rules, tape, bar, account, position, contracts, price, fee_rate, cause, point, order)
     list_held(book, rules, account)
 
 
 @kernel
-def trade_future(book, rules, bar, account, position, contracts, price, fee_rate, cause, point, order):
+def trade_future(book, rules, tape, bar, account, position, contracts, price, fee_rate, cause, point, order):
     """Futures: close what is opposite, open the rest, pay the fee from the shared wallet."""
     i, shape = rules.instrument[position], rules.shape[account]
     wallet, asset = rules.position_wallet[shape, position], rules.settlement[i]
@@ -50,7 +51,7 @@ def trade_future(book, rules, bar, account, position, contracts, price, fee_rate
     if closed != 0:
         realised = close_contracts(book, rules, bar, account, position, wallet, asset, closed, value, order)
     if contracts != closed:
-        open_contracts(book, rules, bar, account, position, wallet, asset, contracts - closed, value)
+        open_contracts(book, rules, tape, bar, account, position, wallet, asset, contracts - closed, value)
     fee = units(abs(contracts * value) * fee_rate)
     payer = wallet if rules.isolates[shape, wallet] < 0 else rules.parent[shape, wallet]
     post(book, bar, account, payer, asset, FEE, -fee, position, order)
@@ -88,16 +89,21 @@ def release(book, rules, bar, account, wallet, asset, share, whole):
 
 
 @kernel
-def open_contracts(book, rules, bar, account, position, wallet, asset, opened, value):
-    """Open `opened` more: their cost is what they are worth at the price; isolated ones bring their margin along."""
+def open_contracts(book, rules, tape, bar, account, position, wallet, asset, opened, value):
+    """Open `opened` more: their cost is what they are worth at the price; isolated ones bring their margin along, and
+    the fee to close them where that is a part of it (Bybit, "Initial Margin (USDT Contract)").
+    """
     i = rules.instrument[position]
     book.contracts[position, account] += opened
     book.cost[position, account] += units(opened * value)
     if rules.isolates[rules.shape[account], wallet] >= 0:
         marked = opened * value_of_contract(rules, i, mark_here(book, rules, i))
         open_loss = max(0.0, opened * value - marked)
-        margin = units(abs(opened * value) / rules.leverage[account, i] + open_loss)
-        move(book, bar, account, rules.parent[rules.shape[account], wallet], wallet, asset, ALLOCATE, margin)
+        asked = abs(opened * value) / rules.leverage[account, i] + open_loss
+        at = tape.rules_at[rules.shape[account], bar]
+        if rules.term[at, FEE_TO_CLOSE] != 0:
+            asked += abs(opened * value) * fee_to_close(book, rules, position, at, account)
+        move(book, bar, account, rules.parent[rules.shape[account], wallet], wallet, asset, ALLOCATE, units(asked))
 
 
 @kernel

@@ -1,6 +1,7 @@
 """The end of a ladder: what is left goes to the fund.
 
-What is taken over at the bankruptcy price leaves its owner nothing, and costs him no more than that.
+What is taken over at the bankruptcy price leaves its owner nothing, and costs him no more than that. Where the fee to
+close is a part of the margin, it is paid out of it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from backtest.ledger.post import post
 from backtest.margin.moment import mark_here
 from backtest.margin.tiers import value_of_contract
 from backtest.margin.wallets import list_held, require_now
-from backtest.state import BACKSTOP, BY_LIQUIDATION, COLLATERAL, INVERSE, MAINTENANCE, NOTHING, POSITIONS
+from backtest.state import (
+    BACKSTOP, BY_LIQUIDATION, COLLATERAL, FEE_TO_CLOSE, INVERSE, MAINTENANCE, NOTHING, POSITIONS, TAKER,
+)  # fmt: skip
 from backtest.units import units
 
 
@@ -33,9 +36,10 @@ def surrender(book, rules, tape, account, wallet, bar, point, rung):
         return
     position, price = lone_position(book, account, wallet), 0.0
     if position >= 0:
-        price = bankruptcy_price(book, rules, account, wallet, position)
+        price = bankruptcy_price(book, rules, tape, account, wallet, position, bar)
     if price > 0.0:
-        hand_over(book, rules, tape, account, position, price, bar, point)
+        fee_rate = closing_fee(rules, tape, account, position, bar)
+        hand_over(book, rules, tape, account, position, price, fee_rate, bar, point)
     else:
         seize(book, rules, tape, account, wallet, bar, point)
     hand_over_cash(book, rules, tape, account, wallet, bar)
@@ -56,25 +60,34 @@ def lone_position(book, account, wallet):
 
 
 @kernel
-def bankruptcy_price(book, rules, account, wallet, position):
-    """Price at which closing the wallet's only position leaves nothing; 0 where no price does, or other coins stand
-    behind it.
+def closing_fee(rules, tape, account, position, bar):
+    """Rate of the fee of a takeover at the bankruptcy price: the taker's where that is a part of the margin, else 0."""
+    at = tape.rules_at[rules.shape[account], bar]
+    return rules.fee[at, rules.instrument[position], TAKER] if rules.term[at, FEE_TO_CLOSE] != 0 else 0.0
+
+
+@kernel
+def bankruptcy_price(book, rules, tape, account, wallet, position, bar):
+    """Price at which closing the wallet's only position, and the fee of that, leaves nothing; 0 where no price does, or
+    other coins stand behind it.
     """
     i, shape = rules.instrument[position], rules.shape[account]
     if rules.settle[shape, wallet] < 0:
         return 0.0
     balance = book.balance[wallet, rules.settlement[i], account]
-    value = (book.cost[position, account] - balance) / book.contracts[position, account]
+    contracts, fee = book.contracts[position, account], closing_fee(rules, tape, account, position, bar)
+    charged = fee * abs(contracts) if rules.kind[i] != INVERSE else -fee * abs(contracts)
+    value = (book.cost[position, account] - balance) / (contracts - charged)
     if value == 0.0:
         return 0.0
     return max(0.0, -rules.size[i] / value if rules.kind[i] == INVERSE else value / rules.size[i])
 
 
 @kernel
-def hand_over(book, rules, tape, account, position, price, bar, point):
-    """The fund takes a position at a price; no fee."""
+def hand_over(book, rules, tape, account, position, price, fee_rate, bar, point):
+    """The fund takes a position at a price."""
     contracts = -book.contracts[position, account]
-    trade(book, rules, tape, bar, account, position, contracts, price, 0.0, BY_LIQUIDATION, point, NOTHING)
+    trade(book, rules, tape, bar, account, position, contracts, price, fee_rate, BY_LIQUIDATION, point, NOTHING)
 
 
 @kernel
@@ -88,7 +101,7 @@ def seize(book, rules, tape, account, wallet, bar, point):
                 profit = units(book.contracts[k, account] * value_of_contract(rules, i, mark)) - book.cost[k, account]
                 left = book.balance[wallet, rules.settlement[i], account] + profit
                 post(book, bar, account, wallet, rules.settlement[i], INSURANCE, -left, k, NOTHING)
-            hand_over(book, rules, tape, account, k, mark, bar, point)
+            hand_over(book, rules, tape, account, k, mark, 0.0, bar, point)
 
 
 @kernel
