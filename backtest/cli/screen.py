@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from numbers import Real
 from pathlib import Path
 from threading import current_thread, main_thread
 from types import FrameType
@@ -169,7 +170,8 @@ def print_frame(frame: pd.DataFrame, title: str) -> None:
 
     before = list(frame.columns).index("status") if "status" in frame else len(frame.columns)
     kept = [name for k, name in enumerate(frame.columns) if k <= before or name in SHOWN or "Sharpe" not in frame]
-    print_rows([{name: words(row[name]) for name in kept} for row in frame.to_dict("records")], title)
+    right = [name for name in kept if all(isinstance(value, Real) for value in frame[name])]
+    print_rows([{name: words(row[name]) for name in kept} for row in frame.to_dict("records")], title, right=right)
 
 
 def print_rows(rows: list[dict[str, Any]], title: str, keys: int = 0, right: Collection[str] = ()) -> None:
