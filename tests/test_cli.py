@@ -209,6 +209,10 @@ def test_a_tables_own_columns_and_zone_are_said_on_the_command_line(folder: Path
     done = CliRunner().invoke(app, [*words, "--column", "Last=close"])
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["imported"][0]["first_us"] == 1_704_067_200_000_000  # 00:00 UTC
+    assert "contract terms assumed" in json.loads(done.stdout)["imported"][0]["note"]
+    future = [word.replace("BTC/USDT", "BTC/USDT:USDT") for word in words]  # whose terms the venue prints
+    done = CliRunner().invoke(app, [*future, "--column", "Last=close"])
+    assert json.loads(done.stdout)["imported"][0]["note"] == ""
     for pair in ("Last", "=close", "Last="):
         assert "such as --column Open=open" in CliRunner().invoke(app, [*words, "--column", pair]).stderr
 

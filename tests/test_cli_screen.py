@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from rich.console import Console
 from rich.text import Text
 from test_cli import RUN
 from test_report import cash, day
@@ -19,6 +20,7 @@ from typer.testing import CliRunner
 
 import backtest
 from backtest.cli import app
+from backtest.cli.screen import print_rows
 from backtest.report.result import Result
 from backtest.report.statistics import statistics
 from backtest.research.compare import Comparison
@@ -245,6 +247,23 @@ def test_progress_goes_nowhere_in_a_pipe(folder: Path) -> None:
     env = {**os.environ, "FORCE_COLOR": "1"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=folder, env=env, check=True)
     assert done.stderr == ""
+
+
+def test_a_heading_folds_at_its_blanks_and_never_inside_a_word(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Seven columns by their longest words: 13 + 5 + 10 + 9 + 11 + 4 + 9 and two beside each, 75; on one line 99."""
+    console = Console(width=80)
+    monkeypatch.setattr("backtest.cli.screen.open_console", lambda: console)
+    names = ("wallet", "asset", "collateral equity", "initial margin", "maintenance margin", "open loss", "available")
+    print_rows(
+        [dict.fromkeys(names, "19,000.00") | {"wallet": "ETH/USDT:USDT", "asset": "USDT", "open loss": "0.00"}],
+        "Wallets",
+        keys=1,
+    )
+    printed = capsys.readouterr().out
+    assert "maintenance" in printed
+    assert max(map(len, printed.splitlines())) <= 80
 
 
 @pytest.mark.usefixtures("folder")

@@ -84,7 +84,9 @@ def test_a_table_of_ones_own_comes_in_by_its_column_map(tmp_path: Path, store: P
     file = tmp_path / f"mine.{ending}"
     table().to_csv(file, index=False) if ending == "csv" else table().to_parquet(file)
     done = import_tidy(file, store, "binance", "ABC/USDT", "bars-1h", MAP)
-    assert done == Imported("binance", "ABC/USDT", "bars-1h", 3, START, START + 2 * HOUR, (), file.name)
+    # prices of one decimal, some dollars each: a tick is 0.1, and one coin is worth 1 to 10 of them
+    note = "contract terms assumed from the prices: tick 0.1, lot 1"
+    assert done == Imported("binance", "ABC/USDT", "bars-1h", 3, START, START + 2 * HOUR, (), file.name, note)
     columns = read(store, "ABC/USDT", "bars-1h")
     assert columns["time"].tolist() == [START, START + HOUR, START + 2 * HOUR]
     assert columns["volume"].tolist() == [10, 20, 30]
@@ -130,7 +132,7 @@ def test_rows_that_contradict_each_other_are_refused_with_their_stamp(store: Pat
     [
         (table(), MAP | {"open": "Opne"}, "no column 'Opne'; did you mean 'Open'"),
         (table(), MAP | {"opne": "Open"}, "no column 'opne'; did you mean 'open'"),
-        (table(), {"time": "Date"}, "needs 'open', and the table has Date, Open"),
+        (table(), {"time": "Date"}, "needs 'open', 'high', 'low', 'close', 'volume', and the table has Date, Open"),
         (table(Open=["1", "x", "3"]), MAP, "row 2 of column 'Open' is 'x', not a number"),
         (table(Date=["2024-01-01", "soon", "2024-01-03"]), MAP, "does not hold times"),
         (table(Date=[START, None, START]), MAP, "row 2 has no time"),

@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from numbers import Real
 from pathlib import Path
 from threading import current_thread, main_thread
 from types import FrameType
@@ -169,7 +170,8 @@ def print_frame(frame: pd.DataFrame, title: str) -> None:
 
     before = list(frame.columns).index("status") if "status" in frame else len(frame.columns)
     kept = [name for k, name in enumerate(frame.columns) if k <= before or name in SHOWN or "Sharpe" not in frame]
-    print_rows([{name: words(row[name]) for name in kept} for row in frame.to_dict("records")], title)
+    right = [name for name in kept if all(isinstance(value, Real) for value in frame[name])]
+    print_rows([{name: words(row[name]) for name in kept} for row in frame.to_dict("records")], title, right=right)
 
 
 def print_rows(rows: list[dict[str, Any]], title: str, keys: int = 0, right: Collection[str] = ()) -> None:
@@ -182,9 +184,9 @@ def print_rows(rows: list[dict[str, Any]], title: str, keys: int = 0, right: Col
     console = open_console()
     for k, columns in enumerate(_parts(rows, keys, console.width - 2) if keys else [list(rows[0])]):
         table = Table(title=title if k == 0 else "", title_justify="left", title_style="bold", box=None)
-        for key in columns:
+        for key, heading in _headings(rows, columns, console.width, folded=keys > 0).items():
             side: JustifyMethod = "right" if key in right else "left"
-            table.add_column(key.replace("_", " "), overflow="fold", no_wrap=key in columns[:keys], justify=side)
+            table.add_column(heading, overflow="fold", no_wrap=key in columns[:keys], justify=side)
         for row in rows:
             table.add_row(*(Text("" if row[key] is None else str(row[key])) for key in columns))
         console.print(table)
@@ -203,6 +205,13 @@ def _parts(rows: list[dict[str, Any]], keys: int, width: int) -> list[list[str]]
         parts[-1].append(key)
         taken -= needed[key]
     return parts or [first]
+
+
+def _headings(rows: list[dict[str, Any]], columns: list[str], width: int, folded: bool) -> dict[str, str]:
+    """Headings by column; `folded`: a word a line where a line each is too wide, lest a word be cut in two."""
+    said = {key: key.replace("_", " ") for key in columns}
+    whole = sum(2 + max(map(_wide, (said[key], *(row[key] for row in rows)))) for key in columns)
+    return {key: text.replace(" ", "\n") for key, text in said.items()} if folded and whole > width else said
 
 
 def _wide(value: Any) -> int:

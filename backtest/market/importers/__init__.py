@@ -82,7 +82,7 @@ class Imported:
     last_us: int
     gaps: tuple[Gap, ...]
     source: str
-    note: str = ""  # what was lost, if anything was
+    note: str = ""  # what was lost or assumed, if anything was
 
     @property
     def missing(self) -> int:
@@ -246,17 +246,18 @@ def add_instruments(store: str | Path, venue: str, instruments: Sequence[Instrum
     write_instruments(store, venue, list(known.values()))
 
 
-def ensure_instrument(store: str | Path, venue: str, symbol: str) -> None:
+def ensure_instrument(store: str | Path, venue: str, symbol: str) -> Instrument:
     """Give a symbol contract terms if the store has none, and assume them anew from the prices there are now."""
     path = Path(store) / venue / INSTRUMENTS
     old = read_instruments(path).get(symbol) if path.is_file() else None
     if old is not None and old.source != ASSUMED:
-        return
+        return old
     new = terms(venue, symbol, _stored_prices(store, venue, symbol), None if old is None else old.listing_us)
     if old is not None:
         new = replace(new, expiry_us=old.expiry_us, delisting_us=old.delisting_us)
     if new != old:
         add_instruments(store, venue, [new])
+    return new
 
 
 def _stored_prices(store: str | Path, venue: str, symbol: str) -> npt.NDArray[Any]:

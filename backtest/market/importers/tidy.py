@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtest.errors import InputError, nearest
-from backtest.market.importers import Imported, ensure_instrument, microseconds, ready, with_settled
+from backtest.market.importers import ASSUMED, Imported, ensure_instrument, microseconds, ready, with_settled
 from backtest.market.importers.sound import check_rows, check_subject
 from backtest.market.schema import OHLC, missing_columns, split_series
 from backtest.market.store import Columns
@@ -53,9 +54,13 @@ def import_tidy(
         values = with_settled(values)
     check_rows(values, series, name)
     done = ready(store, venue, symbol, series, [values], name, merge).write()
-    if split_series(series)[0] not in _ASSETS:
-        ensure_instrument(store, venue, symbol)
-    return done
+    if split_series(series)[0] in _ASSETS:
+        return done
+    terms = ensure_instrument(store, venue, symbol)
+    if terms.source != ASSUMED:
+        return done
+    assumed = f"contract terms assumed from the prices: tick {terms.tick:g}, lot {terms.lot:g}"
+    return replace(done, note="; ".join(filter(None, [done.note, assumed])))
 
 
 def _frame(source: str | Path | pd.DataFrame) -> tuple[pd.DataFrame, str]:
@@ -96,9 +101,10 @@ def _mapped(frame: pd.DataFrame, series: str, given: dict[str, str], name: str) 
             raise InputError(f"{name} has {there.count(theirs)} columns called {theirs!r}; keep one")
     absent = missing_columns(series, list(ours_there))
     if absent:
+        needs, given_as = ", ".join(map(repr, absent)), " ".join(f"--column THEIRS={ours}" for ours in absent)
         raise InputError(
-            f"{name}: {series} needs {absent[0]!r}, and the table has {', '.join(there)}; say which it is: --column "
-            f"THEIRS={absent[0]} (in Python columns={{{absent[0]!r}: THEIRS}})"
+            f"{name}: {series} needs {needs}, and the table has {', '.join(there)}; say which "
+            f"{'it is' if len(absent) == 1 else 'they are'}: {given_as} (in Python columns={{{absent[0]!r}: THEIRS}})"
         )
     return {ours: theirs for ours, theirs in ours_there.items() if ours in _wanted(series, ours_there)}
 
