@@ -9,15 +9,15 @@ from there to the close. Every payment of the ledger stands under its own name. 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from functools import reduce
+from collections import defaultdict
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from backtest.market.schema import Instrument
 from backtest.report.columns import Bools, Columns, times_of
-from backtest.report.record import Floats, RunRecord, summed
+from backtest.report.record import Floats, Ints, RunRecord, summed
 from backtest.units import STEP
 
 PARTS = (
@@ -51,7 +51,7 @@ def explain(record: RunRecord, account: int = 0) -> pd.Series:
 
 def explain_by_bar(record: RunRecord, account: int = 0) -> pd.DataFrame:
     """The same a bar, USD: `time` (the bar's open), then a column a part. A row sums to its bar's change in equity."""
-    return pd.DataFrame({"time": times_of(record.history.time), **parts_of(record, account)})
+    return pd.DataFrame({"time": times_of(record.history.time), **parts_of(record, account)}, copy=False)
 
 
 def parts_of(record: RunRecord, account: int) -> dict[str, Floats]:
@@ -102,14 +102,18 @@ class _Books:
 
     record: RunRecord
     account: int
-    parts: dict[str, Floats] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.bars = len(self.record.history.time)
-        self.parts = {part: np.zeros(self.bars) for part in PARTS}
+        self.parts: defaultdict[str, Floats] = defaultdict(lambda: np.zeros(self.bars))
         self.ledger = self.record.since_start(self.account)
         self.fills = self.record.columns("fills", self.account)
         self.first = self.record.first_deposits(self.account)
+
+    def add(self, name: str, bars: Ints, amounts: Floats) -> None:
+        """Amounts summed bar by bar into a part; the many bars in which nothing was paid or traded are left alone."""
+        begins = np.diff(bars, prepend=-1) != 0
+        np.add.at(self.parts[name], bars[begins], np.bincount(np.cumsum(begins) - 1, weights=amounts))
 
     def by_bar(self, rows: Columns, amounts: Floats) -> Floats:
         """Amounts summed into their bars."""
@@ -117,22 +121,22 @@ class _Books:
 
     def hold(self, asset: str) -> None:
         """Balances brought into each bar, times the change of their index."""
+        change = _moves(self.record.index(asset), float(self.record.index(asset, "open")[0]))
+        if not change.any():
+            return
         rows = self.ledger.where(self.ledger.among("asset", asset))
         started = self.first["amount"][self.first.among("asset", asset)].sum()
         after = started + np.cumsum(self.by_bar(rows, rows["amount"]))
-        before = np.concatenate(([started], after[:-1]))
-        change = np.diff(self.record.index(asset), prepend=self.record.index(asset, "open")[0])
-        self.parts[part_of_asset(asset)] += before * change
+        self.parts[part_of_asset(asset)] += _before(after, started) * change
 
     def pay(self) -> None:
         """Every payment of the ledger at its bar's close; trades' own rows are left to the trades."""
         flows, bars = self.record.flows_usd(self.ledger), self.record.bars(self.ledger)
         kinds, taken = self.ledger.words("kind"), _taken(self.ledger)
-        self.parts["liquidation"] += summed(bars[taken], flows[taken], self.bars)
-        for kind in kinds.present:
-            if kind in _PART_OF_KIND:
-                mine = kinds.among(kind) & ~taken
-                self.parts[_PART_OF_KIND[kind]] += summed(bars[mine], flows[mine], self.bars)
+        self.add("liquidation", bars[taken], flows[taken])
+        for kind in (each for each in kinds.present if each in _PART_OF_KIND):
+            mine = kinds.among(kind) & ~taken
+            self.add(_PART_OF_KIND[kind], bars[mine], flows[mine])
 
     def fills_of(self, instrument: Instrument) -> Columns:
         return self.fills.where(self.fills.among("symbol", instrument.symbol))
@@ -150,8 +154,8 @@ class _Books:
         mark, paid = fills["mark"], fills["price"]
         price = contracts * (close - mark) * quote
         basis = contracts * (self.record.index(instrument.base)[at] - close * quote)
-        self.parts["price"] += self.by_bar(fills, price)
-        self.parts["basis"] += self.by_bar(fills, basis)
+        self.add("price", at, price)
+        self.add("basis", at, basis)
         total = self.by_bar(rows, self.record.flows_usd(rows)) - self.by_bar(fills, price + basis)
         dearest = max(float(self.record.index(asset).max()) for asset in (instrument.base, instrument.quote))
         self.execute(fills, contracts * (mark - paid) * quote, total, STEP * dearest)
@@ -174,7 +178,7 @@ class _Books:
         parts, bars = fills.words("cause").called(_EXECUTION_OF_CAUSE, "execution"), self.record.bars(fills)
         for name in parts.present:
             mine = parts.among(name)
-            self.parts[name] += summed(bars[mine], slipped[mine], self.bars)
+            self.add(name, bars[mine], slipped[mine])
         rounding = total - self.by_bar(fills, slipped)
         most = ROUNDINGS * len(fills) * step_usd + 1e-9 * float(np.abs(slipped).sum() + abs(total.sum()))
         if abs(rounding.sum()) <= most:
@@ -185,10 +189,13 @@ class _Books:
         rows = self.record.columns("account", self.account)
         at = self.record.bars(rows) if len(rows) else np.array([self.bars - 1])
         equity = rows["equity"] if len(rows) else np.zeros(1)
-        explained = np.cumsum(reduce(np.add, self.parts.values()))[at]
+        explained = np.zeros(self.bars)
+        for name in (each for each in PARTS if each in self.parts):
+            explained += self.parts[name]
+        explained = np.cumsum(explained, out=explained)[at]
         start = self.record.start_equity(self.account)
-        self.parts["residual"][at] = np.diff(equity, prepend=start) - np.diff(explained, prepend=0.0)
-        return self.parts
+        self.parts["residual"][at] = _moves(equity, start) - _moves(explained, 0.0)
+        return {name: self.parts[name] for name in PARTS}
 
 
 class _Held:
@@ -232,30 +239,31 @@ class _Held:
     def carry(self) -> None:
         """Contracts held over the bar: delta times index as price, the mark's own move as basis, the quote's as fx."""
         before, settle = _before(self.after), self.settle
-        moved = np.diff(self.value, prepend=self.value[0])
-        along = np.diff(self.index_value, prepend=self.index_value[0])
-        price, fx = before * along * settle, np.zeros(self.books.bars)
+        moved = _moves(self.value, self.value[0])
+        along = _moves(self.index_value, self.index_value[0])
+        price = before * along * settle
         if self.instrument.kind == "linear" and self.instrument.base in self.record.assets:
             base = self.record.index(self.instrument.base)
-            delta = before * self.instrument.contract_size * np.diff(base, prepend=base[0])
-            price, fx = delta, price - delta
+            delta = before * self.instrument.contract_size * _moves(base, base[0])
+            self.books.parts["fx"] += price - delta
+            price = delta
         self.books.parts["price"] += price
-        self.books.parts["fx"] += fx
         self.books.parts["basis"] += before * (moved - along) * settle
 
     def currency(self) -> None:
         """Unrealised profit brought into the bar, times the change of its currency's index."""
-        unrealised = self.after * self.value - self.cost_after
-        change = np.diff(self.settle, prepend=self.settle[0])
-        self.books.parts[part_of_asset(self.instrument.settle)] += _before(unrealised) * change
+        change = _moves(self.settle, self.settle[0])
+        if change.any():
+            unrealised = self.after * self.value - self.cost_after
+            self.books.parts[part_of_asset(self.instrument.settle)] += _before(unrealised) * change
 
     def fill(self) -> None:
         """Fills: to the mark as execution, from the mark to the close as price and basis."""
         mark, settle = self._worth(self.fills["mark"]), self.settle[self.at]
         onward = self.signed * (self.value[self.at] - mark) * settle
         along = self.signed * (self.index_value[self.at] - self._index_at_fill(mark)) * settle
-        self.books.parts["price"] += self.books.by_bar(self.fills, along)
-        self.books.parts["basis"] += self.books.by_bar(self.fills, onward - along)
+        self.books.add("price", self.at, along)
+        self.books.add("basis", self.at, onward - along)
         paid = self._worth(self.fills["price"])
         slipped = self.signed * (mark - paid) * settle
         left = self._total() - self.books.by_bar(self.fills, onward)
@@ -265,21 +273,29 @@ class _Held:
         """A contract's worth at the index of each fill's moment; at the mark inside a bar."""
         worth = mark.copy()
         points = self.fills.words("point")
-        for point in ("open", "low", "high", "close"):
+        for point in (each for each in ("open", "low", "high", "close") if each in points.present):
             mine, price = points.among(point), self._index_price(point)
-            if mine.any() and not np.isnan(price).any():
-                worth[mine] = self._worth(price)[self.at[mine]]
+            if not np.isnan(price).any():
+                worth[mine] = self._worth(price[self.at[mine]])
         return worth
 
     def _total(self) -> Floats:
         """All that fills changed in each bar: contracts at the close, less their cost, plus what was realised, USD."""
         rows = self.books.rows_of(self.instrument, "realised", "settlement")
         realised = self.books.by_bar(rows, rows["amount"]) if len(rows) else 0.0
-        traded = np.diff(self.after, prepend=0.0) * self.value - np.diff(self.cost_after, prepend=0.0)
+        traded = _moves(self.after, 0.0) * self.value - _moves(self.cost_after, 0.0)
         total: Floats = (traded + realised) * self.settle
         return total
 
 
-def _before(after: Floats) -> Floats:
+def _before(after: Floats, start: float = 0.0) -> Floats:
     """What each bar began with, from what each ended with."""
-    return np.concatenate(([0.0], after[:-1]))
+    return np.concatenate(([start], after[:-1]))
+
+
+def _moves(after: Floats, start: float) -> Floats:
+    """By how much each bar changed it, from what each ended with."""
+    moved = np.empty_like(after)
+    moved[:1] = after[:1] - start
+    np.subtract(after[1:], after[:-1], out=moved[1:])
+    return moved
