@@ -8,8 +8,9 @@ VENV   ?= .venv
 PYTHON ?= python3
 BIN    := $(VENV)/bin
 RUN    := configs/hedged_long.toml
+TESTS  := -m pytest -q --numprocesses auto --maxprocesses 4 --dist loadfile
 
-.PHONY: demo test check lint types notebooks outputs pictures bench clean
+.PHONY: demo test uncompiled check lint types notebooks outputs pictures bench clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -38,7 +39,10 @@ demo: $(BIN)/.installed
 	@echo "          results/demo-compare/picture.png"
 
 test: $(BIN)/.checked
-	$(BIN)/python -m pytest -q
+	$(BIN)/python $(TESTS)
+
+uncompiled: $(BIN)/.checked
+	NUMBA_DISABLE_JIT=1 $(BIN)/python $(TESTS) -m jit_off
 
 lint: $(BIN)/.checked
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
