@@ -298,14 +298,14 @@ def load(folder: str | Path) -> Result:
 def _revived_record(journal: dict[str, Any], frames: dict[str, Any]) -> RunRecord:
     accounts = journal["accounts"]
     return RunRecord(
-        config=_revived_config(journal["config"]), history=None, rules=(),  # type: ignore[arg-type]
+        config=revived_config(journal["config"]), history=None, rules=(),  # type: ignore[arg-type]
         account_names=[account["name"] for account in accounts], modes=[account["mode"] for account in accounts],
         levels=[[(ratio, action) for ratio, action in account["levels"]] for account in accounts],
         notes=list(journal["notes"]), **frames,
     )  # fmt: skip
 
 
-def _revived_config(said: dict[str, Any]) -> RunConfig:
+def revived_config(said: dict[str, Any]) -> RunConfig:
     """The config as it was; the class may be one that only its own session could name, so it is not looked at."""
     named = said["strategy"]["class"]
     config = load_config({**said, "strategy": {**said["strategy"], "class": "saved:Strategy"}})
