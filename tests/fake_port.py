@@ -148,4 +148,4 @@ def desk_at(history: History, number: int, port: FakePort) -> tuple[Bar, Desk]:
     """The bar of a number, closed, and the fake account's desk at it."""
     market = Market(history)
     bar = Bar(market, number)
-    return bar, Desk(port, 0, market, bar)
+    return bar, Desk(port, 0, bar)
