@@ -18,11 +18,11 @@ class StrategyError(RuntimeError):
     """A strategy's own code failed: the message says in which hook and at which bar, the cause is chained."""
 
 
-def nearest(word: str, choices: Iterable[str]) -> str:
+def nearest(word: object, choices: Iterable[str]) -> str:
     """The clause that ends an error message: the closest valid choice, or all of them if none is close."""
-    known = sorted(choices)
-    same = [choice for choice in known if choice.casefold() == word.strip().casefold()]
-    close = same or difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    known, written = sorted(choices), str(word)  # a strategy may ask for what is no word at all
+    same = [choice for choice in known if choice.casefold() == written.strip().casefold()]
+    close = same or difflib.get_close_matches(written, known, n=1, cutoff=0.5)
     if close:
         return f"did you mean {close[0]!r}?"
     return f"valid: {', '.join(known)}" if known else "there is nothing to choose from"

@@ -46,6 +46,22 @@ def options(**change: Any) -> Answer:
     })  # fmt: skip
 
 
+@pytest.mark.parametrize(("index", "told"), [(74_000.0, False), (6_700.0, True), (670_000.0, True)])
+def test_a_mark_that_is_far_from_its_coins_index_is_noted(index: float, told: bool) -> None:
+    """67,000 is 9.5 % below 74,000; it is ten times 6,700, and a tenth of 670,000."""
+    answer = ask(prices={"BTC": index})
+    said = [note for note in answer.notes if f"{BTC}: its mark 67000 is" in note]
+    assert len(said) == told
+    assert not told or f"from the index {index:g} of BTC" in said[0]
+
+
+def test_a_basis_that_leaves_no_mark_is_refused_with_the_least_that_does() -> None:
+    with pytest.raises(
+        InputError, match=r"basis: -1 leaves BTC/USDT:USDT, whose mark is 67000, at 0; write more than -1"
+    ):
+        ask().what_if(basis=-1.0)
+
+
 # --- other words --------------------------------------------------------------------------------------------------
 
 

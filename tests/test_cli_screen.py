@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 import backtest
 from backtest.cli import app
-from backtest.cli.screen import print_rows
+from backtest.cli.screen import print_figures, print_rows
 from backtest.report.result import Result
 from backtest.report.statistics import statistics
 from backtest.research.compare import Comparison
@@ -194,6 +194,7 @@ import sys, time
 sys.path[:0] = [{tests!r}, {root!r}]
 import backtest
 from backtest.cli import app
+from backtest.cli.screen import print_figures, print_rows
 from test_cli_screen import lost
 def run(config, progress=None):
     for done in range(1, 5):
@@ -275,3 +276,10 @@ def test_a_screen_without_block_letters_gets_plain_ones(monkeypatch: pytest.Monk
     at = next(k for k, line in enumerate(lines) if line.startswith("Margin ratio"))
     assert lines[at + 1] == "  #-x "
     assert "".join(lines[at:]).isascii()
+
+
+@pytest.mark.parametrize("name", ["a[b]", "x[/b]", "[red]", "<b>"])
+def test_names_with_brackets_are_printed_as_they_were_written(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    print_figures(pd.DataFrame({name: ["yes"], "other": ["no"]}, index=["Survived"]), name)
+    print_rows([{name: 1}], name)
+    assert capsys.readouterr().out.count(name) == 4

@@ -458,8 +458,8 @@ def test_loading_what_is_no_result_says_so(tmp_path: Path) -> None:
         ("manifest.json", b"{}", "is no manifest of a run"),
         ("manifest.json", b"\xff\xfe\x00", "cannot be read"),
         ("manifest.json", b"[1, 2]", "is a list, not a table"),
-        ("stats.json", b"{}", "holds no figures by account"),
-        ("stats.json", b'{"figures": {"main": 5}, "explain": {}}', "holds no figures by account"),
+        ("stats.json", b"{}", "figures: is missing"),
+        ("stats.json", b'{"figures": {"main": 5}, "explain": {}}', "figures.main = 5: write a table"),
         ("stats.json", b"", "cannot be read"),
         ("account.parquet", b"garbage", "cannot be read as Parquet"),
         ("returns.parquet", b"PAR1", "cannot be read as Parquet"),
@@ -476,7 +476,7 @@ def test_a_saved_frame_or_manifest_that_lacks_a_part_is_named(tmp_path: Path) ->
     folder = Result(cash([110.0])).save(tmp_path / "run")
     whole = (folder / "manifest.json").read_text()
     (folder / "manifest.json").write_text(json.dumps(json.loads(whole) | {"accounts": [{"name": "main"}]}))
-    with pytest.raises(InputError, match=r"manifest\.json: cannot be understood \('mode'\)"):
+    with pytest.raises(InputError, match=r"manifest\.json: accounts\[0\]\.mode: is missing"):
         load(folder)
     (folder / "manifest.json").write_text(whole)
     pd.DataFrame({"time": [day(0)]}).to_parquet(folder / "fills.parquet")

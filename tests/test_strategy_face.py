@@ -77,6 +77,19 @@ def test_the_last_none_of_a_series_are_refused_not_all_of_it(n: int) -> None:
         bar.funding(PERP, n)
     with pytest.raises(InputError, match="ask for 1 or more"):
         bar.past(PERP, "close", n)
+    with pytest.raises(InputError, match="ask for 1 or more"):
+        bar.annualised_funding(PERP, n)
+
+
+@pytest.mark.parametrize("name", [5, None])
+def test_what_is_no_name_of_a_symbol_or_coin_is_refused_with_those_there_are(name: Any) -> None:
+    bar, desk = desk_at(small(), 5, FakePort())
+    with pytest.raises(InputError, match=f"{name!r} is not in this run; valid: {SPOT}, {PERP}"):
+        bar.close[name]
+    with pytest.raises(InputError, match=f"asset {name!r} is not in this run; valid: BTC"):
+        bar.index[name]
+    with pytest.raises(InputError, match=f"together: {name!r} is no order"):
+        desk.together(name)
 
 
 def test_annualised_funding_counts_the_hours_between_stamps_whatever_their_interval() -> None:

@@ -7,10 +7,12 @@ import json
 import re
 import tomllib
 from base64 import b64decode
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from sweep_found import BAND, MARGIN, ROOT, config, figures, found, many, six
 from typer.testing import CliRunner
@@ -257,3 +259,30 @@ def test_by_is_of_a_sweep(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["report", str(tmp_path), "--by", "Sharpe"])
     assert done.exit_code == 2
     assert "is of a sweep" in done.output.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda said: said.pop("name"), "sweep.json: cannot be understood (KeyError: 'name')"),
+        (lambda said: said.update(trials="many"), "sweep.json: cannot be understood (ValueError: invalid literal"),
+        (lambda said: said.update(config=5), "sweep.json: cannot be understood (TypeError:"),
+        (lambda said: said["config"].pop("data"), "sweep.json: cannot be understood (config: data: is missing"),
+    ],
+)
+def test_a_sweeps_journal_that_lacks_something_is_refused(
+    lived: Path, change: Callable[[dict[str, Any]], object], words: str
+) -> None:
+    said = json.loads((lived / "sweep.json").read_text())
+    change(said)
+    (lived / "sweep.json").write_text(json.dumps(said))
+    with pytest.raises(InputError) as refused:
+        backtest.load_sweep(lived)
+    assert words in str(refused.value) and "sweep again" in str(refused.value)
+
+
+def test_points_of_another_sweep_are_refused(lived: Path) -> None:
+    path = lived / "points.parquet"
+    pd.read_parquet(path).assign(point=7).to_parquet(path)
+    with pytest.raises(InputError, match=r"points\.parquet: has a point 7 of 2, from 0"):
+        backtest.load_sweep(lived)

@@ -426,7 +426,9 @@ def test_deribit_futures_and_perpetuals_settle_every_day() -> None:
 
 
 def test_a_contract_deribit_has_no_margin_of_is_refused() -> None:
-    with pytest.raises(InputError, match="deribit: neither brackets nor a slope of ETH/USDC:USDC are known"):
+    with pytest.raises(
+        InputError, match="deribit: neither brackets nor a slope of ETH/USDC:USDC are known; venue 'generic' has"
+    ):
         rules("deribit", "2025-07-01", "cross", symbols=("ETH/USDC:USDC",))
     with pytest.raises(InputError, match="slope of BTC/USDC:USDC are known from 2025-01-01 on, not on 2024-12-31"):
         rules("deribit", "2024-12-31", "cross", symbols=(PERP,))

@@ -150,7 +150,13 @@ def with_basis(placed: Placed, basis: float | Mapping[str, float]) -> list[float
         more = basis if by_name is None else by_name.get(instrument.symbol, by_name.get(instrument.base, 0.0))
         usd = dict(zip(placed.assets, placed.indexes, strict=True)).get(instrument.quote, 1.0)
         fair = float(placed.indexes[placed.assets.index(instrument.base)]) / float(usd)
-        marks.append(float(mark) + (0.0 if instrument.kind in ("spot", "option") else float(more) * fair))  # type: ignore[arg-type]
+        added = 0.0 if instrument.kind in ("spot", "option") else float(more) * fair  # type: ignore[arg-type]
+        if mark + added <= 0.0:
+            raise InputError(
+                f"basis: {more:g} leaves {instrument.symbol}, whose mark is {mark:g}, at {mark + added:g}; write more "
+                f"than {-mark / fair:.4g}"
+            )
+        marks.append(float(mark) + added)
     return marks
 
 

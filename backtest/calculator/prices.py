@@ -20,6 +20,7 @@ from backtest.market.schema import Instrument
 
 Floats = npt.NDArray[np.float64]
 YEAR_US = 365 * 86_400_000_000
+APART = 0.1  # of the index: farther from it no perpetual's mark has been for long
 NAMED = 6  # of the prices left aside, so many by name
 
 
@@ -50,6 +51,7 @@ def prices_of(
     used |= {i.symbol for i in quoted if any(_same_delivery(i, option) for option in instruments)}
     _tell_unused([key for key in given if key not in used], notes)
     marks = [given.get(i.symbol) or _from_index(i, index, notes) for i in instruments]
+    _tell_apart(instruments, marks, index, notes)
     return np.array(marks, float), np.array([index[asset] for asset in assets], float)
 
 
@@ -60,7 +62,7 @@ def _given(snapshot: Snapshot) -> dict[str, float]:
         if position.mark is not None:
             if given.get(position.symbol, position.mark) != position.mark:
                 raise InputError(
-                    f"{position.symbol}: mark {position.mark:g} and price {given[position.symbol]:g} differ"
+                    f"{position.symbol}: mark {position.mark:g} and price {given[position.symbol]:g} differ; write one"
                 )
             given[position.symbol] = position.mark
     return given
@@ -93,6 +95,20 @@ def _tell_unused(keys: Sequence[str], notes: list[str]) -> None:
     if keys:
         more = f" and {len(keys) - NAMED} others" if len(keys) > NAMED else ""
         notes.append(f"prices that nothing here needs were left aside: {', '.join(keys[:NAMED])}{more}")
+
+
+def _tell_apart(
+    instruments: Sequence[Instrument], marks: Sequence[float], index: Mapping[str, float], notes: list[str]
+) -> None:
+    """Note perpetuals whose mark is so far from the index that one of the two is old, or mistyped."""
+    for instrument, mark in zip(instruments, marks, strict=True):
+        if instrument.perpetual:
+            fair = index[instrument.base] / index.get(instrument.quote, 1.0)
+            if abs(mark / fair - 1.0) > APART:
+                notes.append(
+                    f"{instrument.symbol}: its mark {mark:g} is {mark / fair - 1.0:+.1%} from the index {fair:g} of "
+                    f"{instrument.base}, where marks do not stay; look whether one of the two is old"
+                )
 
 
 def _from_index(instrument: Instrument, index: Mapping[str, float], notes: list[str]) -> float:

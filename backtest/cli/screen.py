@@ -123,10 +123,11 @@ def print_figures(figures: pd.DataFrame, title: str) -> None:
     """Labels down the side, one column an account or mode."""
     from backtest.report.html import words
 
-    table = Table(title=title, title_justify="left", title_style="bold", show_header=figures.shape[1] > 1, box=None)
+    several = figures.shape[1] > 1
+    table = Table(title=_as_written(title), title_justify="left", show_header=several, box=None)
     table.add_column("")
     for column in figures.columns:
-        table.add_column(str(column), justify="right")
+        table.add_column(Text(str(column)), justify="right")
     for label in figures.index:
         table.add_row(str(label), *(Text(words(value)) for value in figures.loc[label].tolist()))
     open_console().print(table)
@@ -183,13 +184,18 @@ def print_rows(rows: list[dict[str, Any]], title: str, keys: int = 0, right: Col
         return
     console = open_console()
     for k, columns in enumerate(_parts(rows, keys, console.width - 2) if keys else [list(rows[0])]):
-        table = Table(title=title if k == 0 else "", title_justify="left", title_style="bold", box=None)
+        table = Table(title=_as_written(title if k == 0 else ""), title_justify="left", box=None)
         for key, heading in _headings(rows, columns, console.width, folded=keys > 0).items():
             side: JustifyMethod = "right" if key in right else "left"
-            table.add_column(heading, overflow="fold", no_wrap=key in columns[:keys], justify=side)
+            table.add_column(Text(heading), overflow="fold", no_wrap=key in columns[:keys], justify=side)
         for row in rows:
             table.add_row(*(Text("" if row[key] is None else str(row[key])) for key in columns))
         console.print(table)
+
+
+def _as_written(title: str) -> Text:
+    """A heading whose brackets are its author's, and no markup."""
+    return Text(title, style="bold")
 
 
 def _parts(rows: list[dict[str, Any]], keys: int, width: int) -> list[list[str]]:

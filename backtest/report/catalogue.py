@@ -112,6 +112,9 @@ def _entry(place: Path, kind: str, shown: str) -> Entry:
         return _READERS[kind](place, shown)
     except Damaged as error:
         return Entry(shown, kind, _written(place), damaged=str(error))
+    except OSError as error:
+        where = Path(error.filename).name if error.filename else "a file of it"
+        return Entry(shown, kind, _written(place), damaged=f"{where} cannot be read ({error.strerror})")
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         words = f"{INDEX[kind]} cannot be understood ({type(error).__name__}: {error})"
         return Entry(shown, kind, _written(place), damaged=words)
@@ -170,6 +173,8 @@ def _points(path: Path) -> dict[str, Any]:
     labels = ("Survived", "Total Return [%]", "Lowest Margin Ratio")
     try:
         there = pq.read_schema(path).names
+        if "status" not in there:
+            raise Damaged(f"{path.name} has no column 'status'")
         rows = pq.read_table(path, columns=["status", *(label for label in labels if label in there)]).to_pylist()
     except (pa.ArrowException, OSError) as error:
         raise Damaged(f"{path.name} cannot be read ({str(error).splitlines()[0]})") from error

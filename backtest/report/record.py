@@ -100,8 +100,11 @@ class RunRecord:
         return Columns.of(self.of(frame, account))
 
     def number_of(self, account: int | str) -> int:
-        """The number of an account given by name or number. InputError names the nearest."""
+        """The number of an account given by name or number, from 0. InputError names the nearest."""
         if isinstance(account, int):
+            if not 0 <= account < len(self.account_names):
+                many = len(self.account_names)
+                raise InputError(f"no account {account} in this run; it has {many}, numbered from 0")
             return account
         if account not in self.account_names:
             raise InputError(f"no account {account!r} in this run; {nearest(account, self.account_names)}")

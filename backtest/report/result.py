@@ -16,10 +16,11 @@ from backtest.config import RunConfig, load_config
 from backtest.errors import InputError
 from backtest.report.carry import basis_of
 from backtest.report.explain import PARTS, explain, explain_by_bar
-from backtest.report.folder import RUN, is_ours, write_page, written
+from backtest.report.folder import DERIVED, RUN, is_ours, write_page, written
 from backtest.report.manifest import manifest, plain
 from backtest.report.months import by_period
 from backtest.report.record import FORCED, FRAMES, RunRecord
+from backtest.report.saved import AGAIN, check_figures, check_frame, check_journal, check_rows
 from backtest.report.standing import PRICE_COLUMNS, Standing, prices_of
 from backtest.report.statistics import Performance, statistics
 
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 
     from backtest.calculator.snapshot import Snapshot
 
-AGAIN = "the folder is no whole result, run it again"
+_COLUMNS = {**FRAMES, "returns": ("time",), "explain": ("time", "account", *PARTS), "prices": PRICE_COLUMNS}
+"""Of every frame that is saved, what it must have."""
 _TIMES = ("Start", "End", "Lowest Margin Ratio At")
 
 
@@ -280,39 +282,34 @@ def load(folder: str | Path) -> Result:
     journal, saved = read_json(path / "manifest.json"), read_json(path / "stats.json")
     if not is_ours(path, RUN):
         raise InputError(f"{path / 'manifest.json'}: is no manifest of a run; name the folder that `run` printed")
-    if not all(_is_figures(saved.get(part)) for part in ("figures", "explain")):
-        raise InputError(f"{path / 'stats.json'}: holds no figures by account; {AGAIN}")
-    frames: dict[str, Any] = {name: _read_frame(path / f"{name}.parquet", columns) for name, columns in FRAMES.items()}
-    returns = _read_frame(path / "returns.parquet", ("time",)).set_index("time")
-    parts = _read_frame(path / "explain.parquet", ("time", "account", *PARTS))
-    prices = _read_frame(path / "prices.parquet", PRICE_COLUMNS)
+    names = check_journal(journal, path / "manifest.json")
+    check_figures(saved, names, path / "stats.json")
+    frames = {name: _read_frame(path / f"{name}.parquet", columns) for name, columns in _COLUMNS.items()}
+    check_rows(frames, names, path)
+    returns, parts, prices = (frames.pop(name) for name in DERIVED)
     try:
         record = _revived_record(journal, frames)
     except (InputError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path / 'manifest.json'}: cannot be understood ({_said(error)}); {AGAIN}") from error
-    derived = {"returns": returns, "parts_by_bar": parts, "prices": prices, "manifest": journal}
+    derived = {"returns": returns.set_index("time"), "parts_by_bar": parts, "prices": prices, "manifest": journal}
     return Result(record, {**saved, **derived})
 
 
 def _revived_record(journal: dict[str, Any], frames: dict[str, Any]) -> RunRecord:
     accounts = journal["accounts"]
     return RunRecord(
-        config=_revived_config(journal["config"]), history=None, rules=(),  # type: ignore[arg-type]
+        config=revived_config(journal["config"]), history=None, rules=(),  # type: ignore[arg-type]
         account_names=[account["name"] for account in accounts], modes=[account["mode"] for account in accounts],
         levels=[[(ratio, action) for ratio, action in account["levels"]] for account in accounts],
         notes=list(journal["notes"]), **frames,
     )  # fmt: skip
 
 
-def _revived_config(said: dict[str, Any]) -> RunConfig:
+def revived_config(said: dict[str, Any]) -> RunConfig:
     """The config as it was; the class may be one that only its own session could name, so it is not looked at."""
     named = said["strategy"]["class"]
     config = load_config({**said, "strategy": {**said["strategy"], "class": "saved:Strategy"}})
     return config.model_copy(update={"strategy": config.strategy.model_copy(update={"class_": named})})
-
-
-def _is_figures(part: object) -> bool:
-    return isinstance(part, dict) and bool(part) and all(isinstance(column, dict) for column in part.values())
 
 
 def write_frame(frame: pd.DataFrame, path: Path) -> None:
@@ -347,9 +344,7 @@ def _read_frame(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         frame: pd.DataFrame = pq.read_table(path).to_pandas()
     except (pa.ArrowException, OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as Parquet ({_said(error)}); {AGAIN}") from error
-    absent = [name for name in columns if name not in frame.columns]
-    if absent:
-        raise InputError(f"{path}: has no column {absent[0]!r}; {AGAIN}")
+    check_frame(frame, columns, path)
     return frame
 
 

@@ -8,7 +8,8 @@ import pandas as pd
 
 from backtest.errors import InputError
 from backtest.report.folder import COMPARISON, is_ours
-from backtest.report.result import AGAIN, load, read_json, revived
+from backtest.report.result import load, read_json, revived
+from backtest.report.saved import AGAIN
 from backtest.research.compare import Comparison
 
 INDEX = "comparison.json"

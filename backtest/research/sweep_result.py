@@ -18,16 +18,21 @@ from backtest.errors import InputError, nearest
 from backtest.report.folder import SWEEP, is_ours, write_page
 from backtest.report.html import counted
 from backtest.report.points import OK, TRAIN, Points
+from backtest.report.result import read_json, revived_config
 from backtest.research.kept import JOURNAL, kept_curves
 from backtest.research.point_config import packed_configs
 from backtest.research.points import Point, paths_of, points_of
-from backtest.research.table import in_words
+from backtest.research.table import PLACE, in_words
 from backtest.research.walk_forward import best_row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import plotly.graph_objects as go
+
+AFRESH = "remove the folder and sweep again"
+WINDOW = ("window", "train_start", "test_start", "test_end", "point", "statistic", "in_sample", "out_of_sample")
+"""Columns of the windows that are read by name."""
 
 
 @dataclass
@@ -192,35 +197,40 @@ def load_sweep(folder: str | Path) -> SweepResult:
         raise InputError(f"{path}: no sweep there (it has no {JOURNAL}); name the folder that `sweep` printed")
     if not is_ours(path, SWEEP):
         raise InputError(f"{path / JOURNAL}: is no journal of a sweep; name the folder that `sweep` printed")
-    journal = json.loads((path / JOURNAL).read_text(encoding="utf-8"))
+    journal = read_json(path / JOURNAL)
     if journal.get("result") is None or not (path / "points.parquet").is_file():
         raise InputError(f"{path}: the sweep was stopped before its end; the command that began it goes on")
     try:
         swept = Sweep.model_validate(journal["sweep"])
-    except (ValidationError, InputError) as error:
-        raise InputError(f"{path / JOURNAL}: cannot be understood ({str(error).splitlines()[0]})") from error
-    points = _frame(path / "points.parquet")
-    windows = None if swept.split is None else _frame(path / "windows.parquet")
-    if windows is not None:
-        windows = windows.astype({"point": "Int64"})
-    settings = paths_of(points_of(swept))
-    missing = [name for name in ("point", "status", "error", *settings) if name not in points]
-    if missing:
-        raise InputError(f"{path / 'points.parquet'}: has no column {missing[0]!r}; remove the folder and sweep again")
-    return SweepResult(
-        str(journal["name"]), points, windows, kept_curves(path, swept.split is not None), int(journal["trials"]),
-        settings, path, journal["config"], swept,
-    )  # fmt: skip
+        tried = points_of(swept)
+        name, trials, config = str(journal["name"]), int(journal["trials"]), dict(journal["config"])
+        revived_config(config)  # as good as told: the page names its parts
+    except (ValidationError, KeyError, TypeError, ValueError) as error:
+        kind = "" if isinstance(error, ValidationError | InputError) else f"{type(error).__name__}: "
+        said = f"{kind}{str(error).splitlines()[0]}"
+        raise InputError(f"{path / JOURNAL}: cannot be understood ({said}); {AFRESH}") from error
+    settings, split = paths_of(tried), swept.split is not None
+    points = _frame(path / "points.parquet", [*(PLACE if split else PLACE[2:]), "status", "error", *settings])
+    windows = _frame(path / "windows.parquet", WINDOW).astype({"point": "Int64"}) if split else None
+    strange = sorted(set(points["point"]) - set(range(len(tried))))
+    if strange:
+        raise InputError(f"{path / 'points.parquet'}: has a point {strange[0]} of {len(tried)}, from 0; {AFRESH}")
+    return SweepResult(name, points, windows, kept_curves(path, split), trials, settings, path, config, swept)
 
 
-def _frame(path: Path) -> pd.DataFrame:
+def _frame(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """A table of the sweep's. InputError where it is missing, no table, or lacks a column."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        return pq.read_table(path).to_pandas()
+        found: pd.DataFrame = pq.read_table(path).to_pandas()
     except FileNotFoundError:
-        raise InputError(f"{path}: is missing; remove the folder and sweep again") from None
+        raise InputError(f"{path}: is missing; {AFRESH}") from None
     except (pa.ArrowException, OSError) as error:
         first = (str(error).splitlines() or ["?"])[0]
-        raise InputError(f"{path}: cannot be read ({first}); remove the folder and sweep again") from error
+        raise InputError(f"{path}: cannot be read ({first}); {AFRESH}") from error
+    missing = next((name for name in columns if name not in found), None)
+    if missing is not None:
+        raise InputError(f"{path}: has no column {missing!r}; {AFRESH}")
+    return found

@@ -122,6 +122,7 @@ class Bar:
         The time is that between the stamps, whatever their interval. Where fewer have passed, those; NaN before the
         second stamp, whose distance from the first is the first interval known.
         """
+        _must_count(n, f"annualised funding of {symbol}")
         rates = self.funding(symbol, n + 1)
         stamps, _ = self._whole._settlements(symbol)
         known = int(np.searchsorted(stamps, self.closes_us, side="right"))

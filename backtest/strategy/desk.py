@@ -144,7 +144,7 @@ class Desk:
 
     def together(self, orders: Sequence[Order]) -> list[int]:
         """Place orders judged as one, on the state after all of them: no leg stays naked by a refusal."""
-        for order in orders:
+        for order in orders if isinstance(orders, Sequence) else [orders]:
             if not isinstance(order, Order):
                 raise InputError(f"together: {order!r} is no order; give Order(symbol, target=...) or desk.as_target")
         return self._port.submit(self._account, list(orders), together=True)

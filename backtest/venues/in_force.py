@@ -115,7 +115,10 @@ class Asked(Lookup):
             return ()
         at_us = self._when_listed(instrument)
         if not self.venue.brackets.by_key and not self.venue.entries["tiers"]:
-            raise InputError(f"{self.venue.name}: neither brackets nor a slope of {instrument.symbol} are known")
+            raise InputError(
+                f"{self.venue.name}: neither brackets nor a slope of {instrument.symbol} are known; venue "
+                "'generic' has some for any contract"
+            )
         if not self.venue.brackets.by_key:
             rate, leverage = self._of_asset("tiers", instrument.base, None, {"product": instrument.kind}, at_us)
             return flat_tiers(rate, leverage)
