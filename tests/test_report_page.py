@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import re
-import time
 from base64 import b64decode
 from pathlib import Path
 
@@ -128,9 +127,7 @@ def a_year_of_minutes() -> RunRecord:
 
 def test_a_year_of_minutes_is_a_page_of_less_than_five_megabytes_with_its_extremes_in_it(tmp_path: Path) -> None:
     record = a_year_of_minutes()
-    began = time.perf_counter()
     page = Result(record).report(tmp_path / "page.html")
-    assert time.perf_counter() - began < 60.0  # seconds on a small, busy machine; some 5 on a free one
     assert page.stat().st_size < 5_000_000
     drawn = json.loads(figures_of(page.read_text()))["account0-equity"]["data"][0]["y"]
     values = np.frombuffer(b64decode(drawn["bdata"]), dtype="<f8")

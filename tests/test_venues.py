@@ -5,11 +5,10 @@ from __future__ import annotations
 import csv
 import gzip
 import math
-import time
+import sys
 from collections.abc import Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
-from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -417,16 +416,15 @@ def test_an_unknown_venue_names_the_nearest() -> None:
         load("binanc")
 
 
-def test_a_venue_loads_before_anyone_notices() -> None:
-    text = (files("backtest.venues") / "binance.toml").read_text(encoding="utf-8")
-    best = min(timed(text) for _ in range(5))
-    assert best < 0.05  # seconds
-
-
-def timed(text: str) -> float:
-    began = time.perf_counter()
-    read_venue("binance", text)
-    return time.perf_counter() - began
+def test_a_venues_table_is_read_once_in_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    monkeypatch.setattr(sys.modules[read_venue.__module__], "read_venue", lambda name, text: read.append(name) or name)
+    load.cache_clear()
+    try:
+        assert [load("binance"), load("okx"), load("binance")] == ["binance", "okx", "binance"]
+    finally:
+        load.cache_clear()
+    assert read == ["binance", "okx"]
 
 
 # --- what a table may not say
