@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from backtest.config import RunConfig, load_config
 from backtest.errors import InputError
 from backtest.report.carry import basis_of
 from backtest.report.explain import PARTS, explain, explain_by_bar
+from backtest.report.files import as_json_columns, read_frame, read_json, revived, said, write_frame, write_json
 from backtest.report.folder import DERIVED, RUN, is_ours, write_page, written
-from backtest.report.manifest import manifest, plain
+from backtest.report.manifest import manifest
 from backtest.report.months import by_period
 from backtest.report.record import FORCED, FRAMES, RunRecord
-from backtest.report.saved import AGAIN, check_figures, check_frame, check_journal, check_rows
+from backtest.report.saved import AGAIN, check_figures, check_journal, check_rows
 from backtest.report.standing import PRICE_COLUMNS, Standing, prices_of
 from backtest.report.statistics import Performance, statistics
 
@@ -32,7 +29,6 @@ if TYPE_CHECKING:
 
 _COLUMNS = {**FRAMES, "returns": ("time",), "explain": ("time", "account", *PARTS), "prices": PRICE_COLUMNS}
 """Of every frame that is saved, what it must have."""
-_TIMES = ("Start", "End", "Lowest Margin Ratio At")
 
 
 class Result:
@@ -267,8 +263,8 @@ class Result:
         write_frame(self.parts_by_bar, folder / "explain.parquet")
         write_frame(self.prices, folder / "prices.parquet")
         figures = {"figures": as_json_columns(self.figures), "explain": as_json_columns(self.parts)}
-        _write_json(figures, folder / "stats.json")
-        _write_json(self.manifest, folder / "manifest.json")
+        write_json(figures, folder / "stats.json")
+        write_json(self.manifest, folder / "manifest.json")
         if page:
             (folder / "report.html").write_text(self._page(), encoding="utf-8")
         write_picture(panels(self.record), folder / "picture.png")
@@ -284,13 +280,13 @@ def load(folder: str | Path) -> Result:
         raise InputError(f"{path / 'manifest.json'}: is no manifest of a run; name the folder that `run` printed")
     names = check_journal(journal, path / "manifest.json")
     check_figures(saved, names, path / "stats.json")
-    frames = {name: _read_frame(path / f"{name}.parquet", columns) for name, columns in _COLUMNS.items()}
+    frames = {name: read_frame(path / f"{name}.parquet", columns) for name, columns in _COLUMNS.items()}
     check_rows(frames, names, path)
     returns, parts, prices = (frames.pop(name) for name in DERIVED)
     try:
         record = _revived_record(journal, frames)
     except (InputError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{path / 'manifest.json'}: cannot be understood ({_said(error)}); {AGAIN}") from error
+        raise InputError(f"{path / 'manifest.json'}: cannot be understood ({said(error)}); {AGAIN}") from error
     derived = {"returns": returns.set_index("time"), "parts_by_bar": parts, "prices": prices, "manifest": journal}
     return Result(record, {**saved, **derived})
 
@@ -305,93 +301,8 @@ def _revived_record(journal: dict[str, Any], frames: dict[str, Any]) -> RunRecor
     )  # fmt: skip
 
 
-def revived_config(said: dict[str, Any]) -> RunConfig:
+def revived_config(told: dict[str, Any]) -> RunConfig:
     """The config as it was; the class may be one that only its own session could name, so it is not looked at."""
-    named = said["strategy"]["class"]
-    config = load_config({**said, "strategy": {**said["strategy"], "class": "saved:Strategy"}})
+    named = told["strategy"]["class"]
+    config = load_config({**told, "strategy": {**told["strategy"], "class": "saved:Strategy"}})
     return config.model_copy(update={"strategy": config.strategy.model_copy(update={"class_": named})})
-
-
-def write_frame(frame: pd.DataFrame, path: Path) -> None:
-    """A frame as Parquet, times as microseconds UTC; the same frame gives the same bytes."""
-    table = pa.Table.from_pandas(_storable(frame), preserve_index=False).replace_schema_metadata(None)
-    numbers = [field.name for field in table.schema if pa.types.is_floating(field.type)]
-    words = [
-        field.name for field in table.schema if pa.types.is_large_string(field.type) or pa.types.is_string(field.type)
-    ]
-    # Amounts seldom repeat: a dictionary of them is work for nothing, while their leading bytes are alike.
-    pq.write_table(table, path, compression="lz4", use_dictionary=words, use_byte_stream_split=numbers)
-
-
-def _storable(frame: pd.DataFrame) -> pd.DataFrame:
-    """Times in microseconds; columns of mixed things, and empty ones of words, as words."""
-    frame = frame.copy()
-    for column in frame.columns:
-        values = frame[column]
-        if isinstance(values.dtype, pd.DatetimeTZDtype):
-            frame[column] = values.dt.tz_convert("UTC").dt.as_unit("us")
-        elif values.dtype == object and values.empty:  # of all columns without a kind, which are words
-            frame[column] = values.astype("str")
-        elif values.dtype == object and values.map(type).nunique() > 1:
-            frame[column] = values.map(lambda value: None if pd.isna(value) else str(value))
-    return frame
-
-
-def _read_frame(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    if not path.is_file():
-        raise InputError(f"{path}: is missing; {AGAIN}")
-    try:
-        frame: pd.DataFrame = pq.read_table(path).to_pandas()
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as Parquet ({_said(error)}); {AGAIN}") from error
-    check_frame(frame, columns, path)
-    return frame
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The table in a result's file. InputError where it is none."""
-    try:
-        parsed: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({_said(error)}); {AGAIN}") from error
-    if not isinstance(parsed, dict):
-        raise InputError(f"{path}: is a {type(parsed).__name__}, not a table; {AGAIN}")
-    return parsed
-
-
-def _said(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-def _write_json(value: dict[str, Any], path: Path) -> None:
-    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def as_json_columns(figures: pd.DataFrame) -> dict[str, Any]:
-    """Figures by column and label as JSON can hold them: times and durations as text, infinite ratios as words."""
-    return {
-        str(name): plain({str(label): _as_text(value) for label, value in column.items()})
-        for name, column in figures.items()
-    }
-
-
-def _as_text(value: Any) -> Any:
-    if value is pd.NaT:
-        return None
-    if isinstance(value, pd.Timestamp):
-        return value.isoformat()
-    return str(value) if isinstance(value, pd.Timedelta) else value
-
-
-def revived(column: dict[str, Any]) -> pd.Series:
-    """Saved figures as they were: times, durations and infinite ratios again."""
-    values: dict[str, Any] = {}
-    for label, value in column.items():
-        if label in _TIMES and value is not None:
-            value = pd.Timestamp(value)
-        elif label == "Duration":
-            value = pd.Timedelta(value)
-        elif value in ("inf", "-inf", "nan"):
-            value = float(value)
-        values[label] = value
-    return pd.Series(values, dtype=object)

@@ -23,11 +23,12 @@ from backtest.engine.tables import Plan
 from backtest.errors import InputError, nearest
 from backtest.ledger.audit import audit
 from backtest.market.schema import INTERVALS
+from backtest.report.files import as_json_columns
 from backtest.report.folder import COMPARISON, write_page, written
 from backtest.report.frames import record_of
 from backtest.report.panels import Panels, mode_panels
 from backtest.report.record import RunRecord
-from backtest.report.result import Result, as_json_columns
+from backtest.report.result import Result
 from backtest.report.statistics import minute, statistics
 from backtest.research.accounts import plan_of, without_idle
 from backtest.research.drive import drive, target_rows

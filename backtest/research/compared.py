@@ -7,8 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from backtest.errors import InputError
+from backtest.report.files import read_json, revived
 from backtest.report.folder import COMPARISON, is_ours
-from backtest.report.result import load, read_json, revived
+from backtest.report.result import load
 from backtest.report.saved import AGAIN
 from backtest.research.compare import Comparison
 

@@ -15,10 +15,11 @@ from pydantic import ValidationError
 
 from backtest.config.sweep import Sweep
 from backtest.errors import InputError, nearest
+from backtest.report.files import read_json
 from backtest.report.folder import SWEEP, is_ours, write_page
 from backtest.report.html import counted
 from backtest.report.points import OK, TRAIN, Points
-from backtest.report.result import read_json, revived_config
+from backtest.report.result import revived_config
 from backtest.research.kept import JOURNAL, kept_curves
 from backtest.research.point_config import packed_configs
 from backtest.research.points import Point, paths_of, points_of
