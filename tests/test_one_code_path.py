@@ -1,7 +1,7 @@
 """One arithmetic: compiled, uncompiled, and driven bar by bar, a run gives the same books to the bit.
 
 And what was compiled is never older than its text: the cache is named by a hash of every file that shapes compiled
-code. The last tests compile the whole core afresh, which takes about a minute.
+code. The last tests compile the whole core afresh, which takes a minute or two.
 """
 
 from __future__ import annotations

@@ -109,4 +109,4 @@ def tell_of_compiling(hidden: bool = False) -> None:
     from backtest.kernel import CACHE
 
     if not hidden and not (CACHE / "backtest.engine.advance").exists() and not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
-        typer.echo("Compiling the core: once after an install, about a minute.", err=True)
+        typer.echo("Compiling the core: once after an install, a minute or two.", err=True)

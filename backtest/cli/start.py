@@ -45,7 +45,7 @@ def schema(
 
 
 def warm(as_json: AsJson = False) -> None:
-    """Compile the core ahead, all of it: once after an install, about a minute. Runs compile what they need anyway."""
+    """Compile the core ahead, all of it: once after an install, a minute or two. Runs compile what they need anyway."""
     with answering():
         tell_of_compiling(as_json)
         from backtest.research.warm import warm as compile_core
