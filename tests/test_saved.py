@@ -50,6 +50,7 @@ def change_json(run: Path, name: str, change: Callable[[dict[str, Any]], object]
             "account", lambda rows: rows.assign(equity=[110.0, 99.0, float("nan"), 118.8]),
             "account.parquet: equity = nan in row 2 is no amount",
         ),
+        ("account", lambda rows: rows.assign(worst_ratio=float("nan")), "worst_ratio is unknown in row 0"),
         ("ledger", lambda rows: rows.assign(account="other"), "ledger.parquet: has rows of 'other'"),
         ("ledger", lambda rows: rows.assign(asset=1.0), "ledger.parquet: column 'asset' holds float64, not text"),
         ("explain", lambda rows: rows[1:], "explain.parquet: has 3 rows, account.parquet 4"),

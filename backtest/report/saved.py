@@ -26,7 +26,7 @@ WORDS = frozenset(
 )  # fmt: skip
 """Columns of text, in whatever frame; `time` is a time, all others are numbers."""
 FINITE = ("equity", "collateral_equity", "initial_margin", "maintenance_margin")
-"""Columns of the account that are known at every bar; a ratio may have no requirement under it."""
+"""Columns of the account that are amounts at every bar; its ratios are infinite where nothing is required."""
 A_ROW_A_BAR = ("account", "explain")
 WITHIN = ("wallets", "prices")
 """Frames whose bars are some of the account's, or all."""
@@ -185,6 +185,9 @@ def check_rows(frames: Mapping[str, pd.DataFrame], names: Sequence[str], folder:
         if bad.any():
             row = int(bad.argmax())
             raise InputError(f"{path}: {column} = {account[column].iloc[row]} in row {row} is no amount; {AGAIN}")
+    unknown = account["worst_ratio"].isna().to_numpy()
+    if unknown.any():
+        raise InputError(f"{path}: worst_ratio is unknown in row {int(unknown.argmax())}; {AGAIN}")
     for name, frame in frames.items():
         _check_belongs(name, frame, account, names, folder / f"{name}.parquet")
 
