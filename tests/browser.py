@@ -115,3 +115,17 @@ class Browser:
         self.process.terminate()
         self.process.wait(PATIENCE)
         self.folder.cleanup()
+
+
+LAPTOP, PHONE = (1280, 900), (390, 844)
+
+
+def drawn(browser: Browser, page: Path, size: tuple[int, int] = LAPTOP, dark: bool = False, once: str = "") -> Browser:
+    """A page opened afresh with all of it drawn, `once` a script's expression is true."""
+    browser.errors.clear(), browser.asked.clear()
+    browser.look(*size, dark=dark, phone=size == PHONE)
+    browser.open(page)
+    if once:
+        browser.until(once)
+    browser.ask("report.draw()")
+    return browser

@@ -1,11 +1,13 @@
-"""What the tests share: the built-in sample store, and where real market history may lie."""
+"""What the tests share: the built-in sample store, where real market history may lie, and a browser for pages."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from browser import Browser, find_browser
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -32,3 +34,12 @@ def reference_data() -> Path:
 def sample_store() -> Path:
     """The synthetic store that is committed with the project."""
     return ROOT / "data" / "sample"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One tab for all tests of a file; they skip, saying so, where there is no Chromium."""
+    find_browser()
+    opened = Browser()
+    yield opened
+    opened.close()

@@ -19,7 +19,7 @@ BAND, MARGIN = "strategy.params.band", "account.margin"
 GRID = {"grid": {BAND: [0.02, 0.05, 0.1], MARGIN: ["multi_asset", "portfolio"]}}
 
 
-def config(sweep: dict[str, Any]) -> dict[str, Any]:
+def config(sweep: dict[str, Any], **changed: Any) -> dict[str, Any]:
     """The hedged long of the sample over some days of June 2024, with something to try."""
     return {
         "name": "tried",
@@ -27,7 +27,7 @@ def config(sweep: dict[str, Any]) -> dict[str, Any]:
         "prices": {"gaps": "hold"}, "rules": {"outside": "nearest"},
         "account": [{"margin": "portfolio", "leverage": 5, "deposit": {"USDT": 30_000, "ETH": 40}}],
         "strategy": {"class": "strategies.hedged_long:HedgedLong", "params": {"hedge_share": 1.0, "band": 0.05}},
-        "sweep": sweep,
+        "sweep": sweep, **changed,
     }  # fmt: skip
 
 

@@ -19,7 +19,7 @@ PATHS = sorted(FOLDER.glob("*.ipynb"))
 LINES, BYTES = 15, 1_500_000
 NUMBER = re.compile(r"(?<![\w.,])\d{1,3}(?:,\d{3})+(?:\.\d+)?|(?<![\w.,])\d+(?:\.\d+)?")
 MOMENT = re.compile(r"\b20\d\d-\d\d(?:-\d\d(?: \d\d:\d\d)?)?|\b\d\d:\d\d\b|\b20\d\d\b")
-TRACE = re.compile(r"/tmp/|/work/|/home/|/root/|/Users/|\b0x[0-9a-f]{6,}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-")
+TRACE = re.compile(r"/(?:tmp|work|home|root|Users)/|\b0x[0-9a-f]{6,}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-")
 SMALL = 10  # whole numbers below are found as they are, larger ones may be rounded
 
 

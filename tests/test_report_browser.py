@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import Browser, find_browser
+from browser import LAPTOP, PHONE, Browser, drawn, find_browser
 from test_report_figures import sample
 
 from backtest.research.compare import compare
 
 ROOT = Path(__file__).resolve().parent.parent
-LAPTOP, PHONE = (1280, 900), (390, 844)
 MAP = "report.drawn.get('account0-stress').gd"
 SEEN = f"{MAP}.data.findIndex((trace) => trace.visible === true)"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    find_browser()
-    opened = Browser()
-    yield opened
-    opened.close()
 
 
 @pytest.fixture(scope="module")
@@ -31,15 +21,6 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of a run that is liquidated."""
     find_browser()
     return sample("isolated", end="2023-07-01").report(tmp_path_factory.mktemp("page") / "report.html")
-
-
-def opened(browser: Browser, page: Path, size: tuple[int, int] = LAPTOP, dark: bool = False) -> Browser:
-    """The page, all of it drawn."""
-    browser.errors.clear(), browser.asked.clear()
-    browser.look(*size, dark=dark, phone=size == PHONE)
-    browser.open(page)
-    browser.ask("report.draw()")
-    return browser
 
 
 def xrange(browser: Browser, panel: str) -> list[Any]:
@@ -53,7 +34,7 @@ def xrange(browser: Browser, panel: str) -> list[Any]:
 def test_every_figure_is_drawn_within_the_window_without_a_complaint_and_without_the_network(
     browser: Browser, page: Path, size: tuple[int, int], dark: bool
 ) -> None:
-    opened(browser, page, size, dark)
+    drawn(browser, page, size, dark)
     figures = browser.ask("document.querySelectorAll('.plot').length")
     assert figures >= 10
     assert browser.ask("document.querySelectorAll('.plot .main-svg').length") >= figures
@@ -66,7 +47,7 @@ def test_every_figure_is_drawn_within_the_window_without_a_complaint_and_without
 
 
 def test_moving_the_slider_shows_the_map_of_another_bar(browser: Browser, page: Path) -> None:
-    opened(browser, page)
+    drawn(browser, page)
     first, words = browser.ask(SEEN), browser.ask("document.querySelector('.slider output').textContent")
     told = browser.ask("document.querySelector('p[data-said]').textContent")
     slider = "document.querySelector('[data-stress]')"
@@ -79,7 +60,7 @@ def test_moving_the_slider_shows_the_map_of_another_bar(browser: Browser, page: 
 
 
 def test_light_and_dark_follow_the_reader_and_the_button(browser: Browser, page: Path) -> None:
-    opened(browser, page, dark=True)
+    drawn(browser, page, dark=True)
     ink = "report.drawn.get('account0-equity').gd._fullLayout.xaxis.gridcolor"
     paper = "getComputedStyle(document.body).backgroundColor"
     assert browser.ask("document.documentElement.dataset.theme") == "dark"
@@ -92,7 +73,7 @@ def test_light_and_dark_follow_the_reader_and_the_button(browser: Browser, page:
 
 
 def test_a_zoom_moves_every_panel_and_the_heights_follow_what_is_in_view(browser: Browser, page: Path) -> None:
-    opened(browser, page)
+    drawn(browser, page)
     heights = "report.drawn.get('account0-equity').gd._fullLayout.yaxis.range"
     whole = browser.ask(heights)
     buttons = "[...document.querySelectorAll('[data-zoom=account0]')]"
@@ -107,7 +88,7 @@ def test_a_zoom_moves_every_panel_and_the_heights_follow_what_is_in_view(browser
 
 
 def test_a_zoom_with_the_mouse_in_one_panel_is_followed_by_the_others(browser: Browser, page: Path) -> None:
-    opened(browser, page)
+    drawn(browser, page)
     span = "{'xaxis.range[0]': '2023-03-01', 'xaxis.range[1]': '2023-03-11'}"
     browser.ask(f"Plotly.relayout(report.drawn.get('account0-ratio').gd, {span}).then(() => 1)")
     browser.until("report.drawn.get('account0-equity').gd._fullLayout.xaxis.range[0].startsWith('2023-03-01')")
@@ -115,7 +96,7 @@ def test_a_zoom_with_the_mouse_in_one_panel_is_followed_by_the_others(browser: B
 
 
 def test_pointing_at_a_panel_tells_the_values_of_that_bar_in_all_of_them(browser: Browser, page: Path) -> None:
-    opened(browser, page)
+    drawn(browser, page)
     browser.ask("""(() => {
       const place = document.getElementById('account0-ratio'), box = place.getBoundingClientRect();
       const middle = {clientX: box.left + box.width / 2, clientY: box.top + 40, bubbles: true};
@@ -129,7 +110,7 @@ def test_pointing_at_a_panel_tells_the_values_of_that_bar_in_all_of_them(browser
 
 
 def test_a_line_is_hidden_and_shown_by_its_key(browser: Browser, page: Path) -> None:
-    opened(browser, page)
+    drawn(browser, page)
     key = "document.getElementById('account0-equity').closest('.panel').querySelector('.key')"
     seen = "report.drawn.get('account0-equity').gd.data[0].visible"
     browser.ask(f"{key}.click()")
@@ -143,7 +124,7 @@ def test_the_page_of_a_comparison_is_drawn_without_a_complaint(browser: Browser,
         tmp_path / "page.html"
     )
     for size in (LAPTOP, PHONE):
-        opened(browser, page, size)
+        drawn(browser, page, size)
         assert browser.ask("document.querySelectorAll('.plot .main-svg').length") >= 4
         assert browser.ask("document.documentElement.scrollWidth") <= size[0]
         inks = (

@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from sweep_found import config
 from typer.testing import CliRunner
 
 import backtest
@@ -35,18 +36,6 @@ def in_project(monkeypatch: pytest.MonkeyPatch) -> None:
     """Strategies are looked for from the project's folder."""
     monkeypatch.chdir(ROOT)
     monkeypatch.syspath_prepend(str(ROOT))
-
-
-def config(sweep: dict[str, Any], **changed: Any) -> dict[str, Any]:
-    """The hedged long of the sample over some days of June 2024, with something to try."""
-    return {
-        "name": "tried",
-        "data": {"store": str(ROOT / "data/sample"), "start": "2024-06-01", "end": "2024-06-09"},
-        "prices": {"gaps": "hold"}, "rules": {"outside": "nearest"},
-        "account": [{"margin": "portfolio", "leverage": 5, "deposit": {"USDT": 30_000, "ETH": 40}}],
-        "strategy": {"class": "strategies.hedged_long:HedgedLong", "params": {"hedge_share": 1.0, "band": 0.05}},
-        "sweep": sweep, **changed,
-    }  # fmt: skip
 
 
 SHARES = {"grid": {"strategy.params.hedge_share": [0.5, 1.0], "account.margin": ["multi_asset", "portfolio"]}}

@@ -4,30 +4,20 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from browser import Browser, find_browser
+from browser import LAPTOP, PHONE, Browser, drawn, find_browser
 from sweep_found import BAND, MARGIN, config, figures, found, many, six
 
 from backtest.config import load_config
 from backtest.report.html import words
 from backtest.research.points import Base
 
-LAPTOP, PHONE = (1280, 900), (390, 844)
 CELLS = "report.drawn.get('cells').gd"
 LINES = "report.drawn.get('lines-of-points').gd"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    find_browser()
-    opened = Browser()
-    yield opened
-    opened.close()
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +29,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def opened(browser: Browser, page: Path, size: tuple[int, int] = LAPTOP, dark: bool = False) -> Browser:
     """The page, all of it drawn."""
-    browser.errors.clear(), browser.asked.clear()
-    browser.look(*size, dark=dark, phone=size == PHONE)
-    browser.open(page)
-    browser.until("window.report?.sweep")
-    browser.ask("report.draw()")
-    return browser
+    return drawn(browser, page, size, dark, once="window.report?.sweep")
 
 
 def choose(browser: Browser, what: str, option: str) -> None:

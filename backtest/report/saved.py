@@ -7,7 +7,7 @@ so that no page and no figure is made of half a run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from textwrap import shorten
 from typing import Annotated, Any, Literal
@@ -83,23 +83,20 @@ class Journal(_Told):
     notes: list[str]
 
 
-def _is_time(text: str) -> str:
-    try:
-        pd.Timestamp(text)
-    except ValueError:
-        raise InputError(f"{text!r} is no time") from None
-    return text
+def _reads_as(kind: Callable[[str], object], words: str) -> AfterValidator:
+    """Text that pandas reads as a kind of its own."""
+
+    def check(text: str) -> str:
+        try:
+            kind(text)
+        except ValueError:
+            raise InputError(f"{text!r} is no {words}") from None
+        return text
+
+    return AfterValidator(check)
 
 
-def _is_span(text: str) -> str:
-    try:
-        pd.Timedelta(text)
-    except ValueError:
-        raise InputError(f"{text!r} is no span of time") from None
-    return text
-
-
-Time = Annotated[str, AfterValidator(_is_time)]
+Time = Annotated[str, _reads_as(pd.Timestamp, "time")]
 Number = float | Literal["inf", "-inf", "nan"] | None
 
 
@@ -111,7 +108,7 @@ class _Figures(BaseModel):
 
     start: Time = Field(alias="Start")
     end: Time = Field(alias="End")
-    duration: Annotated[str, AfterValidator(_is_span)] = Field(alias="Duration")
+    duration: Annotated[str, _reads_as(pd.Timedelta, "span of time")] = Field(alias="Duration")
     numeraire: str = Field(alias="Numeraire")
     start_equity: Number = Field(alias="Start Equity")
     end_equity: Number = Field(alias="End Equity")
