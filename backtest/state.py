@@ -137,9 +137,11 @@ INCIDENT_COLUMNS = 12
 FLOW, DELIVERY, FUNDING, SETTLEMENT, INTEREST, DELEVERAGE, TARGETS = (I64(k) for k in range(7))
 E_BAR, E_KIND, E_SUBJECT, E_ACCOUNT = (I64(k) for k in range(4))
 
-# Columns of the recorded path of an account.
-(P_EQUITY, P_COLLATERAL, P_INITIAL, P_MAINTENANCE, P_CLOSE, P_LOW_HIGH, P_EACH, P_WALLET) = (I64(k) for k in range(8))
-PATH_COLUMNS = 8
+# Columns of the recorded path of an account, and of a wallet; an account's collateral and margins are its wallets'.
+P_EQUITY, P_CLOSE, P_LOW_HIGH, P_EACH, P_WALLET = (I64(k) for k in range(5))
+PATH_COLUMNS = 5
+W_COLLATERAL, W_INITIAL, W_MAINTENANCE = (I64(k) for k in range(3))
+WALLET_COLUMNS = 3
 
 # Numbers per instrument in a rule set.
 MAKER, TAKER, DELIVERY_FEE, LIQUIDATION_FEE, HALF_SPREAD = (I64(k) for k in range(5))
@@ -252,7 +254,7 @@ class Book(Bundle):
     worst: np.ndarray  # float64 [longest window + 1]: largest losses of the tail model, largest first
     saved: np.ndarray  # int64 [room]: one account as it was before a trial
     path: np.ndarray  # float64 [PATH_COLUMNS, account, bar]
-    wallet_path: np.ndarray  # float64 [3, wallet, account, bar]
+    wallet_path: np.ndarray  # float64 [WALLET_COLUMNS, wallet, account, bar]
     headroom: np.ndarray  # float64 [wallet, account, bar] least of collateral - max(initial, level x maintenance)
     opened: np.ndarray  # float64 [wallet] headroom with which a bar opens, before orders or forced sales
 

@@ -34,6 +34,7 @@ from backtest.state import (
     REASON_NAMES,
     RUNG_NAMES,
     STATE_NAMES,
+    W_MAINTENANCE,
     Book,
 )
 from backtest.units import to_steps
@@ -440,7 +441,7 @@ def test_a_calendar_spread_is_charged_by_the_time_that_is_left_wherever_the_hist
         desk.order(dated, -100.0)
         for last in cuts:
             desk.live(last)
-        answers.append(desk.book.path[3, 0].copy())
+        answers.append(desk.book.wallet_path[W_MAINTENANCE, :, 0].sum(axis=0))
     assert np.array_equal(*answers)
     assert answers[0][10] == pytest.approx(10_000 * np.sqrt(30 / 8760))
 

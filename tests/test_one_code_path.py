@@ -41,13 +41,12 @@ from backtest.state import (
     N_ACCOUNT,
     N_BAR,
     ORDER_ROWS,
-    P_MAINTENANCE,
+    P_EQUITY,
     Book,
 )
 
 ROOT = Path(__file__).resolve().parent.parent
 STORIES = [("calm", 1), ("calm", 3), ("calm", 8), ("liquidation", 0), ("liquidation", 1), ("liquidation", 5)]
-MARGINS = slice(0, int(P_MAINTENANCE) + 1)  # equity, collateral and requirements; below them the lowest ratios
 Digests = dict[str, str]
 
 
@@ -87,7 +86,7 @@ def money(book: Book) -> str:
     return digest(
         ledger, fills[by], prices[by], incidents,
         book.balance, book.contracts, book.cost, book.total, book.topped_up, book.order[: book.count[ORDER_ROWS]],
-        book.path[MARGINS], book.wallet_path,
+        book.path[P_EQUITY], book.wallet_path,
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from test_arithmetic import Desk, asset, future, spot
 
-from backtest.state import LIMIT, MARKET, POST_ONLY, REDUCE_ONLY, STOP, TAKE_PROFIT
+from backtest.state import LIMIT, MARKET, P_LOW_HIGH, POST_ONLY, REDUCE_ONLY, STOP, TAKE_PROFIT
 
 pytestmark = pytest.mark.jit_off
 
@@ -100,7 +100,7 @@ def test_a_stop_above_the_liquidation_price_is_filled_at_its_trigger_before_anyb
     assert desk.state(stop) == ("filled", "", -100.0)
     assert desk.rungs() == []
     assert desk.balance("usdm", "USDT") == pytest.approx(506.0)
-    assert book.path[5, 0, 2] == pytest.approx(506 / 95)  # the lowest ratio it lived through
+    assert book.path[P_LOW_HIGH, 0, 2] == pytest.approx(506 / 95)  # the lowest ratio it lived through
 
 
 def test_a_stop_that_the_open_has_jumped_over_fills_at_the_open() -> None:

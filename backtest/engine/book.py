@@ -9,7 +9,7 @@ from backtest.margin.portfolio.unit import CELL_ROWS, CHARGES, EXTRA_CELLS, LEG_
 from backtest.state import (
     BLOCK, COUNTERS, FILL_COLUMNS, FILL_ROWS, I64, INCIDENT_COLUMNS, INCIDENT_ROWS, LEDGER_COLUMNS, LEDGER_ROWS,
     LIVE_ORDERS, ORDER_COLUMNS, ORDER_ROWS, PATH_COLUMNS, SCRATCH_ROWS, TRANSFER_COLUMNS, TRANSFER_ROWS, Book,
-    Rules, Tape,
+    Rules, Tape, WALLET_COLUMNS,
 )  # fmt: skip
 
 FIRST_ROWS = 65_536
@@ -63,7 +63,7 @@ def make_book(rules: Rules, tape: Tape, record: bool = True, rows: int = FIRST_R
         worst=np.zeros(1 + longest_window(tape)),
         saved=np.zeros(saved, I64),
         path=np.zeros((PATH_COLUMNS, accounts, bars)),
-        wallet_path=np.zeros((3, wallets, accounts, bars)),
+        wallet_path=np.zeros((WALLET_COLUMNS, wallets, accounts, bars)),
         headroom=np.zeros((wallets, accounts, bars)),
         opened=np.zeros(wallets),
     )

@@ -20,8 +20,8 @@ from backtest.ledger.post import post
 from backtest.margin.moment import mark_here
 from backtest.margin.tiers import value_of_contract
 from backtest.state import (
-    ASSETS, BACKS_NOTHING, BY_DELEVERAGING, DELEVERAGE, DELIVERY, E_ACCOUNT, E_KIND, E_SUBJECT, FLOW, FUNDING, INTEREST,
-    LEAVE, MARKET, NOTHING, OPEN, ORDER_ROWS, SETTLEMENT, TARGETS, TO_TARGET,
+    ASSETS, BACKS_NOTHING, BY_DELEVERAGING, DELEVERAGE, DELIVERY, E_ACCOUNT, E_BAR, E_KIND, E_SUBJECT, FLOW,
+    FUNDING, INTEREST, LEAVE, MARKET, NOTHING, OPEN, ORDER_ROWS, SETTLEMENT, TARGETS, TO_TARGET,
 )  # fmt: skip
 from backtest.units import STEP, units
 
@@ -92,26 +92,26 @@ def hours_owed(rules, tape, event, shape, wallet):
 @kernel
 def pay_until(book, rules, tape, account, first, last):
     """Post the cash events of bars first+1 .. last."""
-    for bar in range(first + 1, last + 1):
-        for event in range(tape.event_at[bar], tape.event_at[bar + 1]):
-            if concerns(tape, event, account):
-                pay(book, rules, tape, event, account, bar)
+    for event in range(tape.event_at[first + 1], tape.event_at[last + 1] if last > first else 0):
+        if concerns(tape, event, account):
+            pay(book, rules, tape, event, account, tape.event[event, E_BAR])
 
 
 @kernel
 def run_balances(book, rules, tape, account, first, last):
     """Balances bar by bar over a stretch: what is there now, then each cash event from its bar on."""
-    n, loans = last - first, rules.loan_wallet[rules.shape[account]]
+    n = last - first
     for wallet in range(book.balance.shape[0]):
         for asset in range(book.balance.shape[1]):
-            if book.balance[wallet, asset, account] != 0 or wallet == loans:
+            if book.balance[wallet, asset, account] != 0:
                 hold_at(book.running[wallet, asset, :n], book.balance[wallet, asset, account])
         for k in range(book.held[account, wallet, ASSETS, 0]):
             asset = book.held[account, wallet, ASSETS, 1 + k]
-            hold_at(book.running[wallet, asset, :n], book.balance[wallet, asset, account])
+            if book.balance[wallet, asset, account] == 0:
+                hold_at(book.running[wallet, asset, :n], 0)
     for event in range(tape.event_at[first + 1], tape.event_at[last]):
         if concerns(tape, event, account):
-            run_event(book, rules, tape, account, event, tape.event[event, 0] - first, n)
+            run_event(book, rules, tape, account, event, tape.event[event, E_BAR] - first, n)
 
 
 @kernel

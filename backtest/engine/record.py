@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from backtest.kernel import kernel
-from backtest.margin.leaves import add_row, clear, copy_row, keep_lower, lower_to_headroom
+from backtest.margin.leaves import copy_row, lower_of, lower_to_headroom, lowest_of
 from backtest.margin.wallets import require, value_account
 from backtest.span import Bars
 from backtest.state import (
-    BACKS_NOTHING, CLOSE, COLLATERAL, EQUITY, INITIAL, LIQUIDATE_AT, MAINTENANCE, P_CLOSE, P_COLLATERAL, P_EACH,
-    P_EQUITY, P_INITIAL, P_LOW_HIGH, P_MAINTENANCE, P_WALLET, RATIO_CLOSE, RATIO_EACH, RATIO_HIGH, RATIO_LOW,
-    RATIO_OPEN, WORST_WALLET,
+    BACKS_NOTHING, CLOSE, COLLATERAL, INITIAL, LIQUIDATE_AT, MAINTENANCE, P_CLOSE, P_EACH, P_EQUITY, P_LOW_HIGH,
+    P_WALLET, RATIO_CLOSE, RATIO_EACH, RATIO_HIGH, RATIO_LOW, RATIO_OPEN, WORST_WALLET, W_COLLATERAL, W_INITIAL,
+    W_MAINTENANCE,
 )  # fmt: skip
 
 
 @kernel
 def record(book, rules, tape, account, first, last):
     """Write bars first..last-1 of the account's path; the ratio rows of the scratch table begin at `first`."""
-    begin_wallets(book, account, first, last)
     for wallet in range(book.balance.shape[0]):
         record_close(book, rules, tape, account, wallet, first, last)
     record_account(book, rules, tape, account, first, last)
@@ -43,31 +42,19 @@ def record_account(book, rules, tape, account, first, last):
     if not is_kept(book):
         return
     n = last - first
-    value_account(book.need[EQUITY, :n], book, rules, tape, tape.series, Bars(account, first, last), CLOSE, n)
-    copy_row(book.path[P_EQUITY, account, first:last], book.need[EQUITY, :n])
+    equity = book.path[P_EQUITY, account, first:last]
+    value_account(equity, book, rules, tape, tape.series, Bars(account, first, last), CLOSE, n)
     record_ratios(book, account, first, last)
 
 
 @kernel
-def begin_wallets(book, account, first, last):
-    """The account's collateral and margins before any wallet has been added: nothing."""
-    if is_kept(book):
-        for row in (P_COLLATERAL, P_INITIAL, P_MAINTENANCE):
-            clear(book.path[row, account, first:last])
-
-
-@kernel
 def record_wallet(book, account, wallet, first, last):
-    """Collateral, initial and maintenance margin of a wallet at the close, as need[] holds them: its own, and added."""
-    if not is_kept(book):
-        return
-    n = last - first
-    add_row(book.path[P_COLLATERAL, account, first:last], book.need[COLLATERAL, :n])
-    add_row(book.path[P_INITIAL, account, first:last], book.need[INITIAL, :n])
-    add_row(book.path[P_MAINTENANCE, account, first:last], book.need[MAINTENANCE, :n])
-    copy_row(book.wallet_path[0, wallet, account, first:last], book.need[COLLATERAL, :n])
-    copy_row(book.wallet_path[1, wallet, account, first:last], book.need[INITIAL, :n])
-    copy_row(book.wallet_path[2, wallet, account, first:last], book.need[MAINTENANCE, :n])
+    """Collateral, initial and maintenance margin of a wallet at the close, as need[] holds them."""
+    if is_kept(book):
+        n = last - first
+        copy_row(book.wallet_path[W_COLLATERAL, wallet, account, first:last], book.need[COLLATERAL, :n])
+        copy_row(book.wallet_path[W_INITIAL, wallet, account, first:last], book.need[INITIAL, :n])
+        copy_row(book.wallet_path[W_MAINTENANCE, wallet, account, first:last], book.need[MAINTENANCE, :n])
 
 
 @kernel
@@ -87,12 +74,9 @@ def lower_headroom(book, rules, tape, account, wallet, first, last):
 @kernel
 def record_ratios(book, account, first, last):
     """Lowest ratio of each bar under the three readings of its path; every one opens and closes the bar."""
-    n = last - first
-    keep_lower(book.need[RATIO_CLOSE, :n], book.need[RATIO_OPEN, :n])
-    keep_lower(book.need[RATIO_LOW, :n], book.need[RATIO_HIGH, :n])
-    keep_lower(book.need[RATIO_LOW, :n], book.need[RATIO_CLOSE, :n])
-    keep_lower(book.need[RATIO_EACH, :n], book.need[RATIO_LOW, :n])
-    copy_row(book.path[P_CLOSE, account, first:last], book.need[RATIO_CLOSE, :n])
-    copy_row(book.path[P_LOW_HIGH, account, first:last], book.need[RATIO_LOW, :n])
-    copy_row(book.path[P_EACH, account, first:last], book.need[RATIO_EACH, :n])
-    copy_row(book.path[P_WALLET, account, first:last], book.need[WORST_WALLET, :n])
+    n, need = last - first, book.need
+    close, low_high = book.path[P_CLOSE, account, first:last], book.path[P_LOW_HIGH, account, first:last]
+    lower_of(close, need[RATIO_CLOSE, :n], need[RATIO_OPEN, :n])
+    lowest_of(low_high, need[RATIO_LOW, :n], need[RATIO_HIGH, :n], close)
+    lower_of(book.path[P_EACH, account, first:last], need[RATIO_EACH, :n], low_high)
+    copy_row(book.path[P_WALLET, account, first:last], need[WORST_WALLET, :n])

@@ -28,7 +28,7 @@ from backtest.ledger.post import post
 from backtest.state import (
     ARRIVED, T_ACCOUNT, T_ASSET, T_MOVED, T_STATE, UNDER_WAY, ASKING, BY_LAST, FORCED, LIVE_ORDERS, LIVED, LOOK_INSIDE,
     O_ACCOUNT, O_CONTRACTS, O_FILLED, O_FLAGS, O_KIND, O_POSITION, O_STATE, ORDER_KINDS, ORDER_ROWS, P_CLOSE,
-    P_COLLATERAL, P_EQUITY, P_INITIAL, P_MAINTENANCE, POST_ONLY, REDUCE_ONLY, TO_TARGET, TRANSFER_ROWS, WAITING,
+    P_EQUITY, POST_ONLY, REDUCE_ONLY, TO_TARGET, TRANSFER_ROWS, W_COLLATERAL, W_INITIAL, W_MAINTENANCE, WAITING,
 )  # fmt: skip
 from backtest.units import STEP, to_steps
 
@@ -299,18 +299,19 @@ class Session:
 
     def collateral_equity(self, account: int) -> float:
         """USD that count for margin at the last close."""
-        return self._at_close(P_COLLATERAL, account)
+        return self._at_close(W_COLLATERAL, account)
 
     def initial_margin(self, account: int) -> float:
         """USD required to hold what is held, at the last close."""
-        return self._at_close(P_INITIAL, account)
+        return self._at_close(W_INITIAL, account)
 
     def maintenance_margin(self, account: int) -> float:
         """USD below which the venue liquidates, at the last close."""
-        return self._at_close(P_MAINTENANCE, account)
+        return self._at_close(W_MAINTENANCE, account)
 
-    def _at_close(self, row: Any, account: int) -> float:
-        return float(self.book.path[row, account, self.bar]) if self.bar >= 0 else 0.0
+    def _at_close(self, column: Any, account: int) -> float:
+        """Of all wallets together, in their order."""
+        return float(sum(self.book.wallet_path[column, :, account, self.bar].tolist())) if self.bar >= 0 else 0.0
 
     def margin_ratio(self, account: int) -> float:
         """Lowest collateral / maintenance of a wallet over the last bar's open and close; +inf without requirement."""

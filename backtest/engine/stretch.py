@@ -12,11 +12,13 @@ import numpy as np
 from backtest.engine.events import pay_until, run_balances
 from backtest.engine.path import has_orders_on_the_way, leans, live_bar, live_with_orders, name_worst
 from backtest.engine.record import (
-    begin_wallets, is_kept, lower_headroom, record, record_account, record_close, record_wallet,
+    is_kept, lower_headroom, record, record_account, record_close, record_wallet,
 )  # fmt: skip
 from backtest.kernel import entry, kernel
 from backtest.margin.collateral import many_held, nth_held, side_of
-from backtest.margin.leaves import clear, count_unsound, fill_with, keep_lower, lower_to_ratio
+from backtest.margin.leaves import (
+    clear, count_unsound, fill_with, keep_lower, lower_of, lower_to_ratio, many_above, many_below, many_unsound,
+)  # fmt: skip
 from backtest.margin.wallets import require
 from backtest.span import Bars
 from backtest.state import (
@@ -69,6 +71,8 @@ def first_undecided(book, rules, tape, account, first, last):
         return last
     level = rules.level[tape.rules_at[rules.shape[account], first], LIQUIDATE_AT]
     need = book.need
+    if many_above(tape.finer[first:last], 0) == 0:
+        return last
     for j in range(last - first):
         if tape.finer[first + j] != 0 and min(need[RATIO_OPEN, j], need[RATIO_CLOSE, j]) > level:
             if min(need[RATIO_LOW, j], need[RATIO_HIGH, j], need[RATIO_EACH, j]) <= level:
@@ -79,9 +83,10 @@ def first_undecided(book, rules, tape, account, first, last):
 @kernel
 def first_unsound(book, first, last):
     """First bar of the stretch at which a wallet fails on the chosen path; last if none does."""
-    for j in range(last - first):
-        if book.need[UNSOUND, j] > 0.0:
-            return first + j
+    if many_above(book.need[UNSOUND, : last - first], 0.0) > 0:
+        for j in range(last - first):
+            if book.need[UNSOUND, j] > 0.0:
+                return first + j
     return last
 
 
@@ -95,11 +100,18 @@ def first_overdraft(book, rules, tape, account, first, last):
             for k in range(book.held[account, wallet, ASSETS, 0]):
                 asset = book.held[account, wallet, ASSETS, 1 + k]
                 if rules.coin[at, asset, OVERDRAFT] < np.inf:
-                    index = tape.series[tape.index_row[OPEN, asset, 0]]
-                    for j in range(1, last - first):
-                        if book.running[wallet, asset, j] * STEP * index[first + j] < -rules.coin[at, asset, OVERDRAFT]:
-                            last = first + j
-                            break
+                    running, index = book.running[wallet, asset], tape.series[tape.index_row[OPEN, asset, 0]]
+                    last = first_below(running, index, first, last, -rules.coin[at, asset, OVERDRAFT])
+    return last
+
+
+@kernel
+def first_below(running, index, first, last, worth):
+    """First bar after `first` at which a running balance is worth less than so many USD; last if none is."""
+    if last > first and many_below(running[: last - first], index[first:last], worth) > 0:
+        for j in range(1, last - first):
+            if running[j] * STEP * index[first + j] < worth:
+                return first + j
     return last
 
 
@@ -117,13 +129,14 @@ def measure(book, rules, tape, account, first, last):
         book.need[row, 0] = book.need[OPENED, 0]
     book.need[WORST_WALLET, 0] = book.need[OPENED_WALLET, 0]
     book.need[OPENED, 0], book.need[OPENED_WALLET, 0] = np.inf, -1.0
-    begin_wallets(book, account, first, last)
-    leaning = many_leaning(book, rules, account)
+    alone = many_leaning(book, rules, account) == 1
     for wallet in range(book.balance.shape[0]):
         open_headroom(book, rules, account, wallet, first, last)
         if leans(book, rules, account, wallet):
             for point in (OPEN, LOW, HIGH, EACH, CLOSE):
-                measure_point(book, rules, tape, account, wallet, first, last, point, leaning > 1)
+                measure_point(book, rules, tape, account, wallet, first, last, point, alone)
+            if alone:
+                name_alone(book.need, n, wallet, rules.switch[account, PATH])
             record_wallet(book, account, wallet, first, last)
         else:
             record_close(book, rules, tape, account, wallet, first, last)
@@ -139,8 +152,8 @@ def many_leaning(book, rules, account):
 
 
 @kernel
-def measure_point(book, rules, tape, account, wallet, first, last, point, among_others):
-    """One wallet at one point of every bar of the stretch."""
+def measure_point(book, rules, tape, account, wallet, first, last, point, alone):
+    """One wallet at one point of every bar of the stretch; `alone`: no other wallet leans."""
     n, span = last - first, Bars(account, first, last)
     if point == EACH:
         twin = twin_of_each(book, rules, tape, wallet, span)
@@ -153,8 +166,9 @@ def measure_point(book, rules, tape, account, wallet, first, last, point, among_
     if on_path(rules, account, point):
         lower_headroom(book, rules, tape, account, wallet, first, last)
         level = watch_level(rules, tape, account, wallet, first)
-        count_unsound(book.need[UNSOUND, :n], book.need[COLLATERAL, :n], book.need[MAINTENANCE, :n], level)
-        if among_others:
+        if many_unsound(book.need[COLLATERAL, :n], book.need[MAINTENANCE, :n], level) > 0:
+            count_unsound(book.need[UNSOUND, :n], book.need[COLLATERAL, :n], book.need[MAINTENANCE, :n], level)
+        if not alone:
             name_worst(
                 book.need[WORST_WALLET, :n],
                 book.need[LOWEST, :n],
@@ -162,16 +176,31 @@ def measure_point(book, rules, tape, account, wallet, first, last, point, among_
                 book.need[MAINTENANCE, :n],
                 wallet,
             )
-        else:
-            name_lower(book.need[WORST_WALLET, :n], book.need[LOWEST, :n], book.need[row, :n], wallet)
 
 
 @kernel
-def name_lower(named, lowest, ratio, wallet):
-    """Where the one wallet that leans has a lower ratio than any so far, it is the worst."""
+def name_alone(need, n, wallet, path):
+    """The one wallet that leans is the worst wherever it has a ratio on the chosen path: at the first bar, unless the
+    bar opened with a lower one.
+    """
+    named, lowest = need[WORST_WALLET, :n], need[LOWEST, :n]
+    opened, opened_wallet = lowest[0], named[0]
+    lower_of(lowest, need[RATIO_OPEN, :n], need[RATIO_CLOSE, :n])
+    if path == PATH_EACH:
+        keep_lower(lowest, need[RATIO_EACH, :n])
+    elif path == PATH_LOW_HIGH:
+        keep_lower(lowest, need[RATIO_LOW, :n])
+        keep_lower(lowest, need[RATIO_HIGH, :n])
+    name_finite(named, lowest, wallet)
+    if not lowest[0] < opened:
+        named[0] = opened_wallet
+
+
+@kernel
+def name_finite(named, lowest, wallet):
+    """named = the wallet where it has a ratio, else none."""
     for j in range(len(named)):
-        named[j] += (ratio[j] < lowest[j]) * (wallet - named[j])
-    keep_lower(lowest, ratio)
+        named[j] = wallet if lowest[j] < np.inf else -1.0
 
 
 @kernel

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from backtest.kernel import kernel
 from backtest.margin.leaves import (
-    add_balance, add_collateral, add_collateral_otherwise, add_profit, add_share_of_debt,
+    add_balance, add_collateral, add_collateral_otherwise, add_profit, add_share_of_debt, take_balance,
 )  # fmt: skip
 from backtest.span import first_account
 from backtest.state import (
@@ -37,9 +37,9 @@ def side_of(book, position, span):
 
 
 @kernel
-def add_net(out, book, rules, tape, prices, wallet, asset, span, point):
-    """out += balance and unrealised profit of one asset, in units of it."""
-    add_balance(out, book.running[wallet, asset], book.balance[wallet, asset], span)
+def take_net(out, book, rules, tape, prices, wallet, asset, span, point):
+    """out = balance and unrealised profit of one asset, in units of it."""
+    take_balance(out, book.running[wallet, asset], book.balance[wallet, asset], span)
     for k in range(many_held(book, wallet, POSITIONS, span)):
         position = nth_held(book, wallet, POSITIONS, span, k)
         i = rules.instrument[position]
@@ -49,22 +49,40 @@ def add_net(out, book, rules, tape, prices, wallet, asset, span, point):
 
 
 @kernel
-def add_asset(book, rules, tape, prices, wallet, asset, at, span, point, n):
-    """NET += balance and unrealised profit of one asset, less what is borrowed of it; NET_INITIAL, NET_MAINTENANCE +=
+def take_asset(book, rules, tape, prices, wallet, asset, at, span, point, n):
+    """NET = balance and unrealised profit of one asset, less what is borrowed of it; NET_INITIAL, NET_MAINTENANCE +=
     what that loan asks for, all in units of the asset.
 
     Where the venue margins what an asset owes after everything has netted, a loan is charged there, once.
     """
-    add_net(book.need[NET, :n], book, rules, tape, prices, wallet, asset, span, point)
-    shape = rules.shape[first_account(span)]
-    loans = rules.loan_wallet[shape]
-    if loans < 0 or rules.settle[shape, wallet] >= 0:
+    take_net(book.need[NET, :n], book, rules, tape, prices, wallet, asset, span, point)
+    if not has_loan(book, rules, wallet, asset, span):
         return
+    loans = rules.loan_wallet[rules.shape[first_account(span)]]
     running, balance, coin = book.running[loans, asset], book.balance[loans, asset], rules.coin[at, asset]
     add_balance(book.need[NET, :n], running, balance, span)
     if rules.term[at, DEBTS_ARE_LOANS] == 0:
         add_share_of_debt(book.need[NET_INITIAL, :n], running, balance, span, coin[BORROW_INITIAL])
         add_share_of_debt(book.need[NET_MAINTENANCE, :n], running, balance, span, coin[BORROW_MAINTENANCE])
+
+
+@kernel
+def has_loan(book, rules, wallet, asset, span):
+    """Whether something of the asset is borrowed against the wallet. Inside a stretch no loan begins."""
+    account = first_account(span)
+    loans = rules.loan_wallet[rules.shape[account]]
+    if loans < 0 or rules.settle[rules.shape[account], wallet] >= 0:
+        return False
+    return book.balance[loans, asset, account] != 0
+
+
+@kernel
+def settles(book, rules, wallet, asset, span):
+    """Whether a position of the wallet is settled in the asset."""
+    for k in range(many_held(book, wallet, POSITIONS, span)):
+        if rules.settlement[rules.instrument[nth_held(book, wallet, POSITIONS, span, k)]] == asset:
+            return True
+    return False
 
 
 @kernel

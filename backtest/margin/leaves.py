@@ -14,6 +14,7 @@ from backtest.state import (
     BORROW_INITIAL, BORROW_MAINTENANCE, BY_QUANTITY, DEBT_BUFFER, DEBT_FEE, DEBT_IN_MAINTENANCE, DEBTS_ARE_LOANS, FLOOR,
     HAIRCUT_IN_INITIAL, HERE, OFFSET, RATE,
 )  # fmt: skip
+from backtest.units import STEP
 
 DUST = 0.01  # USD: a wallet this little under water without positions is rounding, not ruin
 
@@ -30,6 +31,13 @@ def fill_with(out, value):
     """out = value."""
     for j in range(len(out)):
         out[j] = value
+
+
+@kernel
+def take_balance(out, running, balance, span):
+    """out = balance, in units of the asset."""
+    for j in range(len(out)):
+        out[j] = owned(running, balance, span, j)
 
 
 @kernel
@@ -94,8 +102,39 @@ def add_tiered(out, contracts, value, span, table):
         for j in range(len(out)):
             out[j] += rate * abs(held(contracts, span, j) * price(value, span, j)) + offset
     else:
+        add_across(out, contracts, value, span, table, row)
+
+
+@kernel
+def add_across(out, contracts, value, span, table, row):
+    """The same where not all of the span lies in tier `row`: most often it goes to and fro over one edge of it."""
+    edge = table[FLOOR, row + 1] if row + 1 < table.shape[1] else np.inf
+    over = 0
+    for j in range(len(out)):
+        over += abs(held(contracts, span, j) * price(value, span, j)) > edge
+    lower = row if over > 0 else row - 1
+    floor = table[FLOOR, lower] if lower > 0 else -1.0
+    cap = table[FLOOR, lower + 2] if lower + 2 < table.shape[1] else np.inf
+    strays = 0
+    for j in range(len(out)):
+        notional = abs(held(contracts, span, j) * price(value, span, j))
+        strays += (notional <= floor) | (notional > cap)
+    if strays == 0:
+        add_either(out, contracts, value, span, table[:, lower], table[:, lower + 1])
+    else:
         for j in range(len(out)):
             out[j] += bracketed(abs(held(contracts, span, j) * price(value, span, j)), table)
+
+
+@kernel
+def add_either(out, contracts, value, span, lower, upper):
+    """The same where two tiers that meet hold it all."""
+    edge = upper[FLOOR]
+    low_rate, low_offset, high_rate, high_offset = lower[RATE], lower[OFFSET], upper[RATE], upper[OFFSET]
+    for j in range(len(out)):
+        notional = abs(held(contracts, span, j) * price(value, span, j))
+        above = notional > edge
+        out[j] += (high_rate if above else low_rate) * notional + (high_offset if above else low_offset)
 
 
 @kernel
@@ -269,6 +308,15 @@ def is_sound(collateral, maintenance, level):
 
 
 @kernel
+def many_unsound(collateral, maintenance, level):
+    """How many elements are unsound; see `count_unsound`."""
+    many = 0
+    for j in range(len(collateral)):
+        many += not is_sound(collateral[j], maintenance[j], level)
+    return many
+
+
+@kernel
 def count_unsound(out, collateral, maintenance, level):
     """out += 1 where collateral is at or below level x maintenance, or without requirement below nothing."""
     for j in range(len(out)):
@@ -283,10 +331,35 @@ def keep_lower(out, other):
 
 
 @kernel
-def add_row(out, other):
-    """out += other."""
+def lower_of(out, one, other):
+    """out = the lower of the two."""
     for j in range(len(out)):
-        out[j] += other[j]
+        out[j] = min(one[j], other[j])
+
+
+@kernel
+def lowest_of(out, one, other, third):
+    """out = the lowest of the three."""
+    for j in range(len(out)):
+        out[j] = min(min(one[j], other[j]), third[j])
+
+
+@kernel
+def many_above(row, level):
+    """How many elements are above a level."""
+    many = 0
+    for j in range(len(row)):
+        many += row[j] > level
+    return many
+
+
+@kernel
+def many_below(balance, usd, worth):
+    """How many of a running balance's elements are worth less than so many USD."""
+    many = 0
+    for j in range(len(balance)):
+        many += balance[j] * STEP * usd[j] < worth
+    return many
 
 
 @kernel

@@ -12,12 +12,12 @@ from __future__ import annotations
 import numpy as np
 
 from backtest.kernel import kernel
-from backtest.margin.collateral import add_asset, many_held, nth_held, side_of
-from backtest.margin.leaves import add_gross, add_notional, clear, counted
+from backtest.margin.collateral import many_held, nth_held, side_of, take_asset
+from backtest.margin.leaves import add_gross, add_notional, clear, counted, row_of
 from backtest.span import dated, first_account, first_bar, price
 from backtest.state import (
-    ASSETS, BASIS_CHARGE, CHARGE, COLLATERAL, CONTINGENCY, DEBT_BUFFER, DOWN, EXPOSURE, GROSS, HERE, INITIAL,
-    INITIAL_FACTOR, MAINTENANCE, NET, NET_INITIAL, NET_MAINTENANCE, POSITIONS, UNIT_OFFSET, UP,
+    ASSETS, BASIS_CHARGE, CHARGE, COLLATERAL, CONTINGENCY, DEBT_BUFFER, DOWN, EXPOSURE, FLOOR, GROSS, HERE,
+    INITIAL, INITIAL_FACTOR, MAINTENANCE, NET, NET_INITIAL, NET_MAINTENANCE, OFFSET, POSITIONS, RATE, UNIT_OFFSET, UP,
 )  # fmt: skip
 from backtest.units import STEP
 
@@ -39,9 +39,8 @@ def require_scenarios(book, rules, tape, prices, wallet, span, point, n):
 @kernel
 def add_unit_collateral(book, rules, tape, prices, wallet, unit, at, span, point, n):
     """COLLATERAL += the unit's coins, those in use as a hedge in full; EXPOSURE = derivative delta + spot in use."""
-    clear(book.need[NET, :n])
     clear(book.need[EXPOSURE, :n])
-    add_asset(book, rules, tape, prices, wallet, unit, at, span, point, n)
+    take_asset(book, rules, tape, prices, wallet, unit, at, span, point, n)
     add_exposure(book, rules, tape, prices, wallet, unit, span, point, n)
     own, owe = prices[tape.index_row[point, unit, 0]], prices[tape.index_row[point, unit, 1]]
     share = rules.counts[rules.shape[first_account(span)], unit]
@@ -73,7 +72,25 @@ def add_exposure(book, rules, tape, prices, wallet, unit, span, point, n):
 
 @kernel
 def use_spot(collateral, exposure, net, own, owe, span, table, share, debt_buffer):
-    """Free spot covers an opposite delta and counts in full for that part; the rest counts at its ratio."""
+    """Free spot covers an opposite delta and counts in full for that part; the rest counts at its ratio.
+
+    Where all is owned and the rest lies in one tier the same product is taken for all, as in `leaves.add_collateral`.
+    """
+    row = row_of(table, rest_of_spot(exposure, net, own, span, share, HERE))
+    low = table[FLOOR, row] if row > 0 else -1.0
+    high = table[FLOOR, row + 1] if row + 1 < table.shape[1] else np.inf
+    strays = 0
+    for j in range(len(collateral)):
+        rest = rest_of_spot(exposure, net, own, span, share, j)
+        strays += (net[j] <= 0.0) | (rest <= low) | (rest > high)
+    rate, offset = table[RATE, row], table[OFFSET, row]
+    if strays == 0 and (row > 0 or offset == 0.0):
+        for j in range(len(collateral)):
+            worth = net[j] * price(own, span, j)
+            used = min(worth * share, max(-exposure[j], 0.0))
+            collateral[j] += used + (rate * (worth - used) + offset) * share
+            exposure[j] += used
+        return
     for j in range(len(collateral)):
         worth = net[j] * (price(own, span, j) if net[j] > 0.0 else price(owe, span, j))
         if worth > 0.0:
@@ -85,20 +102,26 @@ def use_spot(collateral, exposure, net, own, owe, span, table, share, debt_buffe
 
 
 @kernel
+def rest_of_spot(exposure, net, own, span, share, j):
+    """USD of the free spot that hedges nothing, at element j."""
+    worth = net[j] * price(own, span, j)
+    return worth - min(worth * share, max(-exposure[j], 0.0))
+
+
+@kernel
 def add_unit_loss(up, down, exposure, moves):
-    """The unit's worst loss, to the side of the move that causes it."""
+    """The unit's worst loss, to the side of the move that causes it.
+
+    Delta's loss is straight in the move, so that of each side comes with the largest move to it.
+    """
+    rise, fall = 0.0, 0.0
+    for move in moves:
+        rise, fall = max(rise, move), min(fall, move)
     for j in range(len(up)):
-        on_up, on_down = 0.0, 0.0
-        for s in range(len(moves)):
-            loss = -(exposure[j] * moves[s])
-            if moves[s] > 0.0:
-                on_up = max(on_up, loss)
-            else:
-                on_down = max(on_down, loss)
-        if on_up >= on_down:
-            up[j] += on_up
-        else:
-            down[j] += on_down
+        on_up, on_down = max(0.0, -(exposure[j] * rise)), max(0.0, -(exposure[j] * fall))
+        is_up = on_up >= on_down
+        up[j] += on_up if is_up else 0.0
+        down[j] += 0.0 if is_up else on_down
 
 
 @kernel

@@ -8,7 +8,7 @@ other; Hyperliquid's, whose debts are a requirement. What one position asks stan
 from __future__ import annotations
 
 from backtest.kernel import kernel
-from backtest.margin.collateral import add_asset, add_collateral_of, many_held, nth_held
+from backtest.margin.collateral import add_collateral_of, has_loan, many_held, nth_held, settles, take_asset
 from backtest.margin.leaves import add_fixed, add_priced, clear
 from backtest.margin.positions import add_position
 from backtest.span import first_account, first_bar
@@ -25,7 +25,8 @@ def require_tiers(book, rules, tape, prices, wallet, span, point, n):
     at = tape.rules_at[shape, first_bar(span)]
     for k in range(many_held(book, wallet, ASSETS, span)):
         asset = nth_held(book, wallet, ASSETS, span, k)
-        need_of_asset(book, rules, tape, prices, wallet, asset, at, span, point, n)
+        asks = settles(book, rules, wallet, asset, span) or has_loan(book, rules, wallet, asset, span)
+        need_of_asset(book, rules, tape, prices, wallet, asset, at, span, point, n, asks)
         own, owe = prices[tape.index_row[point, asset, 0]], prices[tape.index_row[point, asset, 1]]
         factor = 1.0
         if rules.settle[shape, wallet] >= 0:
@@ -35,19 +36,22 @@ def require_tiers(book, rules, tape, prices, wallet, span, point, n):
         else:
             add_collateral_of(book, rules, tape, prices, asset, at, span, point, n)
             factor += rules.coin[at, asset, NEED_BUFFER]
-        add_priced(book.need[INITIAL, :n], book.need[NET_INITIAL, :n], owe, span, factor)
-        add_priced(book.need[MAINTENANCE, :n], book.need[NET_MAINTENANCE, :n], owe, span, factor)
+        if asks:
+            add_priced(book.need[INITIAL, :n], book.need[NET_INITIAL, :n], owe, span, factor)
+            add_priced(book.need[MAINTENANCE, :n], book.need[NET_MAINTENANCE, :n], owe, span, factor)
     if rules.due[at, FIXED] > 0.0:
         add_fixed(book.need[MAINTENANCE, :n], book.need[MAINTENANCE, :n], rules.due[at, FIXED])
 
 
 @kernel
-def need_of_asset(book, rules, tape, prices, wallet, asset, at, span, point, n):
-    """Net amount, initial and maintenance margin of what one asset settles, in units of it."""
-    clear(book.need[NET, :n])
-    clear(book.need[NET_INITIAL, :n])
-    clear(book.need[NET_MAINTENANCE, :n])
-    add_asset(book, rules, tape, prices, wallet, asset, at, span, point, n)
+def need_of_asset(book, rules, tape, prices, wallet, asset, at, span, point, n, asks):
+    """Net amount, and where something of it `asks` for margin, initial and maintenance margin of what one asset
+    settles, in units of it.
+    """
+    if asks:
+        clear(book.need[NET_INITIAL, :n])
+        clear(book.need[NET_MAINTENANCE, :n])
+    take_asset(book, rules, tape, prices, wallet, asset, at, span, point, n)
     for k in range(many_held(book, wallet, POSITIONS, span)):
         position = nth_held(book, wallet, POSITIONS, span, k)
         if rules.settlement[rules.instrument[position]] == asset:

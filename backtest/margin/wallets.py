@@ -8,7 +8,7 @@ from __future__ import annotations
 
 
 from backtest.kernel import kernel
-from backtest.margin.collateral import add_net, many_held, nth_held
+from backtest.margin.collateral import many_held, nth_held, take_net
 from backtest.margin.leaves import add_priced, clear
 from backtest.margin.portfolio.require import require_portfolio
 from backtest.margin.scenarios import require_scenarios
@@ -109,6 +109,5 @@ def value_account(out, book, rules, tape, prices, span, point, n):
     for wallet in range(book.balance.shape[0]):
         for k in range(many_held(book, wallet, ASSETS, span)):
             asset = nth_held(book, wallet, ASSETS, span, k)
-            clear(book.need[NET, :n])
-            add_net(book.need[NET, :n], book, rules, tape, prices, wallet, asset, span, point)
+            take_net(book.need[NET, :n], book, rules, tape, prices, wallet, asset, span, point)
             add_priced(out, book.need[NET, :n], prices[tape.index_row[point, asset, 0]], span, 1.0)

@@ -10,7 +10,7 @@ in `book.charge` and `book.cell` for whoever wants to look.
 from __future__ import annotations
 
 from backtest.kernel import kernel
-from backtest.margin.collateral import add_asset, add_collateral_of, many_held, nth_held
+from backtest.margin.collateral import add_collateral_of, many_held, nth_held, take_asset
 from backtest.margin.leaves import add_fixed, add_priced, clear
 from backtest.margin.portfolio.bybit import charge_bybit
 from backtest.margin.portfolio.deribit import charge_deribit
@@ -50,9 +50,9 @@ def require_portfolio(book, rules, tape, prices, wallet, span, point, n):
 @kernel
 def count_asset(book, rules, tape, prices, wallet, asset, at, span, point, n):
     """COLLATERAL += the asset at its ratio, loans deducted and margined."""
-    for row in (NET, NET_INITIAL, NET_MAINTENANCE):
+    for row in (NET_INITIAL, NET_MAINTENANCE):
         clear(book.need[row, :n])
-    add_asset(book, rules, tape, prices, wallet, asset, at, span, point, n)
+    take_asset(book, rules, tape, prices, wallet, asset, at, span, point, n)
     add_collateral_of(book, rules, tape, prices, asset, at, span, point, n)
     owe = prices[tape.index_row[point, asset, 1]]
     add_priced(book.need[INITIAL, :n], book.need[NET_INITIAL, :n], owe, span, 1.0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -15,13 +17,13 @@ from backtest.state import (
     L_BAR,
     LEDGER_ROWS,
     P_CLOSE,
-    P_COLLATERAL,
     P_EACH,
     P_EQUITY,
-    P_INITIAL,
     P_LOW_HIGH,
-    P_MAINTENANCE,
     P_WALLET,
+    W_COLLATERAL,
+    W_INITIAL,
+    W_MAINTENANCE,
 )  # fmt: skip
 from backtest.units import STEP
 
@@ -38,20 +40,29 @@ def account_columns(session: Session, names: Names, k: int) -> Columns:
             "time": lambda: names.time_us,
             "account": lambda: names.account(np.full(len(bars), k)),
             "equity": lambda: path[P_EQUITY],
-            "collateral_equity": lambda: path[P_COLLATERAL],
-            "initial_margin": lambda: path[P_INITIAL],
-            "maintenance_margin": lambda: path[P_MAINTENANCE],
+            "collateral_equity": lambda: of_wallets(session, k, W_COLLATERAL),
+            "initial_margin": lambda: of_wallets(session, k, W_INITIAL),
+            "maintenance_margin": lambda: of_wallets(session, k, W_MAINTENANCE),
             "margin_ratio": lambda: close_ratio(session, k),
             "worst_ratio": lambda: path[chosen],
             "worst_wallet": lambda: names.wallet(k, path[P_WALLET].astype(np.int64)),
             "ratio_close": lambda: path[P_CLOSE],
             "ratio_low_then_high": lambda: path[P_LOW_HIGH],
             "ratio_each_worst": lambda: path[P_EACH],
-            "utilization": lambda: utilization(path[P_INITIAL], path[P_COLLATERAL]),
+            "utilization": lambda: utilization(of_wallets(session, k, W_INITIAL), of_wallets(session, k, W_COLLATERAL)),
             "cash_usd": lambda: cash(session, k),
             "liquidation_level": lambda: level_of(session, k, "liquidate"),
         },
     )
+
+
+def of_wallets(session: Session, k: int, column: Any) -> Floats:
+    """A column of the wallets' path, all that back something added up in their order, by bar."""
+    rows = [session.book.wallet_path[column, w, k] for w, model in enumerate(session.plans[k].shape.model) if model]
+    total: Floats = rows[0] if rows else np.zeros(len(session.history.time))
+    for row in rows[1:]:
+        total = total + row
+    return total
 
 
 def utilization(initial: Floats, collateral: Floats) -> Floats:
@@ -109,9 +120,9 @@ def _wallet(session: Session, names: Names, k: int, w: int, rows: int | None = N
             "time": lambda: names.time_us[:rows],
             "account": lambda: names.account(np.full(len(bars), k)),
             "wallet": lambda: names.wallet(k, np.full(len(bars), w)),
-            "collateral": lambda: path[0],
-            "initial_margin": lambda: path[1],
-            "maintenance_margin": lambda: path[2],
+            "collateral": lambda: path[W_COLLATERAL],
+            "initial_margin": lambda: path[W_INITIAL],
+            "maintenance_margin": lambda: path[W_MAINTENANCE],
             "headroom": lambda: session.book.headroom[w, k, :rows],
         },
     )
