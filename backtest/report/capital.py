@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 
 from backtest.report.columns import Columns
 from backtest.report.record import Floats, RunRecord
@@ -20,11 +19,11 @@ def least_capital(record: RunRecord, account: int) -> float:
     paid_in = record.flows_usd(first, "open")
     if not len(rows):
         return float(paid_in.sum())
-    started: pd.Series = pd.Series(paid_in).groupby(first["wallet"]).sum()
+    began = first.words("wallet")
     spare, wallets = rows["headroom"] - _came_in(record, account, rows), rows.words("wallet")
     least = [
-        float(started.get(wallet, 0.0)) - _lowest(spare[wallets.among(wallet)])
-        for wallet in sorted({*wallets.present, *started.index})
+        float(paid_in[began.among(wallet)].sum()) - _lowest(spare[wallets.among(wallet)])
+        for wallet in sorted({*wallets.present, *began.present})
     ]
     return max(0.0, float(np.sum(least)))
 
