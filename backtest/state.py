@@ -215,7 +215,9 @@ UNBOUND, CUTS, AUTO_TRANSFER, BORROWS, TOUCH, REFILL_SELLS, PATH, REFILL_DELAY =
 TWO_SIDED = I64(8)  # in hedge mode position i is the long of instrument i, position i + instruments its short
 SWITCHES = 9
 
-ASSETS, POSITIONS = HERE, ONE
+# Lists of what a wallet holds: a count, then its assets, or its positions; and by asset, how many of its positions are
+# settled in it, and how many move with it.
+ASSETS, POSITIONS, SETTLING, MOVING = (I64(k) for k in range(4))
 
 
 class Book(Bundle):
@@ -237,7 +239,7 @@ class Book(Bundle):
     transfer: np.ndarray  # int64 [rows, TRANSFER_COLUMNS] under way
     incident: np.ndarray  # float64 [rows, INCIDENT_COLUMNS]
     resting: np.ndarray  # float64 [2, position, account]: notional of resting buys, of resting sells (futures)
-    held: np.ndarray  # int64 [account, wallet, (ASSETS, POSITIONS), 1 + n]: a count, then what is held
+    held: np.ndarray  # int64 [account, wallet, (ASSETS, POSITIONS, SETTLING, MOVING), 1 + n]: lists
     running: np.ndarray  # int64 [wallet, asset, BLOCK]: balances bar by bar inside a stretch
     need: np.ndarray  # float64 [SCRATCH_ROWS, BLOCK]
     here: np.ndarray  # float64 [4 * instrument + 2 * asset, 1]: prices of one moment, see `margin.moment`

@@ -46,7 +46,7 @@ def make_book(rules: Rules, tape: Tape, record: bool = True, rows: int = FIRST_R
         transfer=np.zeros((rows, TRANSFER_COLUMNS), I64),
         incident=np.zeros((rows, INCIDENT_COLUMNS)),
         resting=np.zeros((2, positions, accounts)),
-        held=np.zeros((accounts, wallets, 2, widest), I64),
+        held=np.zeros((accounts, wallets, 4, widest), I64),
         running=np.zeros((wallets, assets, STRIDE), I64),
         need=np.zeros((SCRATCH_ROWS, STRIDE)),
         here=np.zeros((4 * instruments + 2 * assets, 1)),

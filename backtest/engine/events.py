@@ -56,8 +56,8 @@ def pay(book, rules, tape, event, account, bar):
     shape = rules.shape[account]
     if tape.event[event, E_KIND] == FUNDING:
         i = tape.event[event, E_SUBJECT]
-        for position in range(len(rules.instrument)):
-            if rules.instrument[position] == i:
+        for position in range(i, len(rules.instrument), len(rules.kind)):
+            if book.contracts[position, account] != 0:
                 due = funding_due(book, rules, tape, event, position, account)
                 wallet = rules.position_wallet[shape, position]
                 post(book, bar, account, wallet, rules.settlement[i], FUNDED, due, position, event)
@@ -127,11 +127,10 @@ def run_event(book, rules, tape, account, event, start, n):
     shape = rules.shape[account]
     if tape.event[event, E_KIND] == FUNDING:
         i = tape.event[event, E_SUBJECT]
-        for position in range(len(rules.instrument)):
-            if rules.instrument[position] == i:
+        for position in range(i, len(rules.instrument), len(rules.kind)):
+            if book.contracts[position, account] != 0:
                 due = funding_due(book, rules, tape, event, position, account)
-                if due != 0:
-                    add_from(book.running[rules.position_wallet[shape, position], rules.settlement[i]], start, n, due)
+                add_from(book.running[rules.position_wallet[shape, position], rules.settlement[i]], start, n, due)
     elif tape.event[event, E_KIND] == INTEREST:
         for wallet in range(book.balance.shape[0]):
             hours = hours_owed(rules, tape, event, shape, wallet)

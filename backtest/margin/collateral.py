@@ -15,6 +15,7 @@ from backtest.span import first_account
 from backtest.state import (
     ASSETS, BORROW_INITIAL, BORROW_MAINTENANCE, BY_QUANTITY, COLLATERAL, DEBT_BUFFER, DEBT_IN_MAINTENANCE,
     DEBTS_ARE_LOANS, HAIRCUT_IN_INITIAL, HERE, INITIAL, MAINTENANCE, NET, NET_INITIAL, NET_MAINTENANCE, ONE, POSITIONS,
+    SETTLING,
 )  # fmt: skip
 
 
@@ -40,6 +41,8 @@ def side_of(book, position, span):
 def take_net(out, book, rules, tape, prices, wallet, asset, span, point):
     """out = balance and unrealised profit of one asset, in units of it."""
     take_balance(out, book.running[wallet, asset], book.balance[wallet, asset], span)
+    if not settles(book, wallet, asset, span):
+        return
     for k in range(many_held(book, wallet, POSITIONS, span)):
         position = nth_held(book, wallet, POSITIONS, span, k)
         i = rules.instrument[position]
@@ -77,12 +80,9 @@ def has_loan(book, rules, wallet, asset, span):
 
 
 @kernel
-def settles(book, rules, wallet, asset, span):
+def settles(book, wallet, asset, span):
     """Whether a position of the wallet is settled in the asset."""
-    for k in range(many_held(book, wallet, POSITIONS, span)):
-        if rules.settlement[rules.instrument[nth_held(book, wallet, POSITIONS, span, k)]] == asset:
-            return True
-    return False
+    return book.held[first_account(span), wallet, SETTLING, asset] > 0
 
 
 @kernel

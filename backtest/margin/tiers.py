@@ -25,7 +25,7 @@ def require_tiers(book, rules, tape, prices, wallet, span, point, n):
     at = tape.rules_at[shape, first_bar(span)]
     for k in range(many_held(book, wallet, ASSETS, span)):
         asset = nth_held(book, wallet, ASSETS, span, k)
-        asks = settles(book, rules, wallet, asset, span) or has_loan(book, rules, wallet, asset, span)
+        asks = settles(book, wallet, asset, span) or has_loan(book, rules, wallet, asset, span)
         need_of_asset(book, rules, tape, prices, wallet, asset, at, span, point, n, asks)
         own, owe = prices[tape.index_row[point, asset, 0]], prices[tape.index_row[point, asset, 1]]
         factor = 1.0
@@ -52,6 +52,8 @@ def need_of_asset(book, rules, tape, prices, wallet, asset, at, span, point, n, 
         clear(book.need[NET_INITIAL, :n])
         clear(book.need[NET_MAINTENANCE, :n])
     take_asset(book, rules, tape, prices, wallet, asset, at, span, point, n)
+    if not settles(book, wallet, asset, span):
+        return
     for k in range(many_held(book, wallet, POSITIONS, span)):
         position = nth_held(book, wallet, POSITIONS, span, k)
         if rules.settlement[rules.instrument[position]] == asset:

@@ -17,8 +17,8 @@ from backtest.margin.orders import add_open_loss, take_spot_open_loss
 from backtest.margin.tiers import require_tiers
 from backtest.span import Lanes, first_account, first_bar
 from backtest.state import (
-    ASSETS, BACKS_NOTHING, COLLATERAL, HERE, INITIAL, LIVE_ORDERS, MAINTENANCE, MOMENT, NET, ONE, OPEN_LOSS,
-    OPEN_LOSS_COUNTS, OWN_GRID, PAGE, POSITIONS, SCENARIOS, TAIL, TIERS,
+    ASSETS, BACKS_NOTHING, COLLATERAL, HERE, INITIAL, LIVE_ORDERS, MAINTENANCE, MOMENT, MOVING, NET, ONE,
+    OPEN_LOSS, OPEN_LOSS_COUNTS, OWN_GRID, PAGE, POSITIONS, SCENARIOS, SETTLING, TAIL, TIERS,
 )  # fmt: skip
 
 
@@ -72,14 +72,19 @@ def list_held(book, rules, account):
 
 @kernel
 def list_positions(book, rules, account, shape, wallet):
-    """The positions with contracts, or with resting orders that could give them some."""
+    """The positions with contracts, or with resting orders that could give them some; how many by asset."""
     n = 0
+    for asset in range(book.balance.shape[1]):
+        book.held[account, wallet, SETTLING, asset] = 0
+        book.held[account, wallet, MOVING, asset] = 0
     for position in range(book.contracts.shape[0]):
         if rules.position_wallet[shape, position] == wallet:
             resting = book.resting[0, position, account] + book.resting[1, position, account]
             if book.contracts[position, account] != 0 or resting > 0.0:
                 n += 1
                 book.held[account, wallet, POSITIONS, n] = position
+                book.held[account, wallet, SETTLING, rules.settlement[rules.instrument[position]]] += 1
+                book.held[account, wallet, MOVING, rules.base[rules.instrument[position]]] += 1
     book.held[account, wallet, POSITIONS, 0] = n
 
 
@@ -92,12 +97,10 @@ def matters(book, rules, account, shape, wallet, asset):
     if loans >= 0 and rules.settle[shape, wallet] < 0 and rules.model[shape, wallet] != BACKS_NOTHING:
         if book.balance[loans, asset, account] != 0:
             return True
+    if book.held[account, wallet, SETTLING, asset] > 0:
+        return True
     scenarios = rules.model[shape, wallet] == SCENARIOS or rules.model[shape, wallet] == TAIL
-    for k in range(book.held[account, wallet, POSITIONS, 0]):
-        i = rules.instrument[book.held[account, wallet, POSITIONS, 1 + k]]
-        if rules.settlement[i] == asset or (scenarios and rules.base[i] == asset):
-            return True
-    return False
+    return scenarios and book.held[account, wallet, MOVING, asset] > 0
 
 
 @kernel
