@@ -34,7 +34,7 @@ class Market:
         self._settled: dict[str, tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]] = {}
         self._born = _first_bars(history, history.price_begins, len(history.instruments))
         self._indexed = _first_bars(history, history.index_begins, len(history.assets))
-        self._now_us = int(history.time[-1]) + history.interval_us
+        self._now_us = self.ends_us
 
     @cached_property
     def without_prices(self) -> Market:
@@ -50,6 +50,29 @@ class Market:
     def move_to(self, now_us: int) -> None:
         """Let a market that a strategy keeps know what has become known."""
         self._now_us = now_us
+
+    def before(self, cut: int) -> Market:
+        """The market with its prices as it was known when bar cut - 1 closed."""
+        shorter = Market(known_before(self._history, cut), self._prices)
+        shorter.time = self.time[:cut]  # the same stamps, not made anew
+        return shorter
+
+    @property
+    def symbols(self) -> list[str]:
+        """Every symbol of the run."""
+        return list(self._number)
+
+    @property
+    def ends_us(self) -> int:
+        """Close of the last bar, microseconds UTC."""
+        return int(self._history.time[-1]) + self._history.interval_us
+
+    def bars_of(self, times: pd.DatetimeIndex) -> npt.NDArray[np.int64]:
+        """Number of the bar that opens at each of some times (with their zone); -1 where none does."""
+        opens, wished = self._history.time, times.as_unit("us")
+        at: npt.NDArray[np.int64] = np.searchsorted(opens, wished.asi8).astype(np.int64)
+        found = (opens[np.minimum(at, len(opens) - 1)] == wished.asi8) & np.asarray(wished == times)
+        return np.where(found, at, -1)
 
     @cached_property
     def time(self) -> pd.DatetimeIndex:
@@ -150,6 +173,21 @@ class Market:
                 f"what is listed at {when(at_us)} is not known at {when(self._now_us)}; ask for that time or before"
             )
         return at_us
+
+
+def known_before(history: History, cut: int) -> History:
+    """What was known when bar cut - 1 closed: its bars, and the funding stamped up to that very instant."""
+    shorter = history.before(cut)
+    passed = history.funding_time <= int(history.time[cut - 1]) + history.interval_us
+    return replace(
+        shorter,
+        funding_bar=history.funding_bar[passed],
+        funding_instrument=history.funding_instrument[passed],
+        funding_rate=history.funding_rate[passed],
+        funding_price=history.funding_price[passed],
+        funding_time=history.funding_time[passed],
+        funding_flag=history.funding_flag[passed],
+    )
 
 
 def _first_bars(history: History, begins: tuple[int, ...], many: int) -> list[int]:

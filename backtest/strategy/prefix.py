@@ -9,7 +9,7 @@ it is given - a table kept from an earlier call, a file, a parameter fitted on t
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -36,23 +36,55 @@ def checked_targets(strategy: Strategy, history: History) -> Targets | None:
     """
     if not overrides(type(strategy), "targets"):
         return None
-    targets = _asked(strategy, history)
+    market = Market(history)
+    targets = _asked(strategy, market)
     if targets is None:
         raise InputError(
             f"{type(strategy).__name__}.targets gave nothing; give Targets(frame), or write on_bar instead"
         )
-    frame = aligned(targets.frame, history)
+    said = said_by(targets.frame, market)
+    frame = said.on(market)
     for cut in cuts_of(frame, history):
-        shorter = known_before(history, cut)
+        shorter = market.before(cut)
         again = _asked(type(strategy)(**strategy.params.model_dump()), shorter)
-        compare_past(strategy, frame, aligned(again.frame, shorter) if again else None, cut)
+        then = said_by(again.frame, shorter) if again else None
+        if then is None or not then.is_as(said.before(cut)):
+            compare_past(strategy, frame, then.on(shorter) if then else None, cut)
     return Targets(frame, targets.together)
 
 
-def _asked(strategy: Strategy, history: History) -> Targets | None:
+@dataclass(frozen=True)
+class Said:
+    """What a table says: of which bars, in order, and of which symbols; NaN leaves a position alone."""
+
+    bars: npt.NDArray[np.int64]
+    symbols: pd.Index
+    values: npt.NDArray[np.float64]  # [row, symbol]
+
+    def before(self, cut: int) -> Said:
+        """The rows of the first bars."""
+        rows = int(np.searchsorted(self.bars, cut))
+        return Said(self.bars[:rows], self.symbols, self.values[:rows])
+
+    def is_as(self, other: Said) -> bool:
+        """Whether another says the same of the same, to the bit."""
+        return (
+            self.symbols.equals(other.symbols)
+            and np.array_equal(self.bars, other.bars)
+            and np.array_equal(self.values.view(np.int64), other.values.view(np.int64))
+        )
+
+    def on(self, market: Market) -> pd.DataFrame:
+        """The table on every bar of a market."""
+        values = np.full((len(market.time), len(self.symbols)), np.nan)
+        values[self.bars] = self.values
+        return pd.DataFrame(values, index=market.time, columns=self.symbols)
+
+
+def _asked(strategy: Strategy, market: Market) -> Targets | None:
     """The strategy's answer on a history. InputError where it is something else than a table."""
-    with asking(strategy, "targets", int(history.time[-1]) + history.interval_us, "on history up to"):
-        targets: object = strategy.targets(Market(history))
+    with asking(strategy, "targets", market.ends_us, "on history up to"):
+        targets: object = strategy.targets(market)
         if targets is not None and not isinstance(targets, Targets):
             raise InputError(f"it gave a {type(targets).__name__}; give Targets(frame)")
         return targets
@@ -98,21 +130,6 @@ def largest_changes(values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     return chosen
 
 
-def known_before(history: History, cut: int) -> History:
-    """What was known when bar cut - 1 closed: its bars, and the funding stamped up to that very instant."""
-    shorter = history.before(cut)
-    passed = history.funding_time <= int(history.time[cut - 1]) + history.interval_us
-    return replace(
-        shorter,
-        funding_bar=history.funding_bar[passed],
-        funding_instrument=history.funding_instrument[passed],
-        funding_rate=history.funding_rate[passed],
-        funding_price=history.funding_price[passed],
-        funding_time=history.funding_time[passed],
-        funding_flag=history.funding_flag[passed],
-    )
-
-
 def compare_past(strategy: Strategy, whole: pd.DataFrame, part: pd.DataFrame | None, cut: int) -> None:
     """InputError at the first cell in which the two tables differ before the cut."""
     if part is None:
@@ -133,34 +150,34 @@ def compare_past(strategy: Strategy, whole: pd.DataFrame, part: pd.DataFrame | N
             )
 
 
-def aligned(frame: pd.DataFrame, history: History) -> pd.DataFrame:
-    """The table on the run's bars, NaN where it says nothing. InputError for unknown symbols or stray times."""
-    known = [instrument.symbol for instrument in history.instruments]
+def said_by(frame: pd.DataFrame, market: Market) -> Said:
+    """The rows of a table by bar. InputError for unknown symbols, stray times and values that are no size."""
+    known = market.symbols
     for symbol in frame.columns:
         if symbol not in known:
             raise InputError(f"targets: {symbol!r} is not in this run; valid: {', '.join(known)}")
     if not isinstance(frame.index, pd.DatetimeIndex) or frame.index.tz is None:
         raise InputError("targets: the index must be bar open times in UTC (use market.time)")
-    times = pd.to_datetime(history.time, unit="us", utc=True)
-    if not frame.index.equals(times):
-        if frame.index.has_duplicates:
-            raise InputError(f"targets: {frame.index[frame.index.duplicated()][0]} stands there twice")
-        stray = frame.index.difference(times)
-        if len(stray):
-            raise InputError(f"targets: {stray[0]} is not the open of a bar of this run")
+    if frame.index.has_duplicates:
+        raise InputError(f"targets: {frame.index[frame.index.duplicated()][0]} stands there twice")
+    bars = market.bars_of(frame.index)
+    if (bars < 0).any():
+        raise InputError(f"targets: {frame.index[bars < 0].min()} is not the open of a bar of this run")
     if frame.columns.has_duplicates:
         raise InputError(f"targets: {frame.columns[frame.columns.duplicated()][0]!r} has two columns")
     try:
-        values = frame.reindex(times).astype(float)
+        said = frame.to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError) as error:
         raise InputError(f"targets: every value must be a number of contracts or NaN ({error})") from error
-    if np.isinf(values.to_numpy()).any():
+    if np.isinf(said).any():
         raise InputError("targets: an infinite size; write NaN to leave a position alone")
-    too_large = np.argwhere(np.abs(values.to_numpy()) > HEADROOM)
+    too_large = np.argwhere(np.abs(said) > HEADROOM)
     if len(too_large):
-        bar, column = too_large[0]
+        row, column = min(too_large.tolist(), key=lambda cell: (bars[cell[0]], cell[1]))
         raise InputError(
-            f"targets: {values.iat[bar, column]:g} contracts of {values.columns[column]} at "
-            f"{times[bar]:%Y-%m-%d %H:%M} do not fit the ledger (largest amount {HEADROOM:,} units)"
+            f"targets: {said[row, column]:g} contracts of {frame.columns[column]} at "
+            f"{market.time[bars[row]]:%Y-%m-%d %H:%M} do not fit the ledger (largest amount {HEADROOM:,} units)"
         )
-    return values
+    order = np.argsort(bars, kind="stable")
+    order = order[~np.isnan(said[order]).all(axis=1)]
+    return Said(bars[order], frame.columns, np.ascontiguousarray(said[order]))
