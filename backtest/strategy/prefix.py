@@ -114,9 +114,7 @@ def largest_moves(frame: pd.DataFrame, history: History) -> npt.NDArray[np.int64
     """The bars over which a traded symbol's close moved furthest, of any of them: cut there, the bar is not known."""
     traded = [k for k, each in enumerate(history.instruments) if each.symbol in frame.columns]
     moves = np.abs(np.diff(np.log(history.close[traded]), axis=1)).max(axis=0, initial=0.0)
-    largest: npt.NDArray[np.int64] = np.argsort(-moves, kind="stable")[:LARGEST]
-    chosen: npt.NDArray[np.int64] = largest[moves[largest] > 0.0] + 1
-    return chosen
+    return where_largest(moves) + 1
 
 
 def largest_changes(values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
@@ -125,9 +123,18 @@ def largest_changes(values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     scale = np.abs(said).max(axis=0, initial=0.0)
     shares = said / np.where(scale > 0.0, scale, 1.0)
     changes = np.abs(np.diff(shares, axis=0, prepend=0.0)).sum(axis=1)
-    largest: npt.NDArray[np.int64] = np.argsort(-changes, kind="stable")[:LARGEST]
-    chosen: npt.NDArray[np.int64] = largest[changes[largest] > 0.0]
-    return chosen
+    return where_largest(changes)
+
+
+def where_largest(values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Where the LARGEST values above 0 are, largest first, of equal ones the earlier."""
+    left, found = values.copy(), list[int]()
+    for _ in range(min(LARGEST, len(values))):
+        at = int(left.argmax())
+        if left[at] > 0.0:
+            found.append(at)
+            left[at] = 0.0
+    return np.array(found, np.int64)
 
 
 def compare_past(strategy: Strategy, whole: pd.DataFrame, part: pd.DataFrame | None, cut: int) -> None:
