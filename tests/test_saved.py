@@ -73,6 +73,8 @@ def test_a_frame_that_is_not_the_runs_is_named_with_what_is_wrong(
         ("manifest.json", lambda said: said.update(accounts=[]), "manifest.json: accounts = []"),
         ("manifest.json", lambda said: said["accounts"][0].update(levels=[[1.0]]), "accounts[0].levels[0] = [1.0]"),
         ("manifest.json", lambda said: said.pop("rules"), "manifest.json: rules: is missing"),
+        ("manifest.json", lambda said: said["config"]["data"].pop("interval"), "config.data.interval: is missing"),
+        ("manifest.json", lambda said: said["config"].update(account=[]), "config.account = []"),
         ("manifest.json", lambda said: said.update(notes="all well"), "manifest.json: notes = 'all well'"),
         ("stats.json", lambda said: said["figures"]["main"].pop("Survived"), "figures.main.Survived: is missing"),
         ("stats.json", lambda said: said["figures"]["main"].update(Survived="perhaps"), "Survived = 'perhaps'"),

@@ -532,6 +532,23 @@ def test_a_statistic_that_is_none_is_told_before_all_points_are_lived(tmp_path: 
     assert not list(tmp_path.glob("points/part-*"))
 
 
+@pytest.mark.usefixtures("in_project")
+def test_a_part_that_is_none_is_named_before_a_sweep_goes_on_from_it(tmp_path: Path) -> None:
+    def given() -> dict[str, Any]:
+        return config({"grid": {"strategy.params.band": [0.1, 0.2]}})
+
+    backtest.sweep(given(), out=tmp_path)
+    (part,) = (tmp_path / "points").glob("part-*.parquet")
+    stranger = part.with_name("part-one.parquet")
+    stranger.write_bytes(part.read_bytes())
+    with pytest.raises(InputError, match=r"part-one\.parquet: a part is called part-00001\.parquet"):
+        backtest.sweep(given(), out=tmp_path)
+    stranger.unlink()
+    pd.read_parquet(part).drop(columns="point").to_parquet(part)
+    with pytest.raises(InputError, match=f"{part.name}: has no column 'point'; remove it"):
+        backtest.sweep(given(), out=tmp_path)
+
+
 def test_windows_follow_each_other_as_often_as_they_fit() -> None:
     found = load_config(
         config(

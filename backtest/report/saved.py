@@ -65,12 +65,34 @@ class _Traded(_Told):
     tick: float
 
 
+class _Span(_Told):
+    start: str
+    end: str
+    interval: str
+
+
+class _Venue(_Told):
+    venue: str
+
+
+class _Strategy(_Told):
+    class_: str = Field(alias="class")
+
+
+class _Config(_Told):
+    """The run's settings, as far as a page tells them."""
+
+    data: _Span
+    account: Annotated[list[_Venue], Field(min_length=1)]
+    strategy: _Strategy
+
+
 class Journal(_Told):
     """`manifest.json`, as far as it is read again."""
 
     name: str
     accounts: Annotated[list[_Account], Field(min_length=1)]
-    config: dict[str, Any]
+    config: _Config
     data: list[_File]
     versions: dict[str, str]
     rules: list[_Rule]

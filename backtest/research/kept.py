@@ -49,7 +49,7 @@ class Kept:
             (folder / name).mkdir(exist_ok=True)
         numbers = set()
         for path in sorted((folder / "points").glob("part-*.parquet")):
-            self._parts.append(_read_part(path))
+            self._parts.append(_part_of_points(path))
             numbers.add(path.name)
             self._number = int(path.stem.removeprefix("part-"))
         for path in (folder / "curves").glob("part-*.parquet"):
@@ -126,6 +126,17 @@ def _read_part(path: Path) -> pa.Table:
     except (pa.ArrowException, OSError) as error:
         first = (str(error).splitlines() or ["?"])[0]
         raise InputError(f"{path}: cannot be read ({first}); remove it, and its points are lived again") from error
+
+
+def _part_of_points(path: Path) -> pa.Table:
+    """A part of rows. InputError where it is none: by its name, or for lack of what says which points they are of."""
+    if not path.stem.removeprefix("part-").isdecimal():
+        raise InputError(f"{path}: a part is called part-00001.parquet, and so on; move this file elsewhere")
+    part = _read_part(path)
+    lacking = [name for name in PLACE if name not in part.column_names]
+    if lacking:
+        raise InputError(f"{path}: has no column {lacking[0]!r}; remove it, and its points are lived again")
+    return part
 
 
 @contextmanager
