@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 SIDES = ("long", "short")
+AIMED, POSTED, REDUCING, LAST = (int(flag) for flag in (TO_TARGET, POST_ONLY, REDUCE_ONLY, BY_LAST))
 
 advance_now, place_now, post_now = direct(advance), direct(place), direct(post)
 
@@ -127,7 +128,7 @@ class Session:
                 self._look_inside(int(self.book.count[ASKING]))
             else:
                 self.book = grow(self.book)
-        self.bar, self.lived = last - 1, int(self.book.cursor[0]) if ahead > last else last
+        self.bar, self.lived = last - 1, int(self.book.cursor[0])
 
     def _come_back(self) -> None:
         """For a request: put every account back to the close of `bar`. Beyond it were only prices, so the books are
@@ -183,10 +184,10 @@ class Session:
         aimed = order.target is not None
         steps = to_steps(float(order.target if aimed else order.contracts), f"order in {order.symbol}")
         flags = (
-            (int(TO_TARGET) if aimed else 0)
-            | (int(POST_ONLY) if order.post_only else 0)
-            | (int(REDUCE_ONLY) if order.reduce_only else 0)
-            | (int(BY_LAST) if order.trigger_by == "last" else 0)
+            (AIMED if aimed else 0)
+            | (POSTED if order.post_only else 0)
+            | (REDUCING if order.reduce_only else 0)
+            | (LAST if order.trigger_by == "last" else 0)
         )
         kind = ORDER_KINDS.index(order.kind)
         return int(

@@ -32,6 +32,9 @@ def references(objects: Sequence[object]) -> int:
     return max((getrefcount(each) for each in objects), default=0)
 
 
+ONCE = references([object()]) + 1  # of what stands in a list of what was handed out, and where it was found
+
+
 class Walk:
     """A strategy's way through the closes of a session."""
 
@@ -49,11 +52,10 @@ class Walk:
     def _is_kept(self, here: int = 0) -> bool:
         """Whether the strategy keeps anything of what it was shown. `here`: how many variables of the caller do."""
         bar, desks = self._free
-        once = references([object()]) + 1  # what was lent stands in a list, and where it was found
         return (
             getrefcount(self.bar) - len(self.bar._lookups) - here > bar  # a lookup reads through its bar
             or getrefcount(self.desks) - here > desks
-            or references(self.bar._lent) > once
+            or references(self.bar._lent) > ONCE
         )
 
     def step(self, number: int) -> None:

@@ -148,12 +148,9 @@ class Bar:
     def funding(self, symbol: str, n: int = 1) -> Floats:
         """The last n settled funding rates whose stamp has passed, oldest first; fewer near the start."""
         _must_count(n, f"funding of {symbol}")
-        known = self._settled(symbol)
-        return self._whole._settlements(symbol)[1][max(0, known - n) : known].copy()
-
-    def _settled(self, symbol: str) -> int:
-        """How many settlements of a symbol have passed."""
-        return bisect_right(self._whole._stamps(symbol), self.closes_us)
+        stamps, rates = self._whole._paid(symbol)
+        known = bisect_right(stamps, self.closes_us)
+        return rates[max(0, known - n) : known].copy()
 
     def annualised_funding(self, symbol: str, n: int = 1) -> float:
         """The last n settled rates over the time they were paid for, times a year: what a long pays and a short gets.
@@ -163,7 +160,8 @@ class Bar:
         """
         _must_count(n, f"annualised funding of {symbol}")
         rates = self.funding(symbol, n + 1)
-        stamps, known = self._whole._stamps(symbol), self._settled(symbol)
+        stamps, _ = self._whole._paid(symbol)
+        known = bisect_right(stamps, self.closes_us)
         if len(rates) < 2:
             return float("nan")
         return float(rates[1:].sum() * YEAR_US / (stamps[known - 1] - stamps[known - len(rates)]))
@@ -187,6 +185,8 @@ class Bar:
 
 
 def _must_count(n: int, what: str) -> None:
+    if type(n) is int and n > 0:
+        return
     if isinstance(n, bool) or not isinstance(n, int | np.integer):
         raise InputError(f"{what}: {n!r} values cannot be counted; ask for a whole number, 1 or more")
     if n < 1:

@@ -38,8 +38,7 @@ class Market:
         self._number = {instrument.symbol: k for k, instrument in enumerate(history.instruments)}
         self._asset = {asset: k for k, asset in enumerate(history.assets)}
         self._terms = tuple(replace(instrument, delisting_us=None) for instrument in history.instruments)
-        self._settled: dict[str, tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]] = {}
-        self._stamped: dict[str, list[int]] = {}
+        self._settled: dict[str, tuple[list[int], npt.NDArray[np.float64]]] = {}
         self._born = _first_bars(history, history.price_begins, len(history.instruments))
         self._indexed = _first_bars(history, history.index_begins, len(history.assets))
         self._now_us = int(history.time[-1]) + history.interval_us
@@ -120,21 +119,18 @@ class Market:
         """Settled rates by stamp."""
         if not self._prices:
             raise InputError("funding is not known before its stamp; read it off the bar in on_bar")
-        stamps, rates = self._settlements(symbol)
-        return pd.Series(rates.copy(), index=pd.to_datetime(stamps, unit="us", utc=True), name=symbol)
+        stamps, rates = self._paid(symbol)
+        index = pd.to_datetime(np.array(stamps, np.int64), unit="us", utc=True)
+        return pd.Series(rates.copy(), index=index, name=symbol)
 
-    def _settlements(self, symbol: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    def _paid(self, symbol: str) -> tuple[list[int], npt.NDArray[np.float64]]:
         """Stamps (microseconds UTC) and rates of a symbol's settlements: for a bar, which cuts them at its close."""
-        if symbol not in self._settled:
+        found = self._settled.get(symbol)
+        if found is None:
             mine = self._history.funding_instrument == self.number(symbol)
-            self._settled[symbol] = self._history.funding_time[mine], self._history.funding_rate[mine]
-        return self._settled[symbol]
-
-    def _stamps(self, symbol: str) -> list[int]:
-        """Stamps of a symbol's settlements as Python numbers, in which a bar finds its place quickly."""
-        if symbol not in self._stamped:
-            self._stamped[symbol] = self._settlements(symbol)[0].tolist()
-        return self._stamped[symbol]
+            found = self._history.funding_time[mine].tolist(), self._history.funding_rate[mine]
+            self._settled[symbol] = found
+        return found
 
     def spot(self, base: str | None = None, at: object = None) -> list[str]:
         """Spot pairs (of one base), listed at a time if given."""
