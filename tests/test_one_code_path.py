@@ -41,13 +41,19 @@ from backtest.state import (
     N_ACCOUNT,
     N_BAR,
     ORDER_ROWS,
-    P_MAINTENANCE,
     Book,
 )
 
 ROOT = Path(__file__).resolve().parent.parent
-STORIES = [("calm", 1), ("calm", 3), ("calm", 8), ("liquidation", 0), ("liquidation", 1), ("liquidation", 5)]
-MARGINS = slice(0, int(P_MAINTENANCE) + 1)  # equity, collateral and requirements; below them the lowest ratios
+STORIES = [
+    ("calm", 1),
+    ("calm", 3),
+    ("calm", 8),
+    ("liquidation", 0),
+    ("liquidation", 1),
+    ("liquidation", 5),
+    ("liquidation", 11),
+]
 Digests = dict[str, str]
 
 
@@ -76,7 +82,9 @@ def canonical(rows: np.ndarray, bar: Any, account: Any) -> np.ndarray:
 
 
 def money(book: Book) -> str:
-    """Digest of all that was paid, held, filled and refused, and of what was required; rows in canonical order."""
+    """Digest of all that was paid, held, filled and refused, of what was required, and how near to it every bar came,
+    in which wallet; rows in canonical order.
+    """
     audit(book)
     ledger = book.ledger[: book.count[LEDGER_ROWS]]
     fills, prices = book.fill[: book.count[FILL_ROWS]], book.fill_price[: book.count[FILL_ROWS]]
@@ -87,15 +95,15 @@ def money(book: Book) -> str:
     return digest(
         ledger, fills[by], prices[by], incidents,
         book.balance, book.contracts, book.cost, book.total, book.topped_up, book.order[: book.count[ORDER_ROWS]],
-        book.path[MARGINS], book.wallet_path,
+        book.path, book.wallet_path, book.headroom,
     )  # fmt: skip
 
 
 def everything(book: Book) -> str:
-    """Digest of the money and of the lowest ratios of every bar, rows as they were written."""
+    """Digest of the money, rows as they were written."""
     counted = {"ledger": LEDGER_ROWS, "fill": FILL_ROWS, "fill_price": FILL_ROWS, "incident": INCIDENT_ROWS}
     rows = [getattr(book, name)[: book.count[rows]] for name, rows in counted.items()]
-    return digest(*rows, book.path, book.count) + money(book)
+    return digest(*rows, book.count) + money(book)
 
 
 def digest(*arrays: np.ndarray) -> str:

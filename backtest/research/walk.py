@@ -8,6 +8,7 @@ its place. Names it looks at bar after bar are moved along, the others are read 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 from sys import getrefcount
 
 import numpy as np
@@ -26,8 +27,8 @@ Asked = tuple[int, set[tuple[int, str]]]  # at which of the bars ahead, and whic
 
 
 def references(objects: Sequence[object]) -> int:
-    """The most references that one of some objects has. Who keeps an object adds one: it is known to be free, to be
-    shown another bar, where there are as many as when it was made.
+    """The most references that one of some objects has. Who keeps an object adds one: where there are as many as when
+    it was made, nobody does, and it can be moved to another bar unseen.
     """
     return max((getrefcount(each) for each in objects), default=0)
 
@@ -40,6 +41,7 @@ class Walk:
 
     def __init__(self, strategy: Strategy, session: Session, market: Market, known: Market) -> None:
         self.strategy, self.session, self.market, self.known = strategy, session, market, known
+        self._free = inf, inf  # references to the bar and to the desks that are no strategy's
         self._begin(0)
 
     def _begin(self, number: int) -> None:
@@ -47,7 +49,8 @@ class Walk:
         self.bar = Bar(self.market, number)
         self.desks = Desks({plan.name: Desk(self.session, k, self.bar) for k, plan in enumerate(self.session.plans)})
         self.known.move_along(self.bar)
-        self._free = getrefcount(self.bar), getrefcount(self.desks)
+        bar, desks = self._free
+        self._free = min(bar, getrefcount(self.bar)), min(desks, getrefcount(self.desks))
 
     def _is_kept(self, here: int = 0) -> bool:
         """Whether the strategy keeps anything of what it was shown. `here`: how many variables of the caller do."""
