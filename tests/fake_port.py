@@ -5,7 +5,7 @@ It stands in for the engine where a test is about what a strategy asks for, not 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,6 +70,16 @@ def history_of(
     )  # fmt: skip
 
 
+class _Now(dict[str, float]):
+    """Numbers by name as they are at the moment: the account fills at once."""
+
+    def __init__(self, read: Callable[[str], float]) -> None:
+        self._read = read
+
+    def __missing__(self, name: str) -> float:
+        return self._read(name)
+
+
 @dataclass
 class FakePort:
     """One account: `held` contracts by symbol, `coins` by asset. `refuse` holds symbols whose groups are not filled."""
@@ -83,6 +93,12 @@ class FakePort:
     submitted: list[tuple[list[Order], bool]] = field(default_factory=list)
     moved: list[tuple[Any, ...]] = field(default_factory=list)
     cancelled: list[int] = field(default_factory=list)
+
+    def positions(self, account: int) -> Mapping[str, float]:
+        return _Now(lambda symbol: self.contracts(account, symbol))
+
+    def balances(self, account: int) -> Mapping[str, float]:
+        return _Now(lambda asset: self.balance(account, asset))
 
     def balance(self, account: int, asset: str, wallet: str | None = None) -> float:
         return self.coins.get(asset, 0.0)

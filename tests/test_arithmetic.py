@@ -160,7 +160,8 @@ class Desk:
         return float(self.book.total[KIND_NAMES.index(kind), self.history.assets.index(name), 0]) * 1e-8
 
     def live(self, bars: int | None = None) -> Book:
-        assert advance(self.book, self.rules, self.tape, bars or len(self.history.time)) == LIVED
+        last = bars or len(self.history.time)
+        assert advance(self.book, self.rules, self.tape, last, last) == LIVED
         audit(self.book)
         return self.book
 

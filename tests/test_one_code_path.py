@@ -41,19 +41,26 @@ from backtest.state import (
     N_ACCOUNT,
     N_BAR,
     ORDER_ROWS,
-    P_EQUITY,
     Book,
 )
 
 ROOT = Path(__file__).resolve().parent.parent
-STORIES = [("calm", 1), ("calm", 3), ("calm", 8), ("liquidation", 0), ("liquidation", 1), ("liquidation", 5)]
+STORIES = [
+    ("calm", 1),
+    ("calm", 3),
+    ("calm", 8),
+    ("liquidation", 0),
+    ("liquidation", 1),
+    ("liquidation", 5),
+    ("liquidation", 11),
+]
 Digests = dict[str, str]
 
 
 def at_once(story: dict[str, Any]) -> Book:
     """Every order on the table from the start, one call of the engine."""
     _, book, rules, tape = prepare(story)
-    assert advance(book, rules, tape, story["bars"]) == LIVED
+    assert advance(book, rules, tape, story["bars"], story["bars"]) == LIVED
     return book
 
 
@@ -62,7 +69,7 @@ def bar_by_bar(story: dict[str, Any]) -> Book:
     plans, book, rules, tape = prepare(story | {"orders": []})
     names, symbols = [plan.name for plan in plans], list(story["instruments"])
     for bar in range(story["bars"]):
-        assert advance(book, rules, tape, bar + 1) == LIVED
+        assert advance(book, rules, tape, bar + 1, bar + 1) == LIVED
         for order in story["orders"]:
             if order["bar"] == bar:
                 write_order(book, order, names, symbols)
@@ -75,7 +82,9 @@ def canonical(rows: np.ndarray, bar: Any, account: Any) -> np.ndarray:
 
 
 def money(book: Book) -> str:
-    """Digest of all that was paid, held, filled and refused, and of what was required; rows in canonical order."""
+    """Digest of all that was paid, held, filled and refused, of what was required, and how near to it every bar came,
+    in which wallet; rows in canonical order.
+    """
     audit(book)
     ledger = book.ledger[: book.count[LEDGER_ROWS]]
     fills, prices = book.fill[: book.count[FILL_ROWS]], book.fill_price[: book.count[FILL_ROWS]]
@@ -86,15 +95,15 @@ def money(book: Book) -> str:
     return digest(
         ledger, fills[by], prices[by], incidents,
         book.balance, book.contracts, book.cost, book.total, book.topped_up, book.order[: book.count[ORDER_ROWS]],
-        book.path[P_EQUITY], book.wallet_path,
+        book.path, book.wallet_path, book.headroom,
     )  # fmt: skip
 
 
 def everything(book: Book) -> str:
-    """Digest of the money and of the lowest ratios of every bar, rows as they were written."""
+    """Digest of the money, rows as they were written."""
     counted = {"ledger": LEDGER_ROWS, "fill": FILL_ROWS, "fill_price": FILL_ROWS, "incident": INCIDENT_ROWS}
     rows = [getattr(book, name)[: book.count[rows]] for name, rows in counted.items()]
-    return digest(*rows, book.path, book.count) + money(book)
+    return digest(*rows, book.count) + money(book)
 
 
 def digest(*arrays: np.ndarray) -> str:

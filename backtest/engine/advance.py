@@ -4,11 +4,14 @@ At a bar's open money arrives and leaves, contracts are delivered, funding and i
 cancelled, overdrawn assets are exchanged, margin is checked at the open prices; then futures wallets are refilled
 and orders fill; then the account lives through the bar's path and on, to the next thing that could change its
 contracts. Nothing here can see the future.
+
+Who asks for nothing is taken further: on through quiet bars, in which nothing but prices happens. The books stay as
+they were at the close before, so to come back to it is to set the cursors.
 """
 
 from __future__ import annotations
 
-from backtest.engine.events import follow_targets, happen
+from backtest.engine.events import follow_targets, happen, next_payment
 from backtest.engine.exchange import exchange_overdrafts
 from backtest.engine.forced import note
 from backtest.engine.attempt import fill_orders
@@ -31,9 +34,11 @@ LEGS = 4  # of a bar's path
 
 
 @entry
-def advance(book, rules, tape, last):
-    """Live every account up to bar `last`. Stops early where room for rows runs short, or where the inside of a bar is
-    asked of finer ones: see `book.cursor`.
+def advance(book, rules, tape, last, ahead):
+    """Live every account up to bar `last`, and on before `ahead` for as long as every bar is quiet for all of them.
+
+    Stops early where room for rows runs short, or where the inside of a bar is asked of finer ones: see `book.cursor`.
+    Where `ahead` is no later than `last`, there all stop.
     """
     for account in range(book.contracts.shape[1]):
         while book.cursor[account] < last:
@@ -41,13 +46,33 @@ def advance(book, rules, tape, last):
             if not room_for_bar(book, tape, account, bar):
                 return SHORT_OF_ROWS
             open_bar(book, rules, tape, account, bar)
-            book.cursor[account] = hold(
-                book, rules, tape, account, bar, stretch_end(book, rules, tape, account, bar, last)
-            )
+            end = stretch_end(book, rules, tape, account, bar, reach(bar, last, ahead))
+            if end > last:
+                end = next_payment(book, rules, tape, account, bar, end)
+            book.cursor[account] = hold(book, rules, tape, account, bar, end)
             if book.cursor[account] == bar:
                 book.count[ASKING] = account
                 return LOOK_INSIDE
+    stop_together(book)
     return LIVED
+
+
+@kernel
+def reach(bar, last, ahead):
+    """How far a stretch from `bar` on may go: beyond `last` only from the bar before it, whose balances then stay."""
+    if ahead <= last:
+        return last
+    return ahead if bar + 1 == last else last - 1
+
+
+@kernel
+def stop_together(book):
+    """Where the first account would have to stop, all do: what the others lived through beyond was quiet."""
+    first = book.cursor[0]
+    for account in range(book.cursor.shape[0]):
+        first = min(first, book.cursor[account])
+    for account in range(book.cursor.shape[0]):
+        book.cursor[account] = first
 
 
 @kernel

@@ -20,8 +20,8 @@ from backtest.ledger.post import post
 from backtest.margin.moment import mark_here
 from backtest.margin.tiers import value_of_contract
 from backtest.state import (
-    ASSETS, BACKS_NOTHING, BY_DELEVERAGING, DELEVERAGE, DELIVERY, E_ACCOUNT, E_BAR, E_KIND, E_SUBJECT, FLOW,
-    FUNDING, INTEREST, LEAVE, MARKET, NOTHING, OPEN, ORDER_ROWS, SETTLEMENT, TARGETS, TO_TARGET,
+    ASSETS, BACKS_NOTHING, BY_DELEVERAGING, DELEVERAGE, DELIVERY, E_ACCOUNT, E_BAR, E_KIND, E_SUBJECT, FLOW, FUNDING,
+    INTEREST, LEAVE, MARKET, NOTHING, OPEN, ORDER_ROWS, SETTLEMENT, TARGETS, TO_TARGET,
 )  # fmt: skip
 from backtest.units import STEP, units
 
@@ -95,6 +95,34 @@ def pay_until(book, rules, tape, account, first, last):
     for event in range(tape.event_at[first + 1], tape.event_at[last + 1] if last > first else 0):
         if concerns(tape, event, account):
             pay(book, rules, tape, event, account, tape.event[event, E_BAR])
+
+
+@kernel
+def next_payment(book, rules, tape, account, bar, last):
+    """First bar after `bar` whose cash events move money of the account as it stands; `last` if none does before."""
+    for event in range(tape.event_at[bar + 1], tape.event_at[last]):
+        if concerns(tape, event, account) and moves_cash(book, rules, tape, account, event):
+            return tape.event[event, E_BAR]
+    return last
+
+
+@kernel
+def moves_cash(book, rules, tape, account, event):
+    """Whether `pay` would post anything for a cash event."""
+    shape = rules.shape[account]
+    if tape.event[event, E_KIND] == FUNDING:
+        for position in range(tape.event[event, E_SUBJECT], len(rules.instrument), len(rules.kind)):
+            if funding_due(book, rules, tape, event, position, account) != 0:
+                return True
+    elif tape.event[event, E_KIND] == INTEREST:
+        for wallet in range(book.balance.shape[0]):
+            hours = hours_owed(rules, tape, event, shape, wallet)
+            if hours > 0.0:
+                for asset in range(book.balance.shape[1]):
+                    owed = owed_by(book, rules, account, wallet, asset, book.balance[wallet, asset, account])
+                    if interest_due(tape, account, asset, tape.event[event, E_BAR], owed, hours) != 0:
+                        return True
+    return False
 
 
 @kernel

@@ -6,9 +6,11 @@ from Python into the engine: a strategy's desk, the comparison of modes and the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
+from weakref import proxy
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 SIDES = ("long", "short")
+AIMED, POSTED, REDUCING, LAST = (int(flag) for flag in (TO_TARGET, POST_ONLY, REDUCE_ONLY, BY_LAST))
 
 advance_now, place_now, post_now = direct(advance), direct(place), direct(post)
 
@@ -52,8 +55,26 @@ class Crossing:
     arrives: int
 
 
+class Remembered(dict[str, float]):
+    """Numbers by name, each worked out when it is first asked for."""
+
+    __slots__ = ("_read",)
+
+    def __init__(self, read: Callable[[str], float]) -> None:
+        self._read = read
+
+    def __missing__(self, name: str) -> float:
+        number = self[name] = self._read(name)
+        return number
+
+
 class Session:
-    """Some accounts over one history. `bar` is the last bar that has closed; -1 before the first."""
+    """Some accounts over one history. `bar` is the last bar that has closed; -1 before the first.
+
+    The accounts may have lived further, through bars before `lived` in which nothing but prices happened. The books are
+    those of `bar` then, and whoever walks through the bars `ahead` sets `bar` to one after the other: it is at the
+    close of `bar` that a session answers. A request takes the accounts back to it, and empties `ahead`.
+    """
 
     def __init__(
         self,
@@ -73,32 +94,51 @@ class Session:
         self.book = make_book(self.rules, self.tape)
         self.symbols = {instrument.symbol: k for k, instrument in enumerate(history.instruments)}
         self.assets = {asset: k for k, asset in enumerate(history.assets)}
-        self.bar = -1
+        self.bar, self.lived, self.requests = -1, 0, 0
+        self.ahead: list[int] = []
+        own = proxy(self)  # no circle: a session that is done with gives its arrays back at once
+        self._positions = [Remembered(partial(Session.contracts, own, k)) for k in range(len(plans))]
+        self._balances = [Remembered(partial(Session.balance, own, k)) for k in range(len(plans))]
 
     # Moving on
 
     def deposit(self, account: int, wallet: int, asset: str, amount: float) -> None:
         """Pay in before the first bar."""
         steps = to_steps(amount, f"deposit of {asset}")
+        self._forget()
         post_now(self.book, 0, account, wallet, self.assets[asset], int(DEPOSIT), steps, -1, -1)
 
-    def advance(self, last: int) -> None:
-        """Live through every bar before `last`, all accounts together where money arrives from one in another."""
+    def advance(self, last: int, ahead: int = 0) -> None:
+        """Live through every bar before `last`, all accounts together where money arrives from one in another; then on
+        before `ahead`, up to the first bar in which more happens than prices: `lived` says how far that was.
+        """
         if self.under_way:
+            ahead = 0  # money that crosses is handed over between two bars: nobody lives past its arrival
             for crossing in sorted({each.arrives for each in self.under_way if each.arrives < last}):
-                self._live_until(crossing)
+                self._live_until(crossing, crossing)
                 self._hand_over(crossing)
-        self._live_until(last)
+        self._live_until(last, max(last, ahead))
 
-    def _live_until(self, last: int) -> None:
-        """Live through every bar before `last`; room for rows is made as it runs short."""
+    def _live_until(self, last: int, ahead: int) -> None:
+        """Live through every bar before `last`, and quiet ones before `ahead`; room is made as rows run short."""
         self._make_room()
-        while (reached := advance_now(self.book, self.rules, self.tape, last)) != LIVED:
+        self._forget()
+        while (reached := advance_now(self.book, self.rules, self.tape, last, ahead)) != LIVED:
             if reached == LOOK_INSIDE:
                 self._look_inside(int(self.book.count[ASKING]))
             else:
                 self.book = grow(self.book)
-        self.bar = last - 1
+        self.bar, self.lived = last - 1, int(self.book.cursor[0])
+
+    def _come_back(self) -> None:
+        """For a request: put every account back to the close of `bar`. Beyond it were only prices, so the books are
+        those of then; the bars ahead are to be lived through anew.
+        """
+        self.requests += 1
+        self.ahead.clear()
+        if self.lived > self.bar + 1:
+            self.lived = self.bar + 1
+            self.book.cursor[:] = self.lived
 
     def _hand_over(self, bar: int) -> None:
         """What one account sent another, out of its transit wallet at the open of `bar` and into the other's own."""
@@ -132,6 +172,7 @@ class Session:
 
     def submit(self, account: int, orders: Sequence[Any], together: bool = False) -> list[int]:
         """Write orders down; they are judged from the next bar's open on. Returns their ids."""
+        self._come_back()
         self._make_room(len(orders) + 64)
         group = int(self.book.count[ORDER_ROWS])
         return [
@@ -143,10 +184,10 @@ class Session:
         aimed = order.target is not None
         steps = to_steps(float(order.target if aimed else order.contracts), f"order in {order.symbol}")
         flags = (
-            (int(TO_TARGET) if aimed else 0)
-            | (int(POST_ONLY) if order.post_only else 0)
-            | (int(REDUCE_ONLY) if order.reduce_only else 0)
-            | (int(BY_LAST) if order.trigger_by == "last" else 0)
+            (AIMED if aimed else 0)
+            | (POSTED if order.post_only else 0)
+            | (REDUCING if order.reduce_only else 0)
+            | (LAST if order.trigger_by == "last" else 0)
         )
         kind = ORDER_KINDS.index(order.kind)
         return int(
@@ -175,12 +216,14 @@ class Session:
         """Take a waiting order back. InputError for an id that is not this account's."""
         if not 0 <= order_id < self.book.count[ORDER_ROWS] or self.book.order[order_id, O_ACCOUNT] != account:
             raise InputError(f"account {self.plans[account].name!r} has no order {order_id}")
+        self._come_back()
         cancel_order(self.book, self.rules, order_id, self.bar)
 
     def transfer_to(self, account: int, other: str, asset: str, amount: float, source: str, target: str) -> None:
         """Ask for a transfer to another account: as between wallets, but a bar at least under way. It is a withdrawal
         here and a deposit there, when it arrives.
         """
+        self._come_back()
         self._make_room()
         names = [plan.name for plan in self.plans]
         if other not in names:
@@ -200,6 +243,7 @@ class Session:
 
     def transfer(self, account: int, asset: str, amount: float, source: str, target: str) -> None:
         """Ask for a transfer between two wallets; it leaves at the next open and takes the account's declared delay."""
+        self._come_back()
         self._make_room()
         plan, a = self.plans[account], self._asset(asset)
         leaves, arrives = self._leaves_and_arrives(plan)
@@ -278,6 +322,18 @@ class Session:
         base = self._asset(self.history.instruments[k].base)
         owed = self.book.balance[shape.loans, base, account] if shape.loans >= 0 else 0
         return float(self.book.balance[shape.spot, base, account] + owed) * STEP
+
+    def positions(self, account: int) -> Mapping[str, float]:
+        """Net `contracts` by symbol, read when they are asked for and kept until the account lives on."""
+        return self._positions[account]
+
+    def balances(self, account: int) -> Mapping[str, float]:
+        """Whole `balance` by asset, read when it is asked for and kept until the account lives on."""
+        return self._balances[account]
+
+    def _forget(self) -> None:
+        for each in (*self._positions, *self._balances):
+            each.clear()
 
     def entry_price(self, account: int, symbol: str, side: str | None = None) -> float:
         """Average price of a future's open contracts, in hedge mode of one side; NaN when flat."""

@@ -1,8 +1,8 @@
 """A stretch: bars through which an account's contracts do not change, looked at together.
 
 Margin is asked at every point of every bar by vector loops; the lowest ratio under each of the three readings of a
-bar's path is kept. Bars that stay sound are recorded as they are; the first that fails is lived through again
-alone, point by point, and the path goes on with what the liquidation left.
+bar's path is kept. Bars that stay sound are recorded as they are; the first that fails begins a stretch of its own and
+is lived through point by point, and the path goes on with what the liquidation left.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ from backtest.units import STEP
 
 @kernel
 def hold(book, rules, tape, account, first, last):
-    """Live through bars first..last-1, or through the first that fails. Returns the next bar to live through.
+    """Live through bars first..last-1, up to the first that fails, or through `first` where it is that one. Returns the
+    next bar to live through.
 
     That is `first` itself where finer bars have to say what happened inside it.
     """
@@ -47,14 +48,12 @@ def hold(book, rules, tape, account, first, last):
     fail = last
     if rules.switch[account, UNBOUND] == 0:
         fail = first_unsound(book, first, last)
-    if fail > first:
-        record_account(book, rules, tape, account, first, fail)
-    if fail == last:
-        pay_until(book, rules, tape, account, first, last - 1)
-        return last
-    pay_until(book, rules, tape, account, first, fail)
-    suffer(book, rules, tape, account, fail, first)
-    return fail + 1
+    if fail == first:
+        suffer(book, rules, tape, account, first)
+        return first + 1
+    record_account(book, rules, tape, account, first, fail)
+    pay_until(book, rules, tape, account, first, fail - 1)
+    return fail
 
 
 @entry
@@ -267,16 +266,11 @@ def watch_level(rules, tape, account, wallet, bar):
 
 
 @kernel
-def suffer(book, rules, tape, account, bar, first):
-    """Live through one bar point by point, with liquidation where a wallet fails, and record what is left."""
-    keep_ratios(book, bar - first)
+def suffer(book, rules, tape, account, bar):
+    """Live through one bar point by point, with liquidation where a wallet fails, and record what is left.
+
+    It has just been measured, so its lowest ratios, and the wallet that had them, stand first in their rows.
+    """
     live_bar(book, rules, tape, account, bar)
     run_balances(book, rules, tape, account, bar, bar + 1)
     record(book, rules, tape, account, bar, bar + 1)
-
-
-@kernel
-def keep_ratios(book, j):
-    """The failing bar's ratios, as measured before anything was done about it, to the front of their rows."""
-    for row in (RATIO_OPEN, RATIO_CLOSE, RATIO_LOW, RATIO_HIGH, RATIO_EACH, WORST_WALLET):
-        book.need[row, 0] = book.need[row, j]

@@ -1,12 +1,17 @@
 """A strategy at the wheel: history is lived up to the next bar it wants to be asked at, it writes orders, and on it
 goes.
 
+Being asked is mostly for nothing, so the session lives a block of bars ahead, as far as only prices happen, and the
+strategy is asked at one close after the other. Its first request throws away the rest of the block; how long the next
+one is goes by how long it had asked for nothing.
+
 A table of targets needs no wheel: its rows become events of the tape, and the engine runs through in one go.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +20,7 @@ import pandas as pd
 from backtest.engine.session import Session
 from backtest.engine.tape import Event as TapeEvent
 from backtest.market.history import History
+from backtest.research.walk import Walk
 from backtest.state import (
     BY_DELIVERY,
     BY_LIQUIDATION,
@@ -36,9 +42,8 @@ from backtest.state import (
     REASON_NAMES,
     REFUSED,
     TARGETS,
+    WAITING,
 )  # fmt: skip
-from backtest.strategy.bar import Bar
-from backtest.strategy.desk import Desk, Desks
 from backtest.strategy.hooks import asking, overrides
 from backtest.strategy.market import Market
 from backtest.strategy.prefix import checked_targets
@@ -48,6 +53,8 @@ from backtest.units import STEP
 
 Progress = Callable[[int, int], None]
 CHUNK = 4096
+TOLD = 512  # bars between two words on progress
+LONGEST = 512  # closes of a block
 KIND_OF_CAUSE = {int(BY_ORDER): "fill", int(BY_DELIVERY): "delivery", int(BY_LIQUIDATION): "liquidation"}
 
 
@@ -83,25 +90,59 @@ def drive(strategy: Strategy, session: Session, progress: Progress | None = None
     known = market.as_of(opens)  # a strategy may keep it, so it moves along
     with asking(strategy, "start", opens, "before the bar of"):
         strategy.start(known)
-    wants_events = bool(kinds) or overrides(type(strategy), "on_event")
-    news = _News(session)
-    stops = range(bars) if wants_events else [int(bar) for bar in np.flatnonzero(wakes)]
-    for bar in stops:
-        session.advance(bar + 1)
-        closed = Bar(market, bar)
-        known.move_to(closed.closes_us)
-        desks = desks_at(session, closed)
-        for event in news.since_last() if wants_events else ():
+    listens = bool(kinds) or overrides(type(strategy), "on_event")
+    stops = range(bars) if listens or wakes.all() else np.flatnonzero(wakes).tolist()
+    walk, news = Walk(strategy, session, market, known), _News(session)
+    at, many, idle = 0, 1, 0  # the next stop, how many of them in one block, and how many since the last request
+    while at < len(stops):
+        bar, asked = stops[at], session.requests
+        session.advance(bar + 1, ahead_of(session, stops, at, many))
+        session.ahead[:] = asked_of(wakes, bar + 1, session.lived)
+        walk.step(bar)
+        for event in news.since_last() if listens else ():
             if not kinds or event.kind in kinds:
                 with asking(strategy, "on_event", int(history.time[bar])):
-                    strategy.on_event(event, desks)  # type: ignore[arg-type]
+                    strategy.on_event(event, walk.desks)
         if wakes[bar]:
-            with asking(strategy, "on_bar", int(history.time[bar])):
-                strategy.on_bar(closed, desks)  # type: ignore[arg-type]
-        if bar % 512 == 0:
+            walk.ask()
+        if bar % TOLD == 0:
             _tell(progress, bar + 1, bars)
+        if session.ahead:
+            walk.ask_along(session.ahead)
+        end = bisect_left(stops, session.lived, at)
+        if end - at > 1 and stops[end - 1] % TOLD == 0:
+            _tell(progress, stops[end - 1] + 1, bars)
+        idle += end - at
+        if session.requests > asked:
+            many, idle = min(idle, LONGEST), 0
+        else:
+            many = min(2 * many, LONGEST)
+        at = end
     session.advance(bars)
     _tell(progress, bars, bars)
+
+
+def ahead_of(session: Session, stops: Sequence[int], at: int, many: int) -> int:
+    """How far the session may try to live on beyond a stop, so that a strategy can be asked at `many` of them before
+    the engine is; 0 where the next of them is too far, or money is likely to move before it.
+
+    A block ends where progress is told, so that it is told when the strategy has got there.
+    """
+    many = min(many, len(stops) - at)
+    if many < 2:
+        return 0
+    bar, after, events = stops[at], stops[at + 1], session.tape.event_at
+    if after > bar + 1 and (after - bar >= LONGEST or events[bar + 1] < events[after + 1]):
+        return 0
+    return min(stops[at + many - 1] + 1, bar - bar % TOLD + TOLD + 1)
+
+
+def asked_of(wakes: npt.NDArray[np.bool_], first: int, last: int) -> Sequence[int]:
+    """Bars first..last-1 at whose close `on_bar` is asked."""
+    if first == last or wakes[first:last].all():
+        return range(first, last)
+    found: list[int] = (np.flatnonzero(wakes[first:last]) + first).tolist()
+    return found
 
 
 def _tell(progress: Progress | None, done: int, bars: int) -> None:
@@ -109,16 +150,12 @@ def _tell(progress: Progress | None, done: int, bars: int) -> None:
         progress(done, bars)
 
 
-def desks_at(session: Session, closed: Bar) -> Desks:
-    """Every account's desk at the close of a bar."""
-    return Desks({plan.name: Desk(session, k, closed) for k, plan in enumerate(session.plans)})
-
-
 class _News:
     """Fills and refusals since the strategy was last told, as events."""
 
     def __init__(self, session: Session) -> None:
-        self.session, self.fills, self.told = session, 0, -1
+        self.session, self.fills, self.orders = session, 0, 0
+        self.waiting = np.zeros(0, np.int64)  # orders that were not over when the strategy was last told
 
     def since_last(self) -> list[Event]:
         """Events of the bars that closed since, in order: fills, then refusals."""
@@ -136,9 +173,6 @@ class _News:
             )
             for row, price in zip(rows, prices, strict=True)
         ]
-        orders = book.order[: book.count[ORDER_ROWS]]
-        over = orders[(orders[:, O_STATE] == REFUSED) & (orders[:, O_DONE_BAR] > self.told)]
-        self.told = self.session.bar
         return found + [
             Event(
                 "refusal",
@@ -149,8 +183,17 @@ class _News:
                 REASON_NAMES[row[O_REASON]],
                 self._side(row[O_ACCOUNT], row[O_POSITION]),
             )
-            for row in over
+            for row in self._refused()
         ]
+
+    def _refused(self) -> npt.NDArray[np.int64]:
+        """Rows of the orders that have been refused since."""
+        book, count = self.session.book, int(self.session.book.count[ORDER_ROWS])
+        open_then = np.concatenate((self.waiting, np.arange(self.orders, count)))
+        self.orders, state = count, book.order[open_then, O_STATE]
+        self.waiting = open_then[state == WAITING]
+        refused: npt.NDArray[np.int64] = book.order[open_then[state == REFUSED]]
+        return refused
 
     def _time(self, bar: int) -> pd.Timestamp:
         return pd.Timestamp(int(self.session.history.time[bar]), unit="us", tz="UTC")

@@ -2,77 +2,111 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Mapping
 from functools import cached_property
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from backtest.errors import InputError, nearest
+from backtest.strategy.lookup import Lookup
 from backtest.strategy.market import Market
 
 Floats = npt.NDArray[np.float64]
 YEAR_US = 365 * 86_400_000_000
 SERIES = ("open", "high", "low", "close", "volume", "mark", "index")
-
-
-class Lookup:
-    """Prices by name at one bar."""
-
-    def __init__(self, read: Callable[[str], float]) -> None:
-        self._read = read
-
-    def __getitem__(self, name: str) -> float:
-        return self._read(name)
+LOOKUPS = {"open": "open", "close": "close", "mark": "mark_close", "volume": "volume", "index": "index_close"}
+"""What a bar tells by name, and the table of the history that holds it: of symbols, or (`index`) of assets."""
 
 
 class Bar:
     """One closed bar. `close`, `mark` and `volume` by symbol, `index` by asset; NaN before their first stored bar."""
 
+    __slots__ = ("__dict__", "_asked", "_history", "_known", "_lent", "_lookups", "_whole", "closes_us", "number")
+    closes_us: int
+    """Close of the bar, microseconds UTC: now."""
+    number: int
+    """Number of the bar in the run, from 0."""
+
     def __init__(self, market: Market, number: int) -> None:
-        self._history = market._history
-        self.number, self._whole = number, market  # its settlements are read up to this close and no further
+        self._history, self._whole = market._history, market  # its settlements are read up to this close and no further
+        self._known: Market | None = None
+        self._asked: list[tuple[Lookup, str]] = []  # names read at this bar, as they are first asked for
+        self._lookups: list[Lookup] = []
+        self._lent: list[object] = []  # what was handed out of it: lookups, and the desks of single accounts
+        self._move_to(number)
+
+    def _move_to(self, number: int) -> None:
+        """Be the bar of another number: for whoever made this one, as long as nobody keeps it."""
+        self.number, self.closes_us = number, int(self._history.time[number]) + self._history.interval_us
+        self._asked.clear()
+        for lookup in self._lookups:
+            lookup.clear()
+
+    def __reduce__(self) -> tuple[type[Bar], tuple[Market, int]]:
+        return Bar, (self._whole, self.number)
 
     @cached_property
-    def market(self) -> Market:
-        """The market as it is known at this close."""
-        return self._whole.as_of(self.closes_us)
-
-    @cached_property
-    def close(self) -> Lookup:
+    def close(self) -> Mapping[str, float]:
         """Last traded price, by symbol."""
-        return Lookup(lambda symbol: self._price(self._history.close, symbol))
+        return self._lookup("close", self._whole._number)
 
     @cached_property
-    def open(self) -> Lookup:
+    def open(self) -> Mapping[str, float]:
         """First traded price of the bar, by symbol."""
-        return Lookup(lambda symbol: self._price(self._history.open, symbol))
+        return self._lookup("open", self._whole._number)
 
     @cached_property
-    def mark(self) -> Lookup:
+    def mark(self) -> Mapping[str, float]:
         """Mark price, by symbol."""
-        return Lookup(lambda symbol: self._price(self._history.mark_close, symbol))
+        return self._lookup("mark", self._whole._number)
 
     @cached_property
-    def volume(self) -> Lookup:
+    def volume(self) -> Mapping[str, float]:
         """What was traded in the bar, by symbol."""
-        return Lookup(lambda symbol: float(self._history.volume[self._whole.number(symbol), self.number]))
+        return self._lookup("volume", self._whole._number)
 
     @cached_property
-    def index(self) -> Lookup:
+    def index(self) -> Mapping[str, float]:
         """USD per unit, by asset."""
-        return Lookup(self._worth)
+        return self._lookup("index", self._whole._asset)
 
-    def _price(self, table: Floats, symbol: str) -> float:
-        """NaN before the symbol's first stored bar: what the history holds there is the price it will open at."""
-        row = self._whole.number(symbol)
-        return float(table[row, self.number]) if self.number >= self._whole._born[row] else float("nan")
+    def _lookup(self, series: str, names: dict[str, int]) -> Mapping[str, float]:
+        """A series by name, to be read and not written."""
+        lookup = Lookup(series, names, self._read, self._asked)
+        shown = MappingProxyType(lookup)
+        self._lookups.append(lookup)
+        self._lent.append(shown)
+        return shown
 
-    def _worth(self, asset: str) -> float:
-        row = self._asset(asset)
-        known = self.number >= self._whole._indexed[row]
-        return float(self._history.index_close[row, self.number]) if known else float("nan")
+    def _read(self, series: str, name: str) -> float:
+        """NaN before the first stored bar of a name: what the history holds there is the price it will open at."""
+        row, begins = self._row(series, name)
+        table: Floats = getattr(self._history, LOOKUPS[series])
+        return float(table[row, self.number]) if self.number >= begins else float("nan")
+
+    def _column(self, series: str, name: str, bars: slice | npt.NDArray[np.int64]) -> list[float]:
+        """What `_read` says at each of some bars, one after the other."""
+        row, begins = self._row(series, name)
+        table: Floats = getattr(self._history, LOOKUPS[series])
+        column: list[float] = table[row, bars].tolist()
+        if begins > 0:
+            numbers = np.arange(len(self._history.time))[bars].tolist()
+            column = [
+                price if number >= begins else float("nan") for number, price in zip(numbers, column, strict=True)
+            ]
+        return column
+
+    def _row(self, series: str, name: str) -> tuple[int, int]:
+        """Row of a name in a series, and its first stored bar."""
+        if series == "index":
+            row = self._asset(name)
+            return row, self._whole._indexed[row]
+        row = self._whole.number(name)
+        return row, 0 if series == "volume" else self._whole._born[row]
 
     def _asset(self, asset: str) -> int:
         if asset not in self._whole._asset:
@@ -80,14 +114,16 @@ class Bar:
         return self._whole._asset[asset]
 
     @property
+    def market(self) -> Market:
+        """The market as it is known at this close."""
+        if self._known is None or self._known._now_us != self.closes_us:
+            self._known = self._whole.as_of(self.closes_us)
+        return self._known
+
+    @property
     def time(self) -> pd.Timestamp:
         """Open time of the bar, UTC."""
         return pd.Timestamp(int(self._history.time[self.number]), unit="us", tz="UTC")
-
-    @property
-    def closes_us(self) -> int:
-        """Close of the bar, microseconds UTC: now."""
-        return int(self._history.time[self.number]) + self._history.interval_us
 
     def tradable(self, symbol: str) -> bool:
         """Whether the symbol traded in this bar and has not expired by its close."""
@@ -112,8 +148,8 @@ class Bar:
     def funding(self, symbol: str, n: int = 1) -> Floats:
         """The last n settled funding rates whose stamp has passed, oldest first; fewer near the start."""
         _must_count(n, f"funding of {symbol}")
-        stamps, rates = self._whole._settlements(symbol)
-        known = int(np.searchsorted(stamps, self.closes_us, side="right"))
+        stamps, rates = self._whole._paid(symbol)
+        known = bisect_right(stamps, self.closes_us)
         return rates[max(0, known - n) : known].copy()
 
     def annualised_funding(self, symbol: str, n: int = 1) -> float:
@@ -124,8 +160,8 @@ class Bar:
         """
         _must_count(n, f"annualised funding of {symbol}")
         rates = self.funding(symbol, n + 1)
-        stamps, _ = self._whole._settlements(symbol)
-        known = int(np.searchsorted(stamps, self.closes_us, side="right"))
+        stamps, _ = self._whole._paid(symbol)
+        known = bisect_right(stamps, self.closes_us)
         if len(rates) < 2:
             return float("nan")
         return float(rates[1:].sum() * YEAR_US / (stamps[known - 1] - stamps[known - len(rates)]))
@@ -149,6 +185,8 @@ class Bar:
 
 
 def _must_count(n: int, what: str) -> None:
+    if type(n) is int and n > 0:
+        return
     if isinstance(n, bool) or not isinstance(n, int | np.integer):
         raise InputError(f"{what}: {n!r} values cannot be counted; ask for a whole number, 1 or more")
     if n < 1:

@@ -5,7 +5,7 @@ Orders written here are traded at the next bar's open.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import inf
 from typing import Any, Protocol
 
@@ -22,6 +22,8 @@ INNER_WALLETS = ("transit", "loans")  # coins under way and debts: the account's
 class Port(Protocol):
     """What the engine answers, account by account."""
 
+    def balances(self, account: int) -> Mapping[str, float]: ...
+    def positions(self, account: int) -> Mapping[str, float]: ...
     def balance(self, account: int, asset: str, wallet: str | None = None) -> float: ...
     def contracts(self, account: int, symbol: str, side: str | None = None) -> float: ...
     def entry_price(self, account: int, symbol: str, side: str | None = None) -> float: ...
@@ -42,8 +44,11 @@ class Port(Protocol):
 class Desk:
     """One account's desk at the close of one bar."""
 
+    __slots__ = ("_account", "_balances", "_bar", "_port", "_positions")
+
     def __init__(self, port: Port, account: int, bar: Bar) -> None:
         self._port, self._account, self._bar = port, account, bar
+        self._positions, self._balances = port.positions(account), port.balances(account)
 
     @property
     def equity(self) -> float:
@@ -74,6 +79,8 @@ class Desk:
         """Signed contracts, in hedge mode of one side ("long", "short") or of both together; of spot, coins in the spot
         wallet less those owed.
         """
+        if position_side is None:
+            return self._positions[symbol]
         return self._port.contracts(self._account, symbol, position_side)
 
     def entry_price(self, symbol: str, position_side: str | None = None) -> float:
@@ -82,7 +89,7 @@ class Desk:
 
     def balance(self, asset: str, wallet: str | None = None) -> float:
         """Units of an asset in a wallet, or in all."""
-        return self._port.balance(self._account, asset, wallet)
+        return self._balances[asset] if wallet is None else self._port.balance(self._account, asset, wallet)
 
     def can_borrow(self, asset: str) -> bool:
         """Whether the account may borrow an asset and a rate is known."""
@@ -190,16 +197,21 @@ def _must_be_number(symbol: str, size: object) -> None:
         raise InputError(f"{symbol}: {size!r} is not a size; give a number")
 
 
-class Desks:
+class Desks(Desk):
     """Several accounts' desks by name; the first one's methods directly."""
 
+    __slots__ = ("_desks", "_named")
+
     def __init__(self, desks: dict[str, Desk]) -> None:
+        first = next(iter(desks.values()))
+        super().__init__(first._port, first._account, first._bar)
         self._desks = desks
+        self._named: set[str] = set()  # desks that were handed out by name
 
     def __getitem__(self, name: str) -> Desk:
         if name not in self._desks:
             raise InputError(f"no account {name!r}; valid: {', '.join(self._desks)}")
+        if name not in self._named:
+            self._named.add(name)
+            self._bar._lent.append(self._desks[name])
         return self._desks[name]
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(next(iter(self._desks.values())), name)

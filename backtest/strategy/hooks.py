@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 from backtest.errors import InputError, StrategyError, nearest
@@ -13,9 +14,18 @@ HOOKS = ("symbols", "start", "on_bar", "on_event", "targets")
 
 
 class asking:
-    """Say where a hook failed: its name and the bar's open. Bad input stays InputError, all else is StrategyError."""
+    """Say where a hook failed: its name and the bar's open. Bad input stays InputError, all else is StrategyError.
 
-    def __init__(self, strategy: Strategy, hook: str, time_us: int | None = None, words: str = "at the bar of") -> None:
+    `time_us`: the open, or how it is found out when it has to be told.
+    """
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        hook: str,
+        time_us: int | Callable[[], int] | None = None,
+        words: str = "at the bar of",
+    ) -> None:
         self._strategy, self._hook, self._time_us, self._words = strategy, hook, time_us, words
 
     def __enter__(self) -> None:
@@ -29,7 +39,9 @@ class asking:
             raise StrategyError(f"{where}: {in_words(error)}") from error
 
     def _at(self) -> str:
-        return "" if self._time_us is None else f" {self._words} {when(self._time_us)}"
+        if self._time_us is None:
+            return ""
+        return f" {self._words} {when(self._time_us() if callable(self._time_us) else self._time_us)}"
 
 
 def in_words(error: BaseException) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,12 @@ from backtest.errors import InputError, nearest
 from backtest.market.grid import when
 from backtest.market.history import History
 from backtest.market.schema import Instrument
+
+
+class Closed(Protocol):
+    """Whatever says what time it is."""
+
+    closes_us: int
 
 
 class Market:
@@ -31,10 +38,11 @@ class Market:
         self._number = {instrument.symbol: k for k, instrument in enumerate(history.instruments)}
         self._asset = {asset: k for k, asset in enumerate(history.assets)}
         self._terms = tuple(replace(instrument, delisting_us=None) for instrument in history.instruments)
-        self._settled: dict[str, tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]] = {}
+        self._settled: dict[str, tuple[list[int], npt.NDArray[np.float64]]] = {}
         self._born = _first_bars(history, history.price_begins, len(history.instruments))
         self._indexed = _first_bars(history, history.index_begins, len(history.assets))
         self._now_us = self.ends_us
+        self._shown: Closed | None = None
 
     @cached_property
     def without_prices(self) -> Market:
@@ -50,6 +58,10 @@ class Market:
     def move_to(self, now_us: int) -> None:
         """Let a market that a strategy keeps know what has become known."""
         self._now_us = now_us
+
+    def move_along(self, shown: Closed) -> None:
+        """The same, of whatever close is shown from now on."""
+        self._shown = shown
 
     def before(self, cut: int) -> Market:
         """The market with its prices as it was known when bar cut - 1 closed."""
@@ -130,15 +142,18 @@ class Market:
         """Settled rates by stamp."""
         if not self._prices:
             raise InputError("funding is not known before its stamp; read it off the bar in on_bar")
-        stamps, rates = self._settlements(symbol)
-        return pd.Series(rates.copy(), index=pd.to_datetime(stamps, unit="us", utc=True), name=symbol)
+        stamps, rates = self._paid(symbol)
+        index = pd.to_datetime(np.array(stamps, np.int64), unit="us", utc=True)
+        return pd.Series(rates.copy(), index=index, name=symbol)
 
-    def _settlements(self, symbol: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    def _paid(self, symbol: str) -> tuple[list[int], npt.NDArray[np.float64]]:
         """Stamps (microseconds UTC) and rates of a symbol's settlements: for a bar, which cuts them at its close."""
-        if symbol not in self._settled:
+        found = self._settled.get(symbol)
+        if found is None:
             mine = self._history.funding_instrument == self.number(symbol)
-            self._settled[symbol] = self._history.funding_time[mine], self._history.funding_rate[mine]
-        return self._settled[symbol]
+            found = self._history.funding_time[mine].tolist(), self._history.funding_rate[mine]
+            self._settled[symbol] = found
+        return found
 
     def spot(self, base: str | None = None, at: object = None) -> list[str]:
         """Spot pairs (of one base), listed at a time if given."""
@@ -168,9 +183,10 @@ class Market:
             at_us = int((time.tz_localize("UTC") if time.tzinfo is None else time).value // 1000)
         except (TypeError, ValueError):
             raise InputError(f"at = {at!r} is no time; give a timestamp, such as bar.time") from None
-        if at_us > self._now_us:
+        now_us = self._now_us if self._shown is None else self._shown.closes_us
+        if at_us > now_us:
             raise InputError(
-                f"what is listed at {when(at_us)} is not known at {when(self._now_us)}; ask for that time or before"
+                f"what is listed at {when(at_us)} is not known at {when(now_us)}; ask for that time or before"
             )
         return at_us
 

@@ -19,7 +19,8 @@ SIDES = ("long", "short")
 
 def is_number(value: object) -> bool:
     """Whether it can be a size or a price: true, text and nothing are none."""
-    return isinstance(value, Real) and not isinstance(value, bool | np.bool_)
+    kind = type(value)
+    return kind is float or kind is int or (isinstance(value, Real) and not isinstance(value, bool | np.bool_))
 
 
 @dataclass(frozen=True)

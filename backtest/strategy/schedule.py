@@ -28,15 +28,23 @@ def wake_bars(schedule: str | tuple[str, ...], history: History) -> tuple[npt.ND
             if kind not in EVENT_KINDS:
                 raise InputError(f"schedule: no event {kind!r}; {nearest(str(kind), EVENT_KINDS)}")
         return np.zeros(bars, bool), schedule
-    closes = history.time + history.interval_us
     if schedule == "every bar":
         return np.ones(bars, bool), ()
     if schedule == "funding":
-        return np.isin(closes, history.time[history.funding_bar]), ()
+        return closing_at(history, np.unique(history.time[history.funding_bar])), ()
     if schedule not in INTERVALS:
         raise InputError(
             f"schedule: {schedule!r} means nothing; valid: 'every bar', 'funding', an interval, or a tuple of events"
         )
     if INTERVALS[schedule] < history.interval_us:
         raise InputError(f"schedule: {schedule} is shorter than the run's bars")
-    return closes % INTERVALS[schedule] == 0, ()
+    step, first, last = INTERVALS[schedule], history.time[0] + history.interval_us, history.time[-1]
+    return closing_at(history, np.arange(-(-first // step) * step, last + history.interval_us + 1, step)), ()
+
+
+def closing_at(history: History, moments: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Bars that close at one of some moments (microseconds UTC), bool [bar]."""
+    wakes, opens = np.zeros(len(history.time), bool), moments - history.interval_us
+    bars = np.searchsorted(history.time, opens)
+    wakes[bars[history.time[bars] == opens]] = True
+    return wakes
