@@ -344,6 +344,27 @@ def test_what_a_strategy_keeps_of_a_bar_goes_on_showing_that_bar(
     assert shown == pytest.approx(numbers[::every])
 
 
+@pytest.mark.parametrize("back", [1, 2, 3])
+def test_a_strategy_can_hold_a_bar_against_those_before_it(back: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It lets go of bars as it goes, which are then shown to it again as later ones: ETH gains 1 a bar."""
+
+    class Comparing(Idle):
+        kept: list[Any] = []
+        gains: list[float] = []
+
+        def on_bar(self, bar: Any, desk: Any) -> None:
+            self.gains += [bar.close[ETH] - self.kept[0][0].close[ETH]] if len(self.kept) == back else []
+            self.kept[:] = [*self.kept, (bar, bar.mark, desk)][-back:]
+            assert [mark[ETH] for _, mark, _ in self.kept] == [kept.mark[ETH] for kept, _, _ in self.kept]
+            assert [kept.contracts_of(COIN, base=100.0) for _, _, kept in self.kept] == [
+                kept.number + 1.0 for kept, _, _ in self.kept
+            ]
+
+    numbers = [float(n) for n in range(1, 201)]
+    live(settings("waiting", Comparing, 200), history_of(dict.fromkeys(SYMBOLS, numbers)), 512, monkeypatch)
+    assert Comparing.gains == [float(back)] * (200 - back)
+
+
 def test_prices_can_be_read_by_name_all_at_once_and_not_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
     class Reader(Idle):
         def on_bar(self, bar: Any, desk: Any) -> None:

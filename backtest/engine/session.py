@@ -307,7 +307,7 @@ class Session:
         a = self._asset(asset)
         if wallet is not None:
             return float(self.book.balance[self.plans[account].shape.wallet(wallet, a), a, account]) * STEP
-        return float(self.book.balance[:, a, account].sum()) * STEP
+        return float(sum(self.book.balance[:, a, account].tolist())) * STEP
 
     def contracts(self, account: int, symbol: str, side: str | None = None) -> float:
         """Signed contracts of a future, in hedge mode of one `side` or both together; of spot, the coins in the spot
@@ -318,7 +318,7 @@ class Session:
         if side is not None:
             return float(self.book.contracts[self._position(account, symbol, side), account]) * STEP
         if self.history.instruments[k].kind != "spot":
-            return float(self.book.contracts[k :: len(self.symbols), account].sum()) * STEP
+            return float(sum(self.book.contracts[k :: len(self.symbols), account].tolist())) * STEP
         base = self._asset(self.history.instruments[k].base)
         owed = self.book.balance[shape.loans, base, account] if shape.loans >= 0 else 0
         return float(self.book.balance[shape.spot, base, account] + owed) * STEP

@@ -96,7 +96,10 @@ def drive(strategy: Strategy, session: Session, progress: Progress | None = None
     at, many, idle = 0, 1, 0  # the next stop, how many of them in one block, and how many since the last request
     while at < len(stops):
         bar, asked = stops[at], session.requests
-        session.advance(bar + 1, ahead_of(session, stops, at, many))
+        ahead = ahead_of(session, stops, at, many)
+        if progress is not None:  # told when the strategy has got there, so there the block ends
+            ahead = min(ahead, bar - bar % TOLD + TOLD + 1)
+        session.advance(bar + 1, ahead)
         session.ahead[:] = asked_of(wakes, bar + 1, session.lived)
         walk.step(bar)
         for event in news.since_last() if listens else ():
@@ -125,8 +128,6 @@ def drive(strategy: Strategy, session: Session, progress: Progress | None = None
 def ahead_of(session: Session, stops: Sequence[int], at: int, many: int) -> int:
     """How far the session may try to live on beyond a stop, so that a strategy can be asked at `many` of them before
     the engine is; 0 where the next of them is too far, or money is likely to move before it.
-
-    A block ends where progress is told, so that it is told when the strategy has got there.
     """
     many = min(many, len(stops) - at)
     if many < 2:
@@ -134,7 +135,7 @@ def ahead_of(session: Session, stops: Sequence[int], at: int, many: int) -> int:
     bar, after, events = stops[at], stops[at + 1], session.tape.event_at
     if after > bar + 1 and (after - bar >= LONGEST or events[bar + 1] < events[after + 1]):
         return 0
-    return min(stops[at + many - 1] + 1, bar - bar % TOLD + TOLD + 1)
+    return stops[at + many - 1] + 1
 
 
 def asked_of(wakes: npt.NDArray[np.bool_], first: int, last: int) -> Sequence[int]:

@@ -42,15 +42,29 @@ class Walk:
     def __init__(self, strategy: Strategy, session: Session, market: Market, known: Market) -> None:
         self.strategy, self.session, self.market, self.known = strategy, session, market, known
         self._free = inf, inf  # references to the bar and to the desks that are no strategy's
-        self._begin(0)
+        self._make(0)
+        self._other = self.bar, self.desks
+        self._make(0)
 
-    def _begin(self, number: int) -> None:
+    def _make(self, number: int) -> None:
         """A Bar and desks that nobody has seen yet."""
         self.bar = Bar(self.market, number)
         self.desks = Desks({plan.name: Desk(self.session, k, self.bar) for k, plan in enumerate(self.session.plans)})
         self.known.move_along(self.bar)
         bar, desks = self._free
         self._free = min(bar, getrefcount(self.bar)), min(desks, getrefcount(self.desks))
+
+    def _turn(self, number: int) -> None:
+        """From what the strategy keeps to what it was shown before: by now it may have let go of that."""
+        shown = self.bar, self.desks
+        self.bar, self.desks = self._other
+        self._other = shown
+        del shown
+        self.known.move_along(self.bar)
+        if self._is_kept():
+            self._make(number)
+        else:
+            self.bar._move_to(number)
 
     def _is_kept(self, here: int = 0) -> bool:
         """Whether the strategy keeps anything of what it was shown. `here`: how many variables of the caller do."""
@@ -64,7 +78,7 @@ class Walk:
     def step(self, number: int) -> None:
         """Show the bar of a number, which has closed."""
         if self._is_kept():
-            self._begin(number)
+            self._turn(number)
         else:
             self.bar._move_to(number)
 
@@ -106,7 +120,7 @@ class Walk:
                     continue
             each = None
             if self._is_kept(here=1):  # if not, a lookup was new
-                self._begin(number)
+                self._turn(number)
                 bar, desks, lent, moving = self.bar, self.desks, self.bar._lent, []
             bar_free, desks_free = getrefcount(bar), getrefcount(desks)
 
