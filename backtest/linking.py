@@ -8,13 +8,16 @@ where one is gone, `kernel.py` leaves numba as it is, which is slower and not wr
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
+from numba.np import linalg
 
 
 class Part(JITCodeLibrary):
@@ -60,6 +63,21 @@ class NoMachineCode:
 
 
 NO_MACHINE_CODE = NoMachineCode()
+
+
+def leave_blas_alone() -> None:
+    """Let numba learn its array functions without asking scipy for a BLAS, which takes a fifth of a second of every
+    process and which no kernel uses. Whoever compiles linear algebra of his own is asked for it then.
+    """
+    asked, linalg.ensure_blas = linalg.ensure_blas, lambda: None
+    try:
+        importlib.import_module("numba.np.arraymath")
+    finally:
+        linalg.ensure_blas = asked
+
+
+if find_spec("scipy") is not None:
+    leave_blas_alone()
 
 
 def link_all(library: Any) -> None:

@@ -177,6 +177,17 @@ def test_importing_the_package_or_its_command_loads_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_a_run_loads_nothing_that_it_does_not_use() -> None:
+    look = (
+        "import sys, backtest; backtest.run('configs/hedged_long.toml'); "
+        "print([name for name in ('vectorbt', 'plotly', 'matplotlib', 'ray', 'ccxt', 'scipy.linalg') "
+        "if name in sys.modules])"
+    )
+    root = Path(__file__).resolve().parent.parent
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True, cwd=root)
+    assert done.stdout.strip() == "[]"
+
+
 def test_the_sample_store_is_made_listed_and_found_sound(folder: Path) -> None:
     assert CliRunner().invoke(app, ["data", "sample", "store"]).exit_code == 0
     listed = json.loads(CliRunner().invoke(app, ["data", "list", "store", "--json"]).stdout)["series"]
