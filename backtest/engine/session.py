@@ -70,7 +70,7 @@ class Session:
         self.under_way: list[Crossing] = []
         self.rules, rules_at = make_rules(plans, history)
         self.tape = make_tape(history, rules_at, events, targets, borrow, tail, None if finer is None else finer.flags)
-        self.book = make_book(self.rules, self.tape)
+        self.book = make_book(self.rules, self.tape, room=history.room)
         self.symbols = {instrument.symbol: k for k, instrument in enumerate(history.instruments)}
         self.assets = {asset: k for k, asset in enumerate(history.assets)}
         self.bar = -1
@@ -91,6 +91,14 @@ class Session:
         self._live_until(last)
 
     def _live_until(self, last: int) -> None:
+        """Live through every bar before `last`; at the end of every chunk what was lived through is given back."""
+        if chunk := self.history.room.chunk:
+            for stop in range((self.bar + 1) // chunk * chunk + chunk, last + 1, chunk):
+                self._live_through(stop)
+                self.history.room.give_back()
+        self._live_through(last)
+
+    def _live_through(self, last: int) -> None:
         """Live through every bar before `last`; room for rows is made as it runs short."""
         self._make_room()
         while (reached := advance_now(self.book, self.rules, self.tape, last)) != LIVED:

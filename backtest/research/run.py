@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtest.config import Account, RunConfig, load_config
+from backtest.config.types import duration_us
 from backtest.engine.session import Session
 from backtest.engine.tables import Plan
 from backtest.engine.tape import Event
@@ -21,8 +22,9 @@ from backtest.ledger.kinds import WITHDRAWAL
 from backtest.market.align import align
 from backtest.market.finer import FinerBars
 from backtest.market.grid import Reader, when
-from backtest.market.history import History
+from backtest.market.history import History, rows_of
 from backtest.market.joined import Joined
+from backtest.market.room import MEMORY, Room, Scratch
 from backtest.market.routes import STABLE
 from backtest.market.schema import INTERVALS, parse_symbol
 from backtest.market.store import Store
@@ -33,6 +35,7 @@ from backtest.research.drive import drive, target_rows
 from backtest.research.happenings import deleveragings, with_outages
 from backtest.research.tails import tail_of
 from backtest.state import (
+    BLOCK,
     L_ACCOUNT,
     L_AMOUNT,
     L_ASSET,
@@ -87,7 +90,8 @@ def prepare(config: str | Path | Mapping[str, Any] | RunConfig, data: History | 
         if numeraire != "USD" and numeraire not in data.assets:
             raise InputError(f"[report] numeraire = {numeraire!r}: {nearest(numeraire, ['USD', *data.assets])}")
         return Prepared(config, data, config.account[0].venue)
-    return read(config, asked_by(config, Store(config.data.folder)))
+    asked = asked_by(config, Store(config.data.folder))
+    return read(config, asked, room_for(config, asked))
 
 
 @dataclass(frozen=True)
@@ -114,8 +118,24 @@ def asked_by(config: RunConfig, store: Store) -> Asked:
     return Asked(reader, venue, symbols, assets)
 
 
-def read(config: RunConfig, asked: Asked) -> Prepared:
-    """Read and align what was asked for."""
+HELD = 32_000_000  # bytes of bars held at once of a history that is streamed because it is large
+LARGE = 100_000_000  # bytes: a history of more is streamed
+PATH_ROWS = 16  # series by bar that an account makes, about
+
+
+def room_for(config: RunConfig, asked: Asked) -> Room:
+    """Where the bars of a run will lie: all in memory, or in files of which a chunk is held at once."""
+    data = config.data
+    bars = (data.end_us - data.start_us) // INTERVALS[data.interval]
+    rows = rows_of(len(asked.symbols), len(asked.assets))[0] + PATH_ROWS * len(config.account)
+    if data.stream is None:
+        return Scratch(max(BLOCK, HELD // (8 * rows))) if 8 * rows * bars > LARGE else MEMORY
+    chunk = duration_us(data.stream) // INTERVALS[data.interval]
+    return Scratch(chunk) if chunk else MEMORY
+
+
+def read(config: RunConfig, asked: Asked, room: Room = MEMORY) -> Prepared:
+    """Read and align what was asked for, into this room."""
     history = align(
         asked.reader,
         asked.venue,
@@ -126,6 +146,7 @@ def read(config: RunConfig, asked: Asked) -> Prepared:
         config.data.interval,
         config.prices,
         config.funding,
+        room,
     )
     history = with_outages(config, history)
     return Prepared(config, history, asked.venue, FinerBars(asked.reader, asked.venue, history, config.prices))

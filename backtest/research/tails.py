@@ -36,7 +36,7 @@ def tail_of(plans: Sequence[Plan], history: History) -> tuple[Floats, Ints] | No
     day = history.time // DAY_US
     first_of_day = np.flatnonzero(np.diff(day, prepend=day[0] - 1))
     ends = first_of_day[:: int(rules.horizon_days)]
-    index, basis = history.index_open[:, ends], basis_of(history)[:, ends]
+    index, basis = history.index_open[:, ends], basis_of(history, ends)
     moves = np.vstack([index[:, 1:] / index[:, :-1] - 1.0, basis[:, 1:] - basis[:, :-1]]).T
     known = (
         np.searchsorted(
@@ -83,12 +83,13 @@ def volatilities(moves: Floats, decay: float, seed_rows: int = 20) -> Floats:
     return np.sqrt(variance)
 
 
-def basis_of(history: History) -> Floats:
-    """mark / index - 1 at each open, by instrument; 0 for spot."""
-    rows = np.zeros_like(history.mark_open)
+def basis_of(history: History, bars: Ints) -> Floats:
+    """mark / index - 1 at the opens of these bars, by instrument; 0 for spot."""
+    rows = np.zeros((len(history.instruments), len(bars)))
     for i, instrument in enumerate(history.instruments):
         if instrument.kind != "spot":
-            base = history.index_open[history.assets.index(instrument.base)]
-            quote = history.index_open[history.assets.index(instrument.settle)] if instrument.kind == "linear" else 1.0
-            rows[i] = history.mark_open[i] * quote / base - 1.0
+            base = history.index_open[history.assets.index(instrument.base), bars]
+            linear = instrument.kind == "linear"
+            quote = history.index_open[history.assets.index(instrument.settle), bars] if linear else 1.0
+            rows[i] = history.mark_open[i, bars] * quote / base - 1.0
     return rows

@@ -28,15 +28,17 @@ def wake_bars(schedule: str | tuple[str, ...], history: History) -> tuple[npt.ND
             if kind not in EVENT_KINDS:
                 raise InputError(f"schedule: no event {kind!r}; {nearest(str(kind), EVENT_KINDS)}")
         return np.zeros(bars, bool), schedule
-    closes = history.time + history.interval_us
     if schedule == "every bar":
         return np.ones(bars, bool), ()
     if schedule == "funding":
-        return np.isin(closes, history.time[history.funding_bar]), ()
+        wakes = np.zeros(bars, bool)
+        wakes[history.funding_bar[history.funding_bar > 0] - 1] = True
+        return wakes, ()
     if schedule not in INTERVALS:
         raise InputError(
             f"schedule: {schedule!r} means nothing; valid: 'every bar', 'funding', an interval, or a tuple of events"
         )
     if INTERVALS[schedule] < history.interval_us:
         raise InputError(f"schedule: {schedule} is shorter than the run's bars")
-    return closes % INTERVALS[schedule] == 0, ()
+    every, length = INTERVALS[schedule], history.interval_us
+    return history.room.filled(bars, lambda part: (history.time[part] + length) % every == 0, np.bool_), ()

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtest.engine.session import Session
-from backtest.engine.tape import index_price
+from backtest.engine.tape import index_prices
 from backtest.ledger.kinds import FUNDED, KIND_NAMES
 from backtest.report.columns import Columns
 from backtest.report.frames.names import Names, in_order, listed
@@ -85,9 +85,11 @@ def on_index(session: Session, rows: Ints) -> npt.NDArray[np.bool_]:
 
 def indices_of(session: Session, rows: Ints) -> npt.NDArray[np.float64]:
     """The index price of each row's contract at its bar's open."""
-    instrument = session.rules.instrument[rows[:, L_INSTRUMENT]]
-    pairs = zip(instrument, rows[:, L_BAR], strict=True)
-    return np.array([index_price(session.history, int(i), int(bar)) for i, bar in pairs], np.float64)
+    instrument, found = session.rules.instrument[rows[:, L_INSTRUMENT]], np.zeros(len(rows))
+    for i in np.unique(instrument).tolist():
+        mine = instrument == i
+        found[mine] = index_prices(session.history, i, rows[mine, L_BAR])
+    return found
 
 
 def held_before(session: Session, rows: Ints) -> Ints:
