@@ -7,7 +7,7 @@ numeraire.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -33,6 +33,32 @@ def statistics(record: RunRecord, account: int | str = 0) -> pd.Series:
 
 
 @dataclass
+class Path:
+    """What is left of an account's recorded bars, gone through from the first to the last; money in the numeraire."""
+
+    unit: float = 1.0  # USD per numeraire at the last close
+    equity: float = float("nan")  # at the last close
+    flowed: float = 0.0  # what came in on the way, less what went out
+    growth: float = 1.0  # what one unit paid in at the start became; flows are taken out, and after ruin it stays 0
+    drawdown: float = 0.0
+    most: float = 1.0  # the highest growth
+    bar: int = -1  # the last one
+    bars: int = 0
+    end_us: int = 0
+    lowest: float = float("nan")  # margin ratio
+    lowest_us: int = 0
+    lowest_wallet: str = ""
+    utilization: float = float("nan")
+    haircut: float = 0.0  # summed over the bars
+    worst_haircut: float = -np.inf
+    needed: float = 0.0  # initial margin, summed over the bars
+    needing: int = 0  # bars with any
+    most_needed: float = -np.inf
+    by_path: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PATHS, float("nan")))
+    days: list[tuple[Ints, Floats]] = field(default_factory=list)  # closes that a midnight may have come after; growth
+
+
+@dataclass
 class Performance:
     """One account's equity, its growth without later deposits, and its daily returns."""
 
@@ -40,31 +66,14 @@ class Performance:
     account: int
 
     @cached_property
-    def rows(self) -> Columns:
-        """The account's bars."""
-        return self.record.columns("account", self.account)
-
-    @cached_property
     def ledger(self) -> Columns:
         """The account's ledger."""
         return self.record.columns("ledger", self.account)
 
-    @cached_property
-    def unit(self) -> Floats:
-        """USD per numeraire at the close of each recorded bar."""
-        return self.record.index(self.record.config.report.numeraire)[self.record.bars(self.rows)]
-
-    @cached_property
-    def equity(self) -> Floats:
-        """Equity at the closes, in the numeraire."""
-        worth: Floats = self.rows["equity"] / self.unit
-        return worth
-
-    @cached_property
-    def closes_us(self) -> Ints:
-        """Close times of the recorded bars."""
-        closes: Ints = self.rows["time"] + self.record.history.interval_us
-        return closes
+    @property
+    def numeraire(self) -> str:
+        """What money is counted in."""
+        return self.record.config.report.numeraire
 
     @property
     def start_us(self) -> int:
@@ -74,43 +83,58 @@ class Performance:
     @cached_property
     def start(self) -> float:
         """The first deposits at the first open, in the numeraire."""
-        return self.record.start_equity(self.account) / float(
-            self.record.index(self.record.config.report.numeraire, "open")[0]
-        )
+        return self.record.start_equity(self.account) / float(self.record.index(self.numeraire, "open")[0])
 
     @cached_property
-    def flows(self) -> Floats:
-        """Money that came in (out: negative) over each recorded bar, at the index of its open, in the numeraire."""
+    def _flows(self) -> tuple[Ints, Floats]:
+        """Bars in which money came in (out: negative), and how much, at the index of the bar's open, in the
+        numeraire.
+        """
         rows = self.record.later_flows(self.account)
-        if not len(rows):
-            return np.zeros(len(self.rows))
         bars = self.record.bars(rows)
-        values = (
-            self.record.flows_usd(rows, "open") / self.record.index(self.record.config.report.numeraire, "open")[bars]
-        )
-        into = np.searchsorted(self.record.bars(self.rows), bars)
-        return summed(np.minimum(into, len(self.rows) - 1).astype(np.int64), values, len(self.rows))
+        unit = self.record.room.take(self.record.index(self.numeraire, "open"), bars)
+        return bars, self.record.flows_usd(rows, "open") / unit
 
     @cached_property
-    def growth(self) -> Floats:
-        """What one unit paid in at the start became, at the closes; flows are taken out, and after ruin it stays 0."""
-        before = np.concatenate(([self.start], self.equity[:-1])) + self.flows
+    def path(self) -> Path:
+        """The recorded bars, gone through."""
+        path = Path(equity=self.start)
+        for rows in self.record.parts("account", self.account):
+            self._go_on(path, rows)
+        return path
+
+    def _go_on(self, path: Path, rows: Columns) -> None:
+        """Some bars more."""
+        bars, closes = self.record.bars(rows), rows["time"] + self.record.history.interval_us
+        unit = self.record.index(self.numeraire)[bars]
+        equity, flows = rows["equity"] / unit, self._flows_over(path, bars)
+        before = np.concatenate(([path.equity], equity[:-1])) + flows
         with np.errstate(divide="ignore", invalid="ignore"):
-            grown = np.where(before > 0, self.equity / before, 0.0)
-        return np.cumprod(np.maximum(grown, 0.0)).astype(np.float64)
+            grown = np.where(before > 0, equity / before, 0.0)
+        growth = np.cumprod(np.concatenate(([path.growth], np.maximum(grown, 0.0))))
+        path.drawdown = max(path.drawdown, drawdown(growth[1:], path.most))
+        path.most = max(path.most, float(growth.max()))
+        path.days.append(_by_midnight(closes, growth[1:]))
+        _note_margins(path, rows, unit)
+        path.unit, path.equity, path.growth = float(unit[-1]), float(equity[-1]), float(growth[-1])
+        path.flowed += float(flows.sum())
+        path.bars, path.end_us = path.bars + len(rows), int(closes[-1])
 
-    @cached_property
-    def ruined(self) -> int | None:
-        """The recorded bar at which equity was gone; None if it never was."""
-        gone = np.flatnonzero(self.equity <= 0)
-        return int(gone[0]) if len(gone) else None
+    def _flows_over(self, path: Path, bars: Ints) -> Floats:
+        """Money that came in over each of these bars; what came after the last one recorded counts in it."""
+        at, values = self._flows
+        last = path.bars + len(bars) == self.record.bars_of(self.account)
+        mine = (at > path.bar) & ((at <= bars[-1]) | last)
+        path.bar = int(bars[-1])
+        into = np.minimum(np.searchsorted(bars, at[mine]), len(bars) - 1)
+        return summed(into.astype(np.int64), values[mine], len(bars))
 
     @cached_property
     def daily(self) -> pd.Series:
         """Returns from 00:00 to 00:00 UTC, labelled by their day (no zone); whole days only, none after ruin."""
-        times = np.concatenate(([self.start_us], self.closes_us))
-        growth = np.concatenate(([1.0], self.growth))
-        first, last = -(-int(times[0]) // DAY_US), int(times[-1]) // DAY_US
+        times = np.concatenate([[self.start_us], *(closes for closes, _ in self.path.days)])
+        growth = np.concatenate([[1.0], *(values for _, values in self.path.days)])
+        first, last = -(-self.start_us // DAY_US), self.path.end_us // DAY_US
         midnights = np.arange(first, last + 1, dtype=np.int64)
         sampled = growth[np.searchsorted(times, midnights * DAY_US, side="right") - 1]
         whole = sampled[:-1] > 0
@@ -121,20 +145,44 @@ class Performance:
     @property
     def profit(self) -> float:
         """End equity less start equity and what came in since."""
-        return float(self.equity[-1] - self.start - self.flows.sum())
+        return self.path.equity - self.start - self.path.flowed
 
     def paid(self, *kinds: str) -> float:
         """Ledger rows of some kinds, at their bars' close index, in the numeraire."""
         rows = self.ledger.where(self.ledger.among("kind", *kinds))
         if not len(rows):
             return 0.0
-        unit = self.record.index(self.record.config.report.numeraire)[self.record.bars(rows)]
+        unit = self.record.room.take(self.record.index(self.numeraire), self.record.bars(rows))
         return float((self.record.flows_usd(rows) / unit).sum())
 
 
-def drawdown(growth: Floats) -> float:
-    """Largest fall from an earlier high, as a fraction."""
-    path = np.concatenate(([1.0], growth))
+def _by_midnight(closes: Ints, growth: Floats) -> tuple[Ints, Floats]:
+    """Of some closes and what one unit had become there, those that may be the last at or before a midnight."""
+    day = closes // DAY_US
+    kept = (closes % DAY_US == 0) | np.append(day[1:] != day[:-1], True)
+    return closes[kept], growth[kept]
+
+
+def _note_margins(path: Path, rows: Columns, unit: Floats) -> None:
+    """Lowest ratios, haircuts and margins of some bars more."""
+    ratios = rows["worst_ratio"]
+    at = int(ratios.argmin())
+    if not path.bars or ratios[at] < path.lowest:
+        path.lowest, path.lowest_us = float(ratios[at]), int(rows["time"][at])
+        path.lowest_wallet = rows.words("worst_wallet").text(at)
+    for name, column in PATHS.items():
+        path.by_path[name] = float(np.fmin(path.by_path[name], np.fmin.reduce(rows[column])))
+    path.utilization = float(np.fmax(path.utilization, np.fmax.reduce(rows["utilization"])))
+    haircut, needed = (rows["equity"] - rows["collateral_equity"]) / unit, rows["initial_margin"] / unit
+    path.haircut, path.worst_haircut = path.haircut + float(haircut.sum()), max(path.worst_haircut, float(haircut.max()))
+    some = needed[needed > 0]
+    path.needed, path.needing = path.needed + float(some.sum()), path.needing + len(some)
+    path.most_needed = max(path.most_needed, float(needed.max()))
+
+
+def drawdown(growth: Floats, most: float = 1.0) -> float:
+    """Largest fall from an earlier high, as a fraction; `most`: the highest before."""
+    path = np.concatenate(([most], growth))
     return float((1.0 - path / np.maximum.accumulate(path)).max())
 
 
@@ -153,17 +201,17 @@ def _time(time_us: int) -> pd.Timestamp:
 
 
 def _span(of: Performance) -> dict[str, object]:
-    end = int(of.closes_us[-1])
+    end = of.path.end_us
     return {
         "Start": _time(of.start_us), "End": _time(end), "Duration": pd.Timedelta(end - of.start_us, unit="us"),
-        "Margin Mode": of.record.modes[of.account], "Numeraire": of.record.config.report.numeraire,
-        "Start Equity": of.start, "End Equity": float(of.equity[-1]), "Deposits and Withdrawals": float(of.flows.sum()),
+        "Margin Mode": of.record.modes[of.account], "Numeraire": of.numeraire,
+        "Start Equity": of.start, "End Equity": of.path.equity, "Deposits and Withdrawals": of.path.flowed,
     }  # fmt: skip
 
 
 def _returns(of: Performance) -> dict[str, object]:
-    days, grown, worst = of.daily.to_numpy(), float(of.growth[-1]), drawdown(of.growth)
-    years = (int(of.closes_us[-1]) - of.start_us) / DAY_US / YEAR_DAYS
+    days, grown, worst = of.daily.to_numpy(), of.path.growth, of.path.drawdown
+    years = (of.path.end_us - of.start_us) / DAY_US / YEAR_DAYS
     annual = grown ** (1.0 / years) - 1.0
     spread = float(days.std(ddof=1)) if len(days) > 1 else float("nan")
     below = float(np.sqrt(np.mean(np.minimum(days, 0.0) ** 2))) if len(days) > 1 else float("nan")
@@ -187,7 +235,7 @@ def _ratio(above: float, below: float) -> float:
 def _payments(of: Performance) -> dict[str, object]:
     return {
         "Funding": of.paid("funding"), "Fees": of.paid("fee", "delivery_fee"), "Interest": of.paid("interest"),
-        "Liquidation Cost": liquidation_cost(of.record, of.account) / float(of.unit[-1]),
+        "Liquidation Cost": liquidation_cost(of.record, of.account) / of.path.unit,
     }  # fmt: skip
 
 
@@ -222,17 +270,21 @@ def survival(record: RunRecord, account: int) -> str:
     Up to the first liquidation the three readings of the path are compared. Where none of them shows it, it was a gap
     at the open, which every reading shares. Where they disagree, a later liquidation that all of them share decides.
     """
-    rows, taken = record.columns("account", account), _forced(record, account)
-    times, forced = rows["time"], record.columns("incidents", account)["time"][taken] if len(taken) else taken
-    unsafe = np.array([rows[path] <= rows["liquidation_level"] for path in PATHS.values()])
-    shared = times[unsafe.all(axis=0) & np.isin(times, forced)] if len(forced) else forced
-    if len(forced):
-        unsafe = unsafe[:, times <= forced[0]]
-    if unsafe.any() and not unsafe.any(axis=1).all():
-        first = minute(times[unsafe.any(axis=0).argmax()])
-        if len(shared):
-            return f"no: {minute(shared[0])} (on one reading {first})"
-        return f"undecided inside the bar ({first})"
+    taken = _forced(record, account)
+    forced = record.columns("incidents", account)["time"][taken] if len(taken) else taken
+    readings, first, shared = np.zeros(len(PATHS), np.bool_), list[int](), list[int]()
+    for rows in record.parts("account", account):
+        times = rows["time"]
+        unsafe = np.array([rows[path] <= rows["liquidation_level"] for path in PATHS.values()])
+        if len(forced):
+            shared += times[unsafe.all(axis=0) & np.isin(times, forced)][:1].tolist()
+            unsafe = unsafe[:, times <= forced[0]]
+        readings |= unsafe.any(axis=1)
+        first += times[: unsafe.shape[1]][unsafe.any(axis=0)][:1].tolist()
+    if readings.any() and not readings.all():
+        if shared:
+            return f"no: {minute(shared[0])} (on one reading {minute(first[0])})"
+        return f"undecided inside the bar ({minute(first[0])})"
     return f"no: {minute(forced[0])}" if len(forced) else "yes"
 
 
@@ -242,33 +294,25 @@ def minute(time_us: int) -> str:
 
 
 def _margin(of: Performance) -> dict[str, object]:
-    rows = of.rows
-    lowest = rows["worst_ratio"]
-    at = int(lowest.argmin())
-    needed = bool(np.isfinite(lowest[at]))
-    figures: dict[str, object] = {
-        "Lowest Margin Ratio": float(lowest[at]),
-        "Lowest Margin Ratio At": _time(rows["time"][at]) if needed else None,
-        "Lowest Margin Ratio Wallet": rows.words("worst_wallet").text(at) if needed else None,
+    path, needed = of.path, bool(np.isfinite(of.path.lowest))
+    lows = {f"Lowest Margin Ratio, {name.replace('_', ' ')}": ratio for name, ratio in path.by_path.items()}
+    return {
+        "Lowest Margin Ratio": path.lowest,
+        "Lowest Margin Ratio At": _time(path.lowest_us) if needed else None,
+        "Lowest Margin Ratio Wallet": path.lowest_wallet if needed else None,
+        **lows,
+        "Peak Utilization": path.utilization,
+        "Average Haircut": path.haircut / path.bars,
+        "Worst Haircut": path.worst_haircut,
     }
-    for path, column in PATHS.items():
-        figures[f"Lowest Margin Ratio, {path.replace('_', ' ')}"] = float(np.fmin.reduce(rows[column]))
-    haircut = (rows["equity"] - rows["collateral_equity"]) / of.unit
-    figures |= {
-        "Peak Utilization": float(np.fmax.reduce(rows["utilization"])),
-        "Average Haircut": float(haircut.mean()),
-        "Worst Haircut": float(haircut.max()),
-    }
-    return figures
 
 
 def _capital(of: Performance) -> dict[str, object]:
-    needed = of.rows["initial_margin"] / of.unit
-    average = float(needed[needed > 0].mean()) if (needed > 0).any() else 0.0
-    least = least_capital(of.record, of.account) / float(of.record.index(of.record.config.report.numeraire, "open")[0])
+    average = of.path.needed / of.path.needing if of.path.needing else 0.0
+    least = least_capital(of.record, of.account) / float(of.record.index(of.numeraire, "open")[0])
     return {
         "Average Initial Margin": average,
-        "Peak Initial Margin": float(needed.max()),
+        "Peak Initial Margin": of.path.most_needed,
         "Least Capital": least,
         "Return on Least Capital [%]": 100 * _ratio(of.profit, least),
         "Return on Margin [%]": 100 * _ratio(of.profit, average),

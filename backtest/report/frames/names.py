@@ -19,6 +19,7 @@ class Names:
 
     def __init__(self, session: Session) -> None:
         self.time_us = session.history.time
+        self._kept: dict[Any, Any] = {}
         symbols = [i.symbol for i in session.history.instruments]
         self._account, self._asset = _words(plan.name for plan in session.plans), _words(session.history.assets)
         self._symbol = _words([*symbols, *symbols, ""])
@@ -32,6 +33,12 @@ class Names:
         widest = max(len(plan.shape.names) for plan in session.plans)
         rows = [plan.shape.names + [""] * (widest + 1 - len(plan.shape.names)) for plan in session.plans]
         self._wallets, self._wallet = widest + 1, _words(name for row in rows for name in row)
+
+    def once(self, name: Any, make: Callable[[], Any]) -> Any:
+        """What is looked for once and asked for often."""
+        if name not in self._kept:
+            self._kept[name] = make()
+        return self._kept[name]
 
     def account(self, accounts: Ints) -> Words:
         """Accounts by name."""

@@ -86,7 +86,10 @@ def notionals(session: Session, rows: Ints, price: Floats) -> Floats:
     sizes = np.array([i.contract_size for i in instruments])[positions]
     inverse = np.array([i.kind == "inverse" for i in instruments])[positions]
     quotes = np.array([session.assets.get(i.quote, -1) for i in instruments])[positions]
-    usd = np.where(quotes < 0, 1.0, session.history.index_close[quotes, bars])
+    usd = np.ones(len(rows))
+    for quote in np.unique(quotes[quotes >= 0]).tolist():
+        mine = quotes == quote
+        usd[mine] = session.history.room.take(session.history.index_close[quote], bars[mine])
     worth: Floats = np.abs(rows[:, F_CONTRACTS] * STEP) * sizes * np.where(inverse, 1.0, price * usd)
     return worth
 
