@@ -18,6 +18,7 @@ from backtest.market.room import PART
 from backtest.market.schema import INTERVALS, interval_us
 
 Columns = dict[str, npt.NDArray[np.generic]]
+AT_ONCE = 4  # parts read together
 _PRICES = ("open", "high", "low", "close")
 
 
@@ -43,6 +44,8 @@ class Feed:
         self._first: Rows  # what will be first, while nothing has begun
         self.empty = True  # stored, but no bar of the grid's length is whole
         self._last: Rows | None = None
+        self._held: Columns | None = None
+        self._held_until = 0
         self._close: float | None = None  # of the last row stored, where opens are made of closes
 
     def begin(self, lead_us: int) -> bool:
@@ -97,8 +100,19 @@ class Feed:
             return self._ahead.pop(number)
         if not begun:
             return None
-        columns = self._read(int(self.grid.time[self.parts[number].start]), self._end(number))
+        columns = self._columns(number)
         return None if columns is None else self._as_bars(columns)
+
+    def _columns(self, number: int) -> Columns | None:
+        """What is stored of a part; some parts are read at once, as files are packed in larger ones."""
+        start, end = int(self.grid.time[self.parts[number].start]), self._end(number)
+        if self._held is None or end > self._held_until:
+            last = min(number + AT_ONCE, len(self.parts)) - 1
+            self._held, self._held_until = self._read(start, self._end(last)), self._end(last)
+        if self._held is None:
+            return None
+        first, last = np.searchsorted(self._held["time"], (start, end)).tolist()  # type: ignore[arg-type]
+        return {name: values[first:last] for name, values in self._held.items()}
 
     def _end(self, number: int) -> int:
         return int(self.grid.time[self.parts[number].stop - 1]) + self.grid.interval_us

@@ -18,12 +18,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from backtest.errors import InputError
 
 Array = npt.NDArray[Any]
-PART = 131_072  # bars looked at together where many are gone through: three months of minutes
-TAKEN = 4_096  # values picked out of a series at once
+PART = 32_768  # bars looked at together where many are gone through: three months of minutes
+TAKEN = 1_024  # values picked out of a series at once: each may lie on a page of its own
 SMALL = 1 << 16  # bytes: what is smaller is kept in memory
 _PLACING = threading.RLock()  # accounts of a sweep are lived side by side over one table
 
@@ -55,8 +56,6 @@ class Room:
 
     def take(self, array: Array, at: npt.NDArray[np.int64]) -> Array:
         """Values of a series at these bars."""
-        if len(at) <= TAKEN:
-            return array[at]
         taken = np.empty(len(at), array.dtype)
         for some in self.parts(len(at), TAKEN):
             taken[some] = array[at[some]]
@@ -90,6 +89,7 @@ class Scratch(Room):
     def give_back(self) -> None:
         for mapped in list(self._maps):
             mapped.madvise(mmap.MADV_DONTNEED)
+        pa.default_memory_pool().release_unused()  # what files were read with
 
     def must_hold(self, size: int) -> None:
         """InputError where the disk has not as many bytes free."""

@@ -17,7 +17,7 @@ import pandas as pd
 
 from backtest.market.room import TAKEN
 from backtest.market.schema import Instrument
-from backtest.report.columns import Bools, Columns, times_of
+from backtest.report.columns import Bools, Column, Columns, Words, times_of
 from backtest.report.record import Floats, Ints, RunRecord, summed
 from backtest.units import STEP
 
@@ -50,13 +50,19 @@ def explain(record: RunRecord, account: int = 0) -> pd.Series:
     return pd.Series({part: _summed(record, parts[part]) for part in PARTS}, name=record.account_names[account])
 
 
-def explain_by_bar(record: RunRecord, account: int = 0, bars: slice | None = None) -> pd.DataFrame:
-    """The same a bar, USD: `time` (the bar's open), then a column a part. A row sums to its bar's change in equity.
-    `bars`: some of them.
-    """
-    some = slice(None) if bars is None else bars
-    parts = {name: part[some] for name, part in parts_of(record, account).items()}
-    return pd.DataFrame({"time": times_of(record.history.time[some]), **parts}, copy=False)
+def explain_by_bar(record: RunRecord, account: int = 0) -> pd.DataFrame:
+    """The same a bar, USD: `time` (the bar's open), then a column a part. A row sums to its bar's change in equity."""
+    return pd.DataFrame({"time": times_of(record.history.time), **parts_of(record, account)}, copy=False)
+
+
+def explained(record: RunRecord) -> Iterator[Columns]:
+    """The same of every account by column, some bars after others."""
+    for account, name in enumerate(record.account_names):
+        parts = parts_of(record, account)
+        for bars in record.room.parts(len(record.history.time)):
+            many = bars.stop - bars.start
+            columns: dict[str, Column] = {"time": record.history.time[bars], "account": Words.same(name, many)}
+            yield Columns.given({**columns, **{part: parts[part][bars] for part in PARTS}})
 
 
 def _summed(record: RunRecord, part: Floats) -> float:
@@ -134,14 +140,12 @@ class _Books:
         index, before = self.record.index(asset), float(self.record.index(asset, "open")[0])
         rows = self.ledger.where(self.ledger.among("asset", asset))
         started = self.first["amount"][self.first.among("asset", asset)].sum()
-        bars, so_far = self.record.bars(rows), _Steps.summed(self.record.bars(rows), rows["amount"])
-        name = part_of_asset(asset)
+        so_far, name = _Steps.summed(self.record.bars(rows), rows["amount"]), part_of_asset(asset)
         for some in self.room.parts(self.bars):
             change = _moves(index[some], before)
             before = float(index[some][-1])
             if change.any():
-                brought = np.where(np.arange(some.start, some.stop) > 0, started + so_far.before(some), started)
-                self.parts[name][some] += brought * change
+                self.parts[name][some] += (started + so_far.before(some)) * change
 
     def pay(self) -> None:
         """Every payment of the ledger at its bar's close; trades' own rows are left to the trades."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 
 from backtest.errors import InputError, nearest
 from backtest.market.room import MEMORY, PART, Room
@@ -121,8 +122,8 @@ class RunRecord:
         for part in self.room.parts(len(whole)):
             yield whole.where(part)
 
-    def frames(self, frame: str) -> Iterator[pd.DataFrame]:
-        """All rows of a frame, some after others; one without rows where there are none."""
+    def frames(self, frame: str) -> Iterator[pd.DataFrame | pa.Table]:
+        """All rows of a frame, some after others, as frames or as tables; one without rows where there are none."""
         whole: pd.DataFrame = getattr(self, frame)
         for first in range(0, max(1, len(whole)), PART):
             yield whole.iloc[first : first + PART]
@@ -260,12 +261,12 @@ class LivedRecord(RunRecord):
             for part in self.room.parts(len(self.history.time)):
                 yield cut(part)
 
-    def frames(self, frame: str) -> Iterator[pd.DataFrame]:
+    def frames(self, frame: str) -> Iterator[pd.DataFrame | pa.Table]:
         some = False
         for k in range(len(self.account_names)) if frame in self.by_bar else ():
             for rows in self.parts(frame, k):
                 some = True
-                yield rows.frame(FRAMES[frame])
+                yield rows.table(FRAMES[frame])
         if not some:
             yield from super().frames(frame)
 

@@ -118,7 +118,7 @@ def asked_by(config: RunConfig, store: Store) -> Asked:
     return Asked(reader, venue, symbols, assets)
 
 
-HELD = 32_000_000  # bytes of bars held at once of a history that is streamed because it is large
+HELD = 8_000_000  # bytes of bars held at once of a history that is streamed because it is large
 LARGE = 100_000_000  # bytes: a history of more is streamed
 PATH_ROWS = 16  # series by bar that an account makes, about
 

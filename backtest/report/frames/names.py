@@ -18,7 +18,7 @@ class Names:
     """Columns of names out of columns of the engine's numbers; -1 is none."""
 
     def __init__(self, session: Session) -> None:
-        self.time_us = session.history.time
+        self.time_us, self.room = session.history.time, session.history.room
         self._kept: dict[Any, Any] = {}
         symbols = [i.symbol for i in session.history.instruments]
         self._account, self._asset = _words(plan.name for plan in session.plans), _words(session.history.assets)
@@ -62,7 +62,7 @@ class Names:
 
     def by_bar(self, bars: Ints, makers: dict[str, Callable[[], Column]]) -> Columns:
         """Rows of these bars, labelled by their opens."""
-        return Columns(len(bars), {"bar": lambda: bars, "time": lambda: self.time_us[bars], **makers})
+        return Columns(len(bars), {"bar": lambda: bars, "time": lambda: self.room.take(self.time_us, bars), **makers})
 
 
 def _words(names: Any) -> npt.NDArray[np.object_]:

@@ -78,7 +78,10 @@ def funding_columns(session: Session, names: Names) -> Columns:
 
 def on_index(session: Session, rows: Ints) -> npt.NDArray[np.bool_]:
     """Whether each funding row was paid on the index, by the account's own venue."""
-    rules, sets = session.rules, session.tape.rules_at[rows[:, L_ACCOUNT], rows[:, L_BAR]]
+    rules, sets = session.rules, np.zeros(len(rows), np.int64)
+    for account in np.unique(rows[:, L_ACCOUNT]).tolist():
+        mine = rows[:, L_ACCOUNT] == account
+        sets[mine] = session.history.room.take(session.tape.rules_at[account], rows[mine, L_BAR])
     paid: npt.NDArray[np.bool_] = rules.funding_at[sets, rules.instrument[rows[:, L_INSTRUMENT]]] != 0
     return paid
 
