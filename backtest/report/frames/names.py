@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from backtest.engine.session import SIDES, Session
 from backtest.report.columns import Column, Columns, Words
+from backtest.state import E_KIND, O_ACCOUNT, O_BAR, ORDER_ROWS, TARGETS
 
 Ints = npt.NDArray[np.int64]
 
@@ -20,6 +21,8 @@ class Names:
     def __init__(self, session: Session) -> None:
         self.time_us, self.room = session.history.time, session.history.room
         self._kept: dict[Any, Any] = {}
+        self._orders = session.book.order[: session.book.count[ORDER_ROWS]]
+        self._by_table = bool((session.tape.event[:, E_KIND] == TARGETS).any())
         symbols = [i.symbol for i in session.history.instruments]
         self._account, self._asset = _words(plan.name for plan in session.plans), _words(session.history.assets)
         self._symbol = _words([*symbols, *symbols, ""])
@@ -39,6 +42,21 @@ class Names:
         if name not in self._kept:
             self._kept[name] = make()
         return self._kept[name]
+
+    def order(self, orders: Ints) -> Ints:
+        """Numbers of orders, -1 none. Those of a table of targets are numbered by bar, then account: the engine writes
+        down one account after the other, for as many bars as it is let live at once.
+        """
+        if not self._by_table or not len(orders):
+            return orders
+        places = np.argsort(self.order_rows())
+        return np.where(orders >= 0, places[orders], orders)
+
+    def order_rows(self) -> Ints:
+        """The engine's rows of orders, in the order of their numbers."""
+        if not self._by_table:
+            return np.arange(len(self._orders))
+        return in_order(self._orders, O_BAR, O_ACCOUNT)
 
     def account(self, accounts: Ints) -> Words:
         """Accounts by name."""

@@ -47,9 +47,14 @@ def ledger_columns(session: Session, names: Names) -> Columns:
             "amount": lambda: rows[:, L_AMOUNT] * STEP,
             "steps": lambda: rows[:, L_AMOUNT],
             "instrument": lambda: names.symbol(rows[:, L_INSTRUMENT]),
-            "order": lambda: np.where(rows[:, L_KIND] == FUNDED, -1, rows[:, L_ORDER]),
+            "order": lambda: names.order(paid_by(rows)),
         },
     )
+
+
+def paid_by(rows: Ints) -> Ints:
+    """The order that caused each row; of funding none, where the row names the event that was paid."""
+    return np.where(rows[:, L_KIND] == FUNDED, -1, rows[:, L_ORDER])
 
 
 def funding_columns(session: Session, names: Names) -> Columns:
