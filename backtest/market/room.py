@@ -24,7 +24,7 @@ from backtest.errors import InputError
 
 Array = npt.NDArray[Any]
 PART = 32_768  # bars looked at together where many are gone through: three months of minutes
-TAKEN = 1_024  # values picked out of a series at once: each may lie on a page of its own
+TAKEN = 256  # values picked out of a series at once: each brings the pages around it along
 SMALL = 1 << 16  # bytes: what is smaller is kept in memory
 _PLACING = threading.RLock()  # accounts of a sweep are lived side by side over one table
 
@@ -83,6 +83,7 @@ class Scratch(Room):
         with tempfile.TemporaryFile(prefix="backtest-", dir=self.folder) as file:
             os.ftruncate(file.fileno(), size)
             mapped = mmap.mmap(file.fileno(), size)
+        mapped.madvise(mmap.MADV_RANDOM)  # else a page brings many others along, of every series
         self._maps.add(mapped)
         return np.frombuffer(mapped, dtype).reshape(shape)
 
@@ -118,7 +119,9 @@ class Table:
     def place(self, array: Array) -> int:
         """The row of a series: that of one that says the same bar by bar, else its own, or a new one."""
         with _PLACING:
-            return self._place(array)
+            row = self._place(array)
+        self.room.give_back()
+        return row
 
     def _place(self, array: Array) -> int:
         own = self.number(array)

@@ -134,9 +134,10 @@ def mode_panels(runs: Mapping[str, tuple[RunRecord, int]], title: str) -> Panels
 
 def crosses(record: RunRecord, account: int, ink: str, label: str = "") -> list[Crosses]:
     """One cross a bar and wallet in which the venue took something; none where it never did."""
-    forced, rows = forced_moments(record, account), record.columns("account", account)
+    forced = forced_moments(record, account)
     if forced.empty:
         return []
+    rows = record.columns("account", account)
     at = np.maximum(np.searchsorted(rows["time"], microseconds(forced["time"]), side="right") - 1, 0)
     return [Crosses(label, ink, naive(forced["time"]), record.room.take(rows["equity"], at), list(forced["rung"]))]
 

@@ -83,6 +83,11 @@ class Names:
         return Columns(len(bars), {"bar": lambda: bars, "time": lambda: self.room.take(self.time_us, bars), **makers})
 
 
+def at_closes(part: slice, makers: dict[str, Callable[[], Column]]) -> Columns:
+    """Rows of a stretch of bars, one each; `time` is among the makers."""
+    return Columns(part.stop - part.start, {"bar": lambda: np.arange(part.start, part.stop), **makers})
+
+
 def _words(names: Any) -> npt.NDArray[np.object_]:
     return np.array(list(names), dtype=object)
 

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from backtest.engine.session import Session
 from backtest.report.columns import Columns
-from backtest.report.frames.names import Names
+from backtest.report.frames.names import Names, at_closes
 from backtest.state import (
     L_ACCOUNT,
     L_AMOUNT,
@@ -31,13 +31,13 @@ Ints = npt.NDArray[np.int64]
 
 def account_columns(session: Session, names: Names, k: int, part: slice) -> Columns:
     """One account over some bars, at the close."""
-    path, bars = session.book.path[:, k, part], np.arange(part.start, part.stop)
+    path, many = session.book.path[:, k, part], part.stop - part.start
     chosen = {"close": P_CLOSE, "low_then_high": P_LOW_HIGH, "each_worst": P_EACH}[session.plans[k].path]
-    return names.by_bar(
-        bars,
+    return at_closes(
+        part,
         {
             "time": lambda: names.time_us[part],
-            "account": lambda: names.account(np.full(len(bars), k)),
+            "account": lambda: names.account(np.full(many, k)),
             "equity": lambda: path[P_EQUITY],
             "collateral_equity": lambda: path[P_COLLATERAL],
             "initial_margin": lambda: path[P_INITIAL],
@@ -111,13 +111,13 @@ def wallet_columns(session: Session, names: Names, k: int, w: int, part: slice) 
     """A wallet that backs something over some bars, at the close; USD. `headroom`: the least, on the bar's path, of
     collateral - max(initial, level x maintenance).
     """
-    path, bars = session.book.wallet_path[:, w, k, part], np.arange(part.start, part.stop)
-    return names.by_bar(
-        bars,
+    path, many = session.book.wallet_path[:, w, k, part], part.stop - part.start
+    return at_closes(
+        part,
         {
             "time": lambda: names.time_us[part],
-            "account": lambda: names.account(np.full(len(bars), k)),
-            "wallet": lambda: names.wallet(k, np.full(len(bars), w)),
+            "account": lambda: names.account(np.full(many, k)),
+            "wallet": lambda: names.wallet(k, np.full(many, w)),
             "collateral": lambda: path[0],
             "initial_margin": lambda: path[1],
             "maintenance_margin": lambda: path[2],
