@@ -365,6 +365,8 @@ def _rules_at(plans: Sequence[Plan], history: History) -> Ints:
         begins = np.searchsorted(history.time, [rule_set.start_us for rule_set in plan.sets])
         begins[0] = 0
         for part in history.room.parts(len(history.time)):
-            at[row, part] = first - 1 + np.searchsorted(begins, np.arange(part.start, part.stop), side="right")
+            for k, begin in enumerate(begins.tolist(), first):
+                if k and begin < part.stop:  # a set is in force until the next begins; the first is what zeros say
+                    at[row, max(begin, part.start) : part.stop] = k
         first += len(plan.sets)
     return at

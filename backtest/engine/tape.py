@@ -178,8 +178,13 @@ def order_events(
     order = inside[np.lexsort((table[inside, 1], table[inside, 0]))]
     table, number = np.ascontiguousarray(table[order]), np.ascontiguousarray(number[order])
     bar = np.ascontiguousarray(table[:, 0])
-    first = room.filled(bars + 1, lambda part: np.searchsorted(bar, np.arange(part.start, part.stop)), I64)
-    return table, number, first
+
+    def firsts(part: slice) -> Ints:
+        begin, end = np.searchsorted(bar, (part.start, part.stop))
+        many = np.bincount(bar[begin:end] - part.start, minlength=part.stop - part.start)
+        return begin + np.cumsum(many) - many
+
+    return table, number, room.filled(bars + 1, firsts, I64)
 
 
 def _value_rows(rows: Rows) -> Ints:
@@ -266,4 +271,10 @@ def _stops(table: Ints, rules_at: Ints, history: History, by_day: bool) -> Ints:
         if by_day:
             stops.append(at.start + 1 + np.flatnonzero(np.diff(history.time[at] // DAY_US)))
     known = np.append(np.unique(np.concatenate(stops)), bars)
-    return room.filled(bars, lambda part: known[np.searchsorted(known, np.arange(part.start, part.stop))], I64)
+
+    def next_ones(part: slice) -> Ints:
+        begin, end = np.searchsorted(known, (part.start, part.stop - 1))
+        ahead = known[begin : end + 1]
+        return np.repeat(ahead, np.diff(np.minimum(ahead, part.stop - 1), prepend=part.start - 1))
+
+    return room.filled(bars, next_ones, I64)
