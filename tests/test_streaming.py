@@ -27,6 +27,7 @@ from backtest.market.store import Store, write_instruments, write_series
 from backtest.report.record import FRAMES
 from backtest.report.result import Result
 from backtest.research import run as runs
+from backtest.research import streaming
 
 pytestmark = pytest.mark.jit_off
 
@@ -110,7 +111,15 @@ def laid(store: Path, place: Room, part: int) -> History:
     symbols = sorted(Store(store).instruments("generic"), key=lambda symbol: ":" in symbol)
     span = config.data.start_us, config.data.end_us, "1h"
     return align(
-        Store(store), "generic", symbols, ["USDT", "AAA", "BBB", "CCC"], *span, config.prices, config.funding, place, part
+        Store(store),
+        "generic",
+        symbols,
+        ["USDT", "AAA", "BBB", "CCC"],
+        *span,
+        config.prices,
+        config.funding,
+        place,
+        part,
     )
 
 
@@ -171,7 +180,13 @@ def settings(store: Path, strategy: type = Restless, **more: Any) -> dict[str, A
     ]
     return {
         "name": "streamed",
-        "data": {"store": str(store), "start": "2024-05-06", "end": "2024-05-18", "interval": "1h", **more.pop("data", {})},
+        "data": {
+            "store": str(store),
+            "start": "2024-05-06",
+            "end": "2024-05-18",
+            "interval": "1h",
+            **more.pop("data", {}),
+        },
         "account": accounts,
         "strategy": {"class": strategy},
         "prices": {"gaps": "hold"},
@@ -184,7 +199,7 @@ def settings(store: Path, strategy: type = Restless, **more: Any) -> dict[str, A
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files even for the smallest arrays, and a day at a time laid out."""
-    monkeypatch.setattr(runs, "Scratch", partial(Scratch, small=0))
+    monkeypatch.setattr(streaming, "Scratch", partial(Scratch, small=0))
     monkeypatch.setattr(runs, "align", partial(align, part=24))
 
 
@@ -213,7 +228,10 @@ def test_a_streamed_run_is_the_one_in_memory_to_the_bit(store: Path, small_parts
 def test_an_outage_a_table_of_targets_and_a_loan_are_streamed_too(store: Path, small_parts: None) -> None:
     outage = {"kind": "outage", "time": "2024-05-09T22:00:00Z", "until": "2024-05-10T03:00:00Z"}
     told = {"strategy": Table, "events": [outage]}
-    same(backtest.run(settings(store, data={"stream": "5h"}, **told)), backtest.run(settings(store, data={"stream": "0s"}, **told)))
+    same(
+        backtest.run(settings(store, data={"stream": "5h"}, **told)),
+        backtest.run(settings(store, data={"stream": "0s"}, **told)),
+    )
 
 
 def test_the_folder_of_a_streamed_run_holds_the_same_bytes(store: Path, small_parts: None, tmp_path: Path) -> None:
@@ -256,12 +274,13 @@ def test_a_disk_too_small_is_told_with_both_sizes_before_a_bar_is_laid_out(monke
         Scratch(1).must_hold(70_000_000_000)
 
 
-def test_a_large_history_is_streamed_unasked_and_a_small_one_is_not(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_history_is_streamed_unasked_and_a_small_one_is_not(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = backtest.load_config(settings(store))
-    asked = runs.asked_by(config, Store(store))
-    assert runs.room_for(config, asked) is room.MEMORY
-    monkeypatch.setattr(runs, "LARGE", 1_000)
-    assert runs.room_for(config, asked).chunk > 0
+    assert streaming.room_for(config, 6, 4) is room.MEMORY
+    monkeypatch.setattr(streaming, "LARGE", 1_000)
+    assert streaming.room_for(config, 6, 4).chunk > 0
 
 
 def test_a_stream_shorter_than_a_bar_is_refused(store: Path) -> None:

@@ -175,8 +175,7 @@ def _line(console: Console, subject: Subject, width: int, top: float | None = No
 
     forced = forced_moments(subject.record, subject.account)
     taken = [int(bar) for bar in subject.bars_of(forced["time"])] if len(forced) else []
-    level, bars = subject.liquidation_level, subject.record.bars_of(subject.account)
-    return sparkline(subject.ratios, level, taken, width, top, _ascii(console))
+    return sparkline(subject.ratios, subject.liquidation_level, taken, width, top, _ascii(console))
 
 
 def _inked(line: Sparkline) -> Text:

@@ -64,7 +64,9 @@ class Data(Section):
         if self.end <= self.start:
             raise InputError(f"end ({in_words(self.end)}) is not after start ({in_words(self.start)}): swap them")
         if self.stream is not None and 0 < duration_us(self.stream) < INTERVALS[self.interval]:
-            raise InputError(f"stream = {self.stream!r} is less than a bar of {self.interval}; write '30d', or leave it out")
+            raise InputError(
+                f"stream = {self.stream!r} is less than a bar of {self.interval}; write '30d', or leave it out"
+            )
         return self
 
     @property

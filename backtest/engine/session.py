@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 SIDES = ("long", "short")
 
-advance_now, place_now, post_now = direct(advance), direct(place), direct(post)
+advance_now, place_now, post_now = direct(advance, outermost=True), direct(place), direct(post)
 
 
 @dataclass(frozen=True)

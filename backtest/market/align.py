@@ -13,8 +13,21 @@ import numpy as np
 from backtest.errors import InputError, nearest
 from backtest.market.feed import Feed, open_feed
 from backtest.market.grid import (
-    DAY_US, Bools, Floats, FundingRules, Gaps, Grid, Life, PriceRules, Reader, check_gaps, check_values, lay, make_grid,
-    note_origin, when,
+    DAY_US,
+    Bools,
+    Floats,
+    FundingRules,
+    Gaps,
+    Grid,
+    Life,
+    PriceRules,
+    Reader,
+    check_gaps,
+    check_values,
+    lay,
+    make_grid,
+    note_origin,
+    when,
 )  # fmt: skip
 from backtest.market.history import BY_BAR, OF_INSTRUMENTS, History, rows_of
 from backtest.market.room import MEMORY, PART, Room, Scratch, Table
@@ -26,7 +39,11 @@ from backtest.market.trailing import WINDOW_DAYS, Trailing
 
 __all__ = ["History", "align"]
 
-MARKS = ("mark_open", "mark_low", "mark_high", "mark_close", "worst_low", "worst_high")
+MARKS = {
+    **{point: f"mark_{point}" for point in ("open", "low", "high", "close")},
+    **{name: name for name in ("worst_low", "worst_high")},
+}
+"""Rows of a history by what they are of the marks."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +188,8 @@ def _one(
         pages.write(
             number, part, open=last.open, high=last.high, low=last.low, close=last.close, volume=last.volume / size,
             mark_open=made.open, mark_low=made.low, mark_high=made.high, mark_close=made.close,
-            worst_low=made.worst_low, worst_high=made.worst_high, daily_volatility=volatility, daily_volume=volume / size,
+            worst_low=made.worst_low, worst_high=made.worst_high,
+            daily_volatility=volatility, daily_volume=volume / size,
         )  # fmt: skip
         pages.tradable[number, part], true_open[part] = last.present & alive, made.true_open
         missing.add(part.start, _expected(life, alive, here) & ~last.present)
@@ -182,7 +200,9 @@ def _one(
     note_origin(symbol, feed.name, feed.made_from, grid, notes)
     check_gaps(symbol, feed.name, missing.between(0, grid.bars), grid, prices, notes)
     source = own.source(notes)
-    marked = Marks(*(pages.by_name[name][number] for name in MARKS), true_open, source)
+    marked = Marks(
+        **{name: pages.by_name[row][number] for name, row in MARKS.items()}, true_open=true_open, source=source
+    )
     perpetual = instrument.kind != "spot" and instrument.expiry_us is None
     paid = (
         funding_events(store, venue, instrument, number, life, marked, grid, rules, notes, pages.room)
@@ -190,7 +210,9 @@ def _one(
         else no_funding()
     )
     if defaults:
-        notes.append(f"{symbol}: {defaults} bars have no two whole days before them; impact there assumes moves of 5 % a day")
+        notes.append(
+            f"{symbol}: {defaults} bars have no two whole days before them; impact there assumes moves of 5 % a day"
+        )
     return _Aligned(source, paid, feed.first_us)
 
 

@@ -31,7 +31,14 @@ class Feed:
     def __init__(
         self, store: Reader, venue: str, symbol: str, stored: str, grid: Grid, life: Life, parts: Sequence[slice]
     ) -> None:
-        self.store, self.venue, self.symbol, self.stored, self.grid, self.life = store, venue, symbol, stored, grid, life
+        self.store, self.venue, self.symbol, self.stored, self.grid, self.life = (
+            store,
+            venue,
+            symbol,
+            stored,
+            grid,
+            life,
+        )
         self.parts = parts
         kind, finer = stored.rsplit("-", 1)
         self.finer_us = interval_us(finer)
@@ -58,7 +65,7 @@ class Feed:
         columns = self._read(start - lead_us, end)
         if columns is None:
             return False
-        if not len(columns["time"]) or int(columns["time"][0]) > start:  # type: ignore[call-overload]
+        if not len(columns["time"]) or int(columns["time"][0]) > start:
             columns = self._read(None, end) or columns
         stored, rows, k = len(columns["time"]), self._as_bars(columns), 0
         while not len(rows.time) and k + 1 < len(self.parts):
@@ -111,7 +118,7 @@ class Feed:
             self._held, self._held_until = self._read(start, self._end(last)), self._end(last)
         if self._held is None:
             return None
-        first, last = np.searchsorted(self._held["time"], (start, end)).tolist()  # type: ignore[arg-type]
+        first, last = np.searchsorted(self._held["time"], (start, end)).tolist()
         return {name: values[first:last] for name, values in self._held.items()}
 
     def _end(self, number: int) -> int:

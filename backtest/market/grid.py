@@ -230,7 +230,9 @@ class Gaps:
         return int((end - begin)[some].sum()), int(begin[some].min(initial=last))
 
 
-def check_gaps(symbol: str, name: str, missing: tuple[int, int], grid: Grid, prices: PriceRules, notes: list[str]) -> None:
+def check_gaps(
+    symbol: str, name: str, missing: tuple[int, int], grid: Grid, prices: PriceRules, notes: list[str]
+) -> None:
     """Refuse missing bars (how many, and the first), or note that their price is held, as `[prices] gaps` says."""
     count, at = missing
     if not count:

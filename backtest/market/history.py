@@ -97,7 +97,14 @@ class History:
             )
         cut: dict[str, Any] = {name: np.ascontiguousarray(getattr(self, name)[:, first:last]) for name in _CUT}
         cut["time"] = self.time[first:last].copy()
-        return replace(self, table=None, room=MEMORY, **cut, **self._events("funding", first, last), **self._events("delivery", first, last))
+        return replace(
+            self,
+            table=None,
+            room=MEMORY,
+            **cut,
+            **self._events("funding", first, last),
+            **self._events("delivery", first, last),
+        )
 
     def before(self, last: int) -> History:
         """The first `last` bars, with their events: the same memory, not a copy of it."""

@@ -74,7 +74,9 @@ class Scratch(Room):
         self.folder = folder or tempfile.gettempdir()
         self._maps: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
         if not hasattr(mmap.mmap, "madvise"):
-            raise InputError("[data] stream: this system cannot give memory back; leave it out, or run on Linux or macOS")
+            raise InputError(
+                "[data] stream: this system cannot give memory back; leave it out, or run on Linux or macOS"
+            )
 
     def zeros(self, shape: tuple[int, ...], dtype: Any = np.float64) -> Array:
         size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize

@@ -13,7 +13,19 @@ import numpy as np
 
 from backtest.errors import InputError, nearest
 from backtest.market.feed import Feed, open_feed
-from backtest.market.grid import DAY_US, Floats, Gaps, Grid, Life, PriceRules, Reader, check_gaps, lay, note_origin, when
+from backtest.market.grid import (
+    DAY_US,
+    Floats,
+    Gaps,
+    Grid,
+    Life,
+    PriceRules,
+    Reader,
+    check_gaps,
+    lay,
+    note_origin,
+    when,
+)
 from backtest.market.room import MEMORY, PART, Room
 from backtest.market.schema import Instrument, parse_symbol
 
@@ -135,7 +147,7 @@ class Routes:
         if int(grid.time[0]) < first:
             self.notes.append(f"{symbol} {feed.name}: begins {when(first)}; its first price is held before that")
         check_gaps(symbol, feed.name, missing.between(0, grid.bars), grid, self.prices, self.notes)
-        return Route(*four, source, first)
+        return _route(four, source, first)
 
     def _four(self, asset: str) -> Sequence[Floats]:
         """Where the open, low, high and close of an asset are written."""
@@ -153,7 +165,12 @@ class Routes:
         for part in self.room.parts(self.grid.bars):
             for place in four:
                 place[part] = value
-        return Route(*four, f"constant {value}")
+        return _route(four, f"constant {value}")
 
     def _spot_symbols(self) -> list[str]:
         return [symbol for symbol, instrument in self.instruments.items() if instrument.kind == "spot"]
+
+
+def _route(four: Sequence[Floats], source: str, begins_us: int = -(2**62)) -> Route:
+    opened, low, high, close = four
+    return Route(opened, low, high, close, source, begins_us)

@@ -12,7 +12,18 @@ import numpy as np
 
 from backtest.market.feed import Feed, open_feed
 from backtest.market.grid import (
-    DAY_US, Bools, Floats, Gaps, Grid, Laid, Life, PriceRules, Reader, check_gaps, lay, note_origin,
+    DAY_US,
+    Bools,
+    Floats,
+    Gaps,
+    Grid,
+    Laid,
+    Life,
+    PriceRules,
+    Reader,
+    check_gaps,
+    lay,
+    note_origin,
 )  # fmt: skip
 from backtest.market.schema import Instrument
 
@@ -34,7 +45,9 @@ class Marks:
 class MarkFeeds:
     """Marks of one instrument, part after part, out of what the store has of them."""
 
-    def __init__(self, store: Reader, venue: str, instrument: Instrument, grid: Grid, prices: PriceRules, part: int) -> None:
+    def __init__(
+        self, store: Reader, venue: str, instrument: Instrument, grid: Grid, prices: PriceRules, part: int
+    ) -> None:
         self.instrument, self.grid, self.prices = instrument, grid, prices
         spot = instrument.kind == "spot"
         self.stored = [] if spot else _stored(store, venue, instrument, grid, part)

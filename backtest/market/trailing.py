@@ -28,8 +28,9 @@ class Trailing:
         self._laid, self._bars = 0.0, 0  # volume of the bars so far, and how many
 
     def part(self, fresh: Rows, laid: Laid, part: slice) -> tuple[Floats, Floats, Bools]:
-        """Volatility and volume [bar] (volume in the rows' unit), and where they are known [bar]; `fresh`: the rows that
-        no earlier part had.
+        """Volatility and volume [bar] (volume in the rows' unit), and where they are known [bar].
+
+        `fresh`: the rows that no earlier part had.
         """
         time = self.grid.time[part]
         self._add_days(fresh, int(time[-1] // DAY_US) + 1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -86,10 +86,9 @@ class Columns:
         return Columns(len(frame), {name: _of_series(frame, name) for name in frame.columns})
 
     @staticmethod
-    def given(columns: Mapping[str, Column]) -> Columns:
-        """Columns that there are already, `time` among them."""
-        made = Columns(len(columns["time"]), {name: lambda column=column: column for name, column in columns.items()})  # type: ignore[arg-type, misc]
-        return made
+    def given(rows: int, columns: Mapping[str, Column]) -> Columns:
+        """Columns that there are already."""
+        return Columns(rows, {name: partial(_itself, column) for name, column in columns.items()})
 
     @staticmethod
     def below(parts: Sequence[Columns]) -> Columns:
@@ -138,10 +137,13 @@ class Columns:
         """The columns of these names as a frame; times are stamps in UTC."""
         return pd.DataFrame({name: times_of(self["time"]) if name == "time" else self[name] for name in names})
 
-
     def table(self, names: Iterable[str]) -> pa.Table:
         """The columns of these names as a file holds them, as of a frame of them."""
         return pa.table({name: _stored(name, self.column(name)) for name in names})
+
+
+def _itself(column: Column) -> Column:
+    return column
 
 
 def _stored(name: str, column: Column) -> pa.Array:

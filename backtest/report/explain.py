@@ -18,16 +18,16 @@ import pandas as pd
 from backtest.market.room import TAKEN
 from backtest.market.schema import Instrument
 from backtest.report.columns import Bools, Column, Columns, Words, times_of
-from backtest.report.record import Floats, Ints, RunRecord, summed
+from backtest.report.held import QUOTES, Held, Steps, moves, on, part_of_asset
+from backtest.report.record import Floats, Ints, RunRecord
 from backtest.units import STEP
+
+__all__ = ["PARTS", "QUOTES", "explain", "explain_by_bar", "explained", "part_of_asset", "parts_of"]
 
 PARTS = (
     "deposits and withdrawals", "price", "basis", "fx", "funding", "fees", "execution", "interest", "transfer cost",
     "conversion cost", "liquidation", "insurance and write-off", "residual",
 )  # fmt: skip
-QUOTES = frozenset(("USD", "USDT", "USDC", "FDUSD", "BUSD", "TUSD", "DAI", "USDE", "EUR", "BNFCR", "BFUSD"))
-"""Currencies that things are priced in: their own moves are `fx`, a coin's are `price`."""
-
 _PART_OF_KIND = {
     "deposit": "deposits and withdrawals", "withdrawal": "deposits and withdrawals", "transfer_cost": "transfer cost",
     "fee": "fees", "delivery_fee": "fees", "funding": "funding", "interest": "interest", "conversion": "price",
@@ -62,7 +62,7 @@ def explained(record: RunRecord) -> Iterator[Columns]:
         for bars in record.room.parts(len(record.history.time)):
             many = bars.stop - bars.start
             columns: dict[str, Column] = {"time": record.history.time[bars], "account": Words.same(name, many)}
-            yield Columns.given({**columns, **{part: parts[part][bars] for part in PARTS}})
+            yield Columns.given(many, {**columns, **{part: parts[part][bars] for part in PARTS}})
 
 
 def _summed(record: RunRecord, part: Floats) -> float:
@@ -78,7 +78,7 @@ def parts_of(record: RunRecord, account: int) -> dict[str, Floats]:
 
 
 def _walked(record: RunRecord, account: int) -> dict[str, Floats]:
-    books = _Books(record, account)
+    books = Books(record, account)
     for asset in record.history.assets:
         books.hold(asset)
     books.pay()
@@ -107,12 +107,7 @@ def _taken(ledger: Columns) -> Bools:
 ROUNDINGS = 4  # of an amount of money by one fill: cost, what is released of it, what is realised, and the other asset
 
 
-def part_of_asset(asset: str) -> str:
-    """Where an asset's own price moves are booked."""
-    return "fx" if asset in QUOTES else "price"
-
-
-class _Books:
+class Books:
     """One account's rows, and the parts found so far."""
 
     def __init__(self, record: RunRecord, account: int) -> None:
@@ -140,9 +135,9 @@ class _Books:
         index, before = self.record.index(asset), float(self.record.index(asset, "open")[0])
         rows = self.ledger.where(self.ledger.among("asset", asset))
         started = self.first["amount"][self.first.among("asset", asset)].sum()
-        so_far, name = _Steps.summed(self.record.bars(rows), rows["amount"]), part_of_asset(asset)
+        so_far, name = Steps.summed(self.record.bars(rows), rows["amount"]), part_of_asset(asset)
         for some in self.room.parts(self.bars):
-            change = _moves(index[some], before)
+            change = moves(index[some], before)
             before = float(index[some][-1])
             if change.any():
                 self.parts[name][some] += (started + so_far.before(some)) * change
@@ -175,7 +170,7 @@ class _Books:
         self.add("price", at, price)
         self.add("basis", at, basis)
         bars = np.unique(np.concatenate([self.record.bars(rows), at]))
-        total = _on(bars, self.record.bars(rows), self.record.flows_usd(rows)) - _on(bars, at, price + basis)
+        total = on(bars, self.record.bars(rows), self.record.flows_usd(rows)) - on(bars, at, price + basis)
         dearest = max(self.highest(self.record.index(asset)) for asset in (instrument.base, instrument.quote))
         self.execute(fills, contracts * (mark - paid) * quote, bars, total, STEP * dearest)
 
@@ -188,12 +183,12 @@ class _Books:
         fills = self.fills_of(instrument)
         if not len(fills):
             return
-        held = _Held(self, number, instrument, fills)
+        held = Held(self, number, instrument, fills)
         held.carry()
         held.fill()
 
     def execute(self, fills: Columns, slipped: Floats, bars: Ints, total: Floats, step_usd: float) -> None:
-        """Price against mark by fill, by cause; what rounding left of the `total` of these bars goes with the last kind.
+        """Price against mark by fill, by cause; what rounding left of these bars' `total` goes with the last kind.
 
         What rounding cannot be, at most some steps a fill, is left for the residual to show.
         """
@@ -201,7 +196,7 @@ class _Books:
         for name in parts.present:
             mine = parts.among(name)
             self.add(name, at[mine], slipped[mine])
-        rounding = total - _on(bars, at, slipped)
+        rounding = total - on(bars, at, slipped)
         most = ROUNDINGS * len(fills) * step_usd + 1e-9 * float(np.abs(slipped).sum() + abs(total.sum()))
         if abs(rounding.sum()) <= most:
             self.add(parts.text(-1), bars, rounding)
@@ -217,7 +212,7 @@ class _Books:
                 sums += part[some]
             told = np.cumsum(np.concatenate(([so_far], sums)))[1:]
             so_far, first = float(told[-1]), some.stop
-            residual[at] = _moves(closed, equity) - _moves(told[at - some.start], explained)
+            residual[at] = moves(closed, equity) - moves(told[at - some.start], explained)
             equity, explained = float(closed[-1]), float(told[at[-1] - some.start])
         return {name: self.parts[name] for name in PARTS}
 
@@ -229,159 +224,3 @@ class _Books:
             yield self.record.bars(rows), rows["equity"]
         if not some:
             yield np.array([self.bars - 1]), np.zeros(1)
-
-
-class _Steps:
-    """What stands still between some bars: sums so far, or what a position cost."""
-
-    def __init__(self, bars: Ints, values: Floats) -> None:
-        self.bars, self.values = bars, np.concatenate(([0.0], values))
-
-    @staticmethod
-    def summed(bars: Ints, amounts: Floats) -> _Steps:
-        """Amounts added up, bar by bar."""
-        known = np.unique(bars)
-        return _Steps(known, np.cumsum(_on(known, bars, amounts)))
-
-    def after(self, bars: Ints) -> Floats:
-        """The value after each of some bars."""
-        return self.values[np.searchsorted(self.bars, bars, side="right")]
-
-    def before(self, part: slice) -> Floats:
-        """The value that each bar of a stretch began with."""
-        return self.after(np.arange(part.start - 1, part.stop - 1))
-
-
-class _Held:
-    """One futures instrument of one account: what its contracts are worth in the settlement asset, bar by bar."""
-
-    def __init__(self, books: _Books, number: int, instrument: Instrument, fills: Columns) -> None:
-        self.books, self.instrument, self.fills, self.room = books, instrument, fills, books.room
-        self.record, self.mark = books.record, books.record.history.mark_close[number]
-        self.settle = self.record.index(instrument.settle)
-        self.signed = fills["contracts"]
-        self.at = self.record.bars(fills)
-        self.contracts = _Steps.summed(self.at, self.signed)
-        self.sides = self._costs()
-
-    def _worth(self, price: Floats, otherwise: Floats | None = None) -> Floats:
-        """One contract in the settlement asset."""
-        usable = price if otherwise is None else np.where(np.isfinite(price) & (price > 0), price, otherwise)
-        return self.instrument.worth(usable)
-
-    def _index_price(self, point: str, bars: slice | Ints) -> Floats | None:
-        """The base's index in the quote currency at some bars; None where the run has none."""
-        quote = self.instrument.quote if self.instrument.kind == "inverse" else self.instrument.settle
-        if self.instrument.base not in self.record.assets or (quote != "USD" and quote not in self.record.assets):
-            return None
-        base, other = self.record.index(self.instrument.base, point), self.record.index(quote, point)
-        if isinstance(bars, slice):
-            return base[bars] / other[bars]
-        return self.room.take(base, bars) / self.room.take(other, bars)
-
-    def _index_value(self, bars: slice | Ints, mark: Floats) -> Floats:
-        """One contract at its coin's index at the closes of some bars; at the mark where the run has none."""
-        price = self._index_price("close", bars)
-        return self._worth(mark) if price is None else self._worth(price, mark)
-
-    def _costs(self) -> list[_Steps]:
-        """What the position (in hedge mode its two sides) cost, after each bar."""
-        positions = self.record.columns("positions", self.books.account)
-        rows = positions.where(positions.among("symbol", self.instrument.symbol))
-        sides = rows.words("side" if "side" in rows else "symbol")
-        mine = [rows.where(sides.among(side)) for side in sorted(sides.present)]
-        return [_Steps(self.record.bars(each), each["cost"]) for each in mine]
-
-    def cost(self, bars: Ints) -> Floats:
-        """What the position cost after each of some bars."""
-        total = np.zeros(len(bars))
-        for side in self.sides:
-            total += side.after(bars)
-        return total
-
-    def carry(self) -> None:
-        """Contracts held over the bar: delta times index as price, the mark's own move as basis, the quote's as fx; and
-        unrealised profit brought into the bar, times the change of its currency's index.
-        """
-        before: dict[str, float] = {}
-        for bars in self.room.parts(self.books.bars):
-            held = self.contracts.before(bars)
-            series = self._series(bars)
-            moved = {name: _moves(values, before.get(name, values[0])) for name, values in series.items()}
-            unrealised = self._unrealised(bars, series["mark"], before)
-            if held.any():
-                self._price(bars, held, series, moved)
-            if moved["settle"].any():
-                self.books.parts[part_of_asset(self.instrument.settle)][bars] += unrealised * moved["settle"]
-            before = {name: float(values[-1]) for name, values in series.items()}
-
-    def _series(self, bars: slice) -> dict[str, Floats]:
-        """Worth of a contract at its mark and at its coin's index, and the indexes that its profit hangs on."""
-        mark = self.mark[bars]
-        series = {"mark": self._worth(mark), "index": self._index_value(bars, mark), "settle": self.settle[bars]}
-        if self.instrument.kind == "linear" and self.instrument.base in self.record.assets:
-            series["base"] = self.record.index(self.instrument.base)[bars]
-        return series
-
-    def _unrealised(self, bars: slice, worth: Floats, before: dict[str, float]) -> Floats:
-        """Unrealised profit that each bar began with."""
-        earlier = np.concatenate(([before.get("mark", 0.0)], worth[:-1]))
-        return self.contracts.before(bars) * earlier - self.cost(np.arange(bars.start - 1, bars.stop - 1))
-
-    def _price(self, bars: slice, held: Floats, series: dict[str, Floats], moved: dict[str, Floats]) -> None:
-        """What holding contracts over some bars earned."""
-        parts, settle = self.books.parts, series["settle"]
-        price = held * moved["index"] * settle
-        if "base" in moved:
-            delta = held * self.instrument.contract_size * moved["base"]
-            parts["fx"][bars] += price - delta
-            price = delta
-        parts["price"][bars] += price
-        parts["basis"][bars] += held * (moved["mark"] - moved["index"]) * settle
-
-    def fill(self) -> None:
-        """Fills: to the mark as execution, from the mark to the close as price and basis."""
-        mark, settle = self._worth(self.fills["mark"]), self.room.take(self.settle, self.at)
-        close = self.room.take(self.mark, self.at)
-        onward = self.signed * (self._worth(close) - mark) * settle
-        along = self.signed * (self._index_value(self.at, close) - self._index_at_fill(mark)) * settle
-        self.books.add("price", self.at, along)
-        self.books.add("basis", self.at, onward - along)
-        paid = self._worth(self.fills["price"])
-        slipped = self.signed * (mark - paid) * settle
-        bars, total = self._total()
-        left = total - _on(bars, self.at, onward)
-        self.books.execute(self.fills, slipped, bars, left, STEP * self.books.highest(self.settle))
-
-    def _index_at_fill(self, mark: Floats) -> Floats:
-        """A contract's worth at the index of each fill's moment; at the mark inside a bar."""
-        worth = mark.copy()
-        points = self.fills.words("point")
-        for point in (each for each in ("open", "low", "high", "close") if each in points.present):
-            mine = points.among(point)
-            price = self._index_price(point, self.at[mine])
-            if price is not None:
-                worth[mine] = self._worth(price)
-        return worth
-
-    def _total(self) -> tuple[Ints, Floats]:
-        """All that fills changed in some bars: contracts at the close, less their cost, plus what was realised, USD."""
-        rows = self.books.rows_of(self.instrument, "realised", "settlement")
-        paid = self.record.bars(rows)
-        bars = np.unique(np.concatenate([self.at, paid, *(side.bars for side in self.sides)]))
-        moved = self.contracts.after(bars) - self.contracts.after(bars - 1)
-        traded = moved * self._worth(self.room.take(self.mark, bars)) - (self.cost(bars) - self.cost(bars - 1))
-        return bars, (traded + _on(bars, paid, rows["amount"])) * self.room.take(self.settle, bars)
-
-
-def _on(known: Ints, bars: Ints, amounts: Floats) -> Floats:
-    """Amounts summed into some bars, all of which are known."""
-    return summed(np.searchsorted(known, bars), amounts, len(known))
-
-
-def _moves(after: Floats, start: float) -> Floats:
-    """By how much each bar changed it, from what each ended with."""
-    moved = np.empty_like(after)
-    moved[:1] = after[:1] - start
-    np.subtract(after[1:], after[:-1], out=moved[1:])
-    return moved

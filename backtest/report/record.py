@@ -210,8 +210,8 @@ class LivedRecord(RunRecord):
     """The record of a run just lived through: each column is made when it is first asked for, and so is each frame,
     of these columns.
 
-    `makers` make the columns by frame out of the record; of the frames that have rows by bar, `by_bar` gives an account's
-    as cuts, one below the other. Everything else is given as to `RunRecord`.
+    `makers` make the columns by frame out of the record; of the frames that have rows by bar, `by_bar` gives those of
+    an account as cuts, one below the other. Everything else is given as to `RunRecord`.
     """
 
     def __init__(
@@ -235,11 +235,10 @@ class LivedRecord(RunRecord):
             self._made[frame, None] = self.makers[frame](self)
         return self._made[frame, None]
 
-    def all_of(self, frame: str) -> Columns | None:
-        """All accounts' rows of a frame by bar, one below the other; None where there are none."""
+    def all_of(self, frame: str) -> list[Columns]:
+        """The rows of a frame by bar, a table each account, or each of its wallets."""
         whole = slice(0, len(self.history.time))
-        cuts = [cut(whole) for k in range(len(self.account_names)) for cut in self.by_bar[frame](k)]
-        return Columns.below(cuts) if cuts else None
+        return [cut(whole) for k in range(len(self.account_names)) for cut in self.by_bar[frame](k)]
 
     def columns(self, frame: str, account: int) -> Columns:
         """One account's rows of a frame by column."""

@@ -15,7 +15,16 @@ from backtest.errors import InputError
 from backtest.report.carry import basis_of
 from backtest.report.columns import Columns
 from backtest.report.explain import PARTS, explain, explain_by_bar, explained
-from backtest.report.files import as_json_columns, read_frame, read_json, revived, said, write_frame, write_frames, write_json
+from backtest.report.files import (
+    as_json_columns,
+    read_frame,
+    read_json,
+    revived,
+    said,
+    write_frame,
+    write_frames,
+    write_json,
+)
 from backtest.report.folder import DERIVED, RUN, is_ours, write_page, written
 from backtest.report.manifest import manifest
 from backtest.report.months import by_period
@@ -256,14 +265,14 @@ class Result:
             self._write(aside, page)
         return Path(folder)
 
-    def _parts(
-        self, name: str, parts: Callable[[RunRecord], Iterator[Columns]]
-    ) -> Iterator[pd.DataFrame | pa.Table]:
+    def _parts(self, name: str, parts: Callable[[RunRecord], Iterator[Columns]]) -> Iterator[pd.DataFrame | pa.Table]:
         """A frame by bar as it was saved, or has been asked for; else made some bars after others."""
         if name in self._saved or name in self.__dict__:
             yield getattr(self, name)
         else:
-            yield from (part.table(_COLUMNS["explain" if name == "parts_by_bar" else name]) for part in parts(self.record))
+            yield from (
+                part.table(_COLUMNS["explain" if name == "parts_by_bar" else name]) for part in parts(self.record)
+            )
 
     def _write(self, folder: Path, page: bool) -> None:
         for name in FRAMES:

@@ -17,6 +17,7 @@ from backtest.market.room import PART
 
 Floats = npt.NDArray[np.float64]
 
+
 class Stretches(Protocol):
     """Values by bar, an array or what gives one for a stretch of them."""
 

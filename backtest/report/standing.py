@@ -46,8 +46,10 @@ def price_parts(record: RunRecord) -> Iterator[Columns]:
     ]
     for name, *prices in series:
         for part in record.room.parts(len(history.time)):
-            columns: dict[str, Column] = {"time": history.time[part], "name": Words.same(name, part.stop - part.start)}
-            yield Columns.given({**columns, **dict(zip(PRICE_COLUMNS[2:], (each[part] for each in prices), strict=True))})
+            many = part.stop - part.start
+            columns: dict[str, Column] = {"time": history.time[part], "name": Words.same(name, many)}
+            columns |= dict(zip(PRICE_COLUMNS[2:], (each[part] for each in prices), strict=True))
+            yield Columns.given(many, columns)
 
 
 def terms_of(record: RunRecord) -> list[dict[str, Any]]:

@@ -4,8 +4,9 @@ deposits.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -288,6 +289,11 @@ def borrow_rates(plan: Plan, history: History) -> list[Floats | None]:
         elif history.has_borrow[a]:
             rate = history.borrow_rate[a]
         elif np.isfinite(stated[slice(*sets)]).all():
-            rate = history.room.filled(len(history.time), lambda part, by_set=stated: by_set[in_force(part)])
+            rate = history.room.filled(len(history.time), partial(_stated, stated, in_force))
         rates.append(rate)
     return rates
+
+
+def _stated(rates: Floats, in_force: Callable[[slice], npt.NDArray[np.int64]], part: slice) -> Floats:
+    """The rate of the rule set in force at each bar."""
+    return rates[in_force(part)]

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from backtest.config import Account, RunConfig, load_config
-from backtest.config.types import duration_us
 from backtest.engine.session import Session
 from backtest.engine.tables import Plan
 from backtest.engine.tape import Event
@@ -22,9 +21,9 @@ from backtest.ledger.kinds import WITHDRAWAL
 from backtest.market.align import align
 from backtest.market.finer import FinerBars
 from backtest.market.grid import Reader, when
-from backtest.market.history import History, rows_of
+from backtest.market.history import History
 from backtest.market.joined import Joined
-from backtest.market.room import MEMORY, Room, Scratch
+from backtest.market.room import MEMORY, Room
 from backtest.market.routes import STABLE
 from backtest.market.schema import INTERVALS, parse_symbol
 from backtest.market.store import Store
@@ -33,9 +32,9 @@ from backtest.report.result import Result
 from backtest.research.accounts import borrow_rates, flows_of, interest_events, pay_in, plan_of, settlement_events
 from backtest.research.drive import drive, target_rows
 from backtest.research.happenings import deleveragings, with_outages
+from backtest.research.streaming import room_for
 from backtest.research.tails import tail_of
 from backtest.state import (
-    BLOCK,
     L_ACCOUNT,
     L_AMOUNT,
     L_ASSET,
@@ -91,7 +90,7 @@ def prepare(config: str | Path | Mapping[str, Any] | RunConfig, data: History | 
             raise InputError(f"[report] numeraire = {numeraire!r}: {nearest(numeraire, ['USD', *data.assets])}")
         return Prepared(config, data, config.account[0].venue)
     asked = asked_by(config, Store(config.data.folder))
-    return read(config, asked, room_for(config, asked))
+    return read(config, asked, room_for(config, len(asked.symbols), len(asked.assets)))
 
 
 @dataclass(frozen=True)
@@ -116,22 +115,6 @@ def asked_by(config: RunConfig, store: Store) -> Asked:
     assets = assets_of(symbols, instruments, config)
     check_routes(config, assets)
     return Asked(reader, venue, symbols, assets)
-
-
-HELD = 8_000_000  # bytes of bars held at once of a history that is streamed because it is large
-LARGE = 100_000_000  # bytes: a history of more is streamed
-PATH_ROWS = 16  # series by bar that an account makes, about
-
-
-def room_for(config: RunConfig, asked: Asked) -> Room:
-    """Where the bars of a run will lie: all in memory, or in files of which a chunk is held at once."""
-    data = config.data
-    bars = (data.end_us - data.start_us) // INTERVALS[data.interval]
-    rows = rows_of(len(asked.symbols), len(asked.assets))[0] + PATH_ROWS * len(config.account)
-    if data.stream is None:
-        return Scratch(max(BLOCK, HELD // (8 * rows))) if 8 * rows * bars > LARGE else MEMORY
-    chunk = duration_us(data.stream) // INTERVALS[data.interval]
-    return Scratch(chunk) if chunk else MEMORY
 
 
 def read(config: RunConfig, asked: Asked, room: Room = MEMORY) -> Prepared:

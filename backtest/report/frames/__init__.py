@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from backtest.engine.session import Session
@@ -31,15 +32,15 @@ def record_of(session: Session, config: RunConfig, notes: list[str], seconds: fl
         seconds=seconds,
         levels=tuple(tuple((level.ratio, level.action) for level in plan.sets[-1].levels) for plan in plans),
         by_bar={
-            "account": lambda k: [lambda part: account_columns(session, names, k, part)],
-            "wallets": lambda k: [
-                lambda part, w=w: wallet_columns(session, names, k, w, part) for w in backing(session, k)
-            ],
+            "account": lambda k: [partial(account_columns, session, names, k)],
+            "wallets": lambda k: [partial(wallet_columns, session, names, k, w) for w in backing(session, k)],
         },
         makers={
-            "account": lambda record: record.all_of("account"),
+            "account": lambda record: Columns.below(record.all_of("account")),
             # spot alone backs nothing: no wallet at all, but still the columns
-            "wallets": lambda record: record.all_of("wallets") or wallet_columns(session, names, 0, 0, slice(0, 0)),
+            "wallets": lambda record: Columns.below(
+                record.all_of("wallets") or [wallet_columns(session, names, 0, 0, slice(0, 0))]
+            ),
             "ledger": lambda _: ledger_columns(session, names),
             "fills": lambda _: fill_columns(session, names),
             "orders": lambda record: order_columns(session, names, record.made("fills")),
