@@ -86,6 +86,7 @@ def align(
     indexes = [routes.of(asset) for asset in assets]
     deliveries = [delivery_event(instrument, number, routes) for number, instrument in enumerate(instruments)]
     has_borrow = np.array([_borrow(store, venue, asset, k, grid, notes, pages) for k, asset in enumerate(assets)], bool)
+    room.settle()
     paid = together(each.funding for each in aligned)
     delivered = sorted((item for item in deliveries if item is not None), key=lambda item: (item.bar, item.instrument))
     return History(

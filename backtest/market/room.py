@@ -41,6 +41,9 @@ class Room:
     def give_back(self) -> None:
         """Hold no page of any array any more; they are read again when asked for."""
 
+    def settle(self) -> None:
+        """What was written is only read from here on."""
+
     def parts(self, length: int, part: int = PART) -> Iterator[slice]:
         """Bars 0 to `length` a part at a time; what a part touched is given back before the next."""
         for first in range(0, length, part):
@@ -85,7 +88,7 @@ class Scratch(Room):
         with tempfile.TemporaryFile(prefix="backtest-", dir=self.folder) as file:
             os.ftruncate(file.fileno(), size)
             mapped = mmap.mmap(file.fileno(), size)
-        mapped.madvise(mmap.MADV_RANDOM)  # else a page brings many others along, of every series
+        mapped.madvise(mmap.MADV_RANDOM)  # while it is written: else a page brings many others along, of every series
         self._maps.add(mapped)
         return np.frombuffer(mapped, dtype).reshape(shape)
 
@@ -93,6 +96,11 @@ class Scratch(Room):
         for mapped in list(self._maps):
             mapped.madvise(mmap.MADV_DONTNEED)
         pa.default_memory_pool().release_unused()  # what files were read with
+
+    def settle(self) -> None:
+        """Pages that the system had to let go come again many at a time."""
+        for mapped in list(self._maps):
+            mapped.madvise(mmap.MADV_NORMAL)
 
     def must_hold(self, size: int) -> None:
         """InputError where the disk has not as many bytes free."""

@@ -224,6 +224,7 @@ def live(prepared: Prepared, progress: Progress | None = None) -> Result:
     events, targets = target_rows(strategy, history)
     session = open_session(config, history, plans, events, targets, prepared.finer)
     drive(strategy, session, progress)
+    history.room.settle()
     audit(session.book)
     notes = [*accounts_left_alone(strategy, session), *notes_of(session), *cut_withdrawals(config, session)]
     return Result(record_of(session, config, notes, time.perf_counter() - started))
