@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 import pytest
+import test_inside as inside
 
 import backtest
 from backtest.errors import InputError
@@ -243,6 +244,15 @@ def test_the_folder_of_a_streamed_run_holds_the_same_bytes(store: Path, small_pa
     assert (tmp_path / "0s" / "stats.json").read_text() == (tmp_path / "11h" / "stats.json").read_text()
 
 
+def test_the_tail_model_looks_back_over_chunks_as_over_memory(store: Path, small_parts: None) -> None:
+    told = settings(store, Table)
+    account = {**told["account"][3], "requirement": "tail"}
+    results = [
+        backtest.run({**told, "account": [account], "data": {**told["data"], "stream": s}}) for s in ("0s", "9h")
+    ]
+    same(*results)
+
+
 def test_a_comparison_of_modes_is_streamed_like_a_run(store: Path, small_parts: None) -> None:
     tables = []
     for stream in ("0s", "13h"):
@@ -292,3 +302,44 @@ def test_a_sweep_keeps_its_history_in_memory_and_says_so(store: Path) -> None:
     told = settings(store, Table, data={"stream": "1d"}, sweep={"grid": {"execution.slippage_bps": [1.0, 2.0]}})
     with pytest.raises(InputError, match=r"\[data\] stream = '1d'.*a sweep"):
         backtest.sweep(told)
+
+
+@pytest.mark.parametrize("stream", ["1h", "2h"])
+def test_the_inside_of_a_bar_is_looked_into_in_a_streamed_run_too(
+    tmp_path: Path, small_parts: None, stream: str
+) -> None:
+    """The third hour's finer bars decide; it is the first, or the last but one, of its chunk."""
+    paths = {"AAA/USDT": [90.0, 70.0, 100.0], "BBB/USDT": [110.0, 130.0, 100.0]}
+    folder = inside.store_of(tmp_path / "store", paths)
+    told = {
+        "name": "inside",
+        "data": {"store": str(folder), "start": "2024-05-06", "end": "2024-05-06T05:00:00"},
+        "account": [{"venue": "generic", "margin": "cross", "leverage": 10, "deposit": {"USDT": 500.0}}],
+        "strategy": {"class": inside.Pair},
+        "prices": {"routes": {"USDT": 1.0}},
+    }
+    whole = backtest.run(told)
+    same(backtest.run({**told, "data": {**told["data"], "stream": stream}}), whole)  # type: ignore[dict-item]
+    assert any("5m bars" in note for note in whole.manifest["notes"]) and len(whole.liquidations)
+
+
+def test_a_folder_without_room_is_refused_before_a_bar_is_written(
+    store: Path, small_parts: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 0}))
+    with pytest.raises(InputError, match="are free; name a folder of a larger disk"):
+        backtest.run(settings(store, data={"stream": "1d"}))
+
+
+def test_files_lie_where_tmpdir_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    assert Scratch(1).folder == str(tmp_path)
+
+
+def test_the_command_takes_another_stream_than_the_config_says(store: Path) -> None:
+    config = backtest.load_config(settings(store, data={"stream": "1d"}))
+    assert config.streamed("0s").data.stream == "0s" and config.streamed("0s").account == config.account
+    with pytest.raises(InputError, match="stream: '5 days' is not a duration"):
+        config.streamed("5 days")
+    with pytest.raises(InputError, match="stream = '5m' is less than a bar of 1h"):
+        config.streamed("5m")

@@ -231,6 +231,15 @@ class RunConfig(Section):
                     )
         return self
 
+    def streamed(self, stream: str) -> Self:
+        """The same run, holding so much of its history in memory at once. InputError for what is no such time."""
+        try:
+            data = Data.model_validate({**self.data.model_dump(), "stream": stream})
+        except ValidationError as error:
+            raise InputError(sentence(error.errors()[0], Data)) from None
+        data._beside = self.data._beside
+        return self.model_copy(update={"data": data})
+
     def resolved(self) -> dict[str, Any]:
         """Every setting, defaults included, as plain JSON values; loading it again gives the same run.
 

@@ -30,7 +30,7 @@ from backtest.market.grid import (
     when,
 )  # fmt: skip
 from backtest.market.history import BY_BAR, OF_INSTRUMENTS, History, rows_of
-from backtest.market.room import MEMORY, PART, Room, Scratch, Table
+from backtest.market.room import MEMORY, PART, Room, Table
 from backtest.market.routes import Routes
 from backtest.market.schema import Instrument
 from backtest.market.settlements import FundingEvents, delivery_event, funding_events, no_funding, together
@@ -119,8 +119,6 @@ class _Pages:
     def __init__(self, room: Room, grid: Grid, instruments: int, assets: int, part: int) -> None:
         self.room, self.most = room, part
         rows, spare = rows_of(instruments, assets)
-        if isinstance(room, Scratch):
-            room.must_hold(rows * grid.bars * 8)
         self.table = Table(room, rows, spare, grid.bars)
         self.tradable: Bools = room.zeros((instruments, grid.bars), np.bool_)
         self.by_name, first = dict[str, Floats](), 0

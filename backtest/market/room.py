@@ -7,6 +7,7 @@ from the file if anybody asks for them. Nothing is ever read as a zero that was 
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import shutil
@@ -34,8 +35,10 @@ class Room:
 
     chunk = 0
 
-    def zeros(self, shape: tuple[int, ...], dtype: Any = np.float64) -> Array:
-        """An array of zeros; pages that nobody writes take no room."""
+    def zeros(self, shape: tuple[int, ...], dtype: Any = np.float64, sure: int | None = None) -> Array:
+        """An array of zeros; pages that nobody writes take no room. `sure`: of the first axis, as much as will be
+        written for sure (all of it).
+        """
         return np.zeros(shape, dtype)
 
     def give_back(self) -> None:
@@ -72,25 +75,38 @@ class Scratch(Room):
     """Room in files without a name, which are gone when nobody holds their arrays, or the process ends."""
 
     def __init__(self, chunk: int, small: int = SMALL, folder: str | None = None) -> None:
-        """`chunk` in bars; arrays of fewer than `small` bytes stay in memory. InputError where the system cannot."""
-        self.chunk, self.small = chunk, small
-        self.folder = folder or tempfile.gettempdir()
+        """`chunk` in bars; arrays of fewer than `small` bytes stay in memory; the files lie in `folder`, else where
+        `TMPDIR` says, else in the system's place for large ones. InputError where the system cannot.
+        """
+        self.chunk, self.small, self.folder = chunk, small, folder or usual_folder()
         self._maps: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
-        if not hasattr(mmap.mmap, "madvise"):
+        if not can_stream():
             raise InputError(
                 "[data] stream: this system cannot give memory back; leave it out, or run on Linux or macOS"
             )
 
-    def zeros(self, shape: tuple[int, ...], dtype: Any = np.float64) -> Array:
+    def zeros(self, shape: tuple[int, ...], dtype: Any = np.float64, sure: int | None = None) -> Array:
         size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
         if size <= self.small:
             return np.zeros(shape, dtype)
         with tempfile.TemporaryFile(prefix="backtest-", dir=self.folder) as file:
             os.ftruncate(file.fileno(), size)
+            self._reserve(file.fileno(), size if sure is None else size // shape[0] * sure)
             mapped = mmap.mmap(file.fileno(), size)
         mapped.madvise(mmap.MADV_RANDOM)  # while it is written: else a page brings many others along, of every series
         self._maps.add(mapped)
         return np.frombuffer(mapped, dtype).reshape(shape)
+
+    def _reserve(self, file: int, size: int) -> None:
+        """Have the disk keep room for what will be written: a page that found none would end the process."""
+        self.must_hold(size)
+        if size and hasattr(os, "posix_fallocate"):
+            try:
+                os.posix_fallocate(file, 0, size)
+            except OSError as error:
+                if error.errno == errno.ENOSPC:
+                    self.must_hold(size + 1)
+                raise
 
     def give_back(self) -> None:
         for mapped in list(self._maps):
@@ -112,12 +128,23 @@ class Scratch(Room):
             )
 
 
+def can_stream() -> bool:
+    """Whether the system takes memory back that lies in a file."""
+    return hasattr(mmap.mmap, "madvise")
+
+
+def usual_folder() -> str:
+    """Where large files lie for a while: the usual temporary folder is often memory itself."""
+    large = "/var/tmp"
+    return os.environ.get("TMPDIR") or (large if os.access(large, os.W_OK) else tempfile.gettempdir())
+
+
 class Table:
     """Series as rows, those of the history first; further ones find a place behind them, each once."""
 
     def __init__(self, room: Room, rows: int, spare: int, bars: int) -> None:
         self.room, self.used = room, rows
-        self.rows = room.zeros((rows + spare, bars))
+        self.rows = room.zeros((rows + spare, bars), sure=rows)
         self._like: dict[tuple[float, ...], list[int]] = {}
 
     def number(self, array: Array) -> int | None:

@@ -22,7 +22,7 @@ TIMES = ("Start", "End", "Lowest Margin Ratio At")
 
 def write_frame(frame: pd.DataFrame, path: Path) -> None:
     """A frame as Parquet, times as microseconds UTC; the same frame gives the same bytes."""
-    write_frames((frame.iloc[first : first + PART] for first in range(0, max(1, len(frame)), PART)), path)
+    write_frames([frame], path)
 
 
 def write_frames(frames: Iterable[pd.DataFrame | pa.Table], path: Path) -> None:
@@ -33,7 +33,7 @@ def write_frames(frames: Iterable[pd.DataFrame | pa.Table], path: Path) -> None:
             table = frame if isinstance(frame, pa.Table) else _as_table(frame)
             if writer is None:
                 writer = _writer(path, table.schema)
-            writer.write_table(table.cast(writer.schema) if table.schema != writer.schema else table)
+            writer.write_table(table, row_group_size=PART)
     finally:
         if writer is not None:
             writer.close()

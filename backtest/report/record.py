@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 
 from backtest.errors import InputError, nearest
-from backtest.market.room import MEMORY, PART, Room
+from backtest.market.room import MEMORY, Room
 from backtest.report.columns import Columns
 
 if TYPE_CHECKING:
@@ -124,9 +124,7 @@ class RunRecord:
 
     def frames(self, frame: str) -> Iterator[pd.DataFrame | pa.Table]:
         """All rows of a frame, some after others, as frames or as tables; one without rows where there are none."""
-        whole: pd.DataFrame = getattr(self, frame)
-        for first in range(0, max(1, len(whole)), PART):
-            yield whole.iloc[first : first + PART]
+        yield getattr(self, frame)
 
     def number_of(self, account: int | str) -> int:
         """The number of an account given by name or number, from 0. InputError names the nearest."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from backtest.config.types import duration_us
 from backtest.market.history import rows_of
-from backtest.market.room import MEMORY, Room, Scratch
+from backtest.market.room import MEMORY, Room, Scratch, can_stream
 from backtest.market.schema import INTERVALS
 from backtest.state import BLOCK
 
@@ -26,6 +26,7 @@ def room_for(config: RunConfig, symbols: int, assets: int) -> Room:
     bars = (data.end_us - data.start_us) // INTERVALS[data.interval]
     rows = rows_of(symbols, assets)[0] + PATH_ROWS * len(config.account)
     if data.stream is None:
-        return Scratch(max(BLOCK, HELD // (8 * rows))) if 8 * rows * bars > LARGE else MEMORY
+        large = 8 * rows * bars > LARGE and can_stream()
+        return Scratch(max(BLOCK, HELD // (8 * rows))) if large else MEMORY
     chunk = duration_us(data.stream) // INTERVALS[data.interval]
     return Scratch(chunk) if chunk else MEMORY
