@@ -127,21 +127,25 @@ class Direct:
     own; it compiles, or finds what was compiled.
     """
 
-    def __init__(self, compiled: Any) -> None:
-        self._compiled, self._code = compiled, cast(Any, None)
+    def __init__(self, compiled: Any, outermost: bool = False) -> None:
+        """`outermost`: nothing is ever linked with it, so the compiler's text of it can go once its code is there."""
+        self._compiled, self._code, self._outermost = compiled, cast(Any, None), outermost
 
     def __call__(self, *given: Any) -> Any:
         if self._code is not None:
             return self._code(*given)
         answer = self._compiled(*given)
         if len(self._compiled.overloads) == 1:
-            self._code = next(iter(self._compiled.overloads.values())).entry_point
+            found = next(iter(self._compiled.overloads.values()))
+            self._code = found.entry_point
+            if self._outermost and hasattr(found.library, "_shared_module"):
+                found.library._shared_module = None  # some 17 MB of the engine
         return answer
 
 
-def direct(compiled: Function) -> Function:
+def direct(compiled: Function, outermost: bool = False) -> Function:
     """How Python calls an entry many times over; itself where nothing is compiled."""
-    return compiled if numba.config.DISABLE_JIT else Direct(compiled)  # type: ignore[attr-defined,return-value]
+    return compiled if numba.config.DISABLE_JIT else Direct(compiled, outermost)  # type: ignore[attr-defined,return-value]
 
 
 def plain(compiled: Function) -> Function:

@@ -8,6 +8,8 @@ would pass 2^63 silently.
 
 from __future__ import annotations
 
+from math import isfinite
+
 import numpy as np
 
 from backtest.errors import InputError
@@ -26,6 +28,6 @@ def units(steps):
 
 def to_steps(amount: float, what: str) -> int:
     """An amount a person wrote, in steps. Raises InputError where it would not fit an account's integers."""
-    if not np.isfinite(amount) or abs(amount) > HEADROOM:
+    if not isfinite(amount) or abs(amount) > HEADROOM:
         raise InputError(f"{what}: {amount!r} does not fit the ledger (largest amount {HEADROOM:,} units)")
-    return int(np.rint(amount * STEPS_PER_UNIT))
+    return round(float(amount) * STEPS_PER_UNIT)  # half to even, as `units` does

@@ -16,6 +16,7 @@ from backtest.engine.tape import make_tape
 from backtest.ledger.kinds import DEPOSIT
 from backtest.ledger.post import post
 from backtest.margin import procyclicality as tools
+from backtest.market.room import MEMORY
 from backtest.research.tails import filtered, tail_of, volatilities
 from backtest.units import to_steps
 from backtest.venues.schema import ScenarioRules, TailRules
@@ -86,7 +87,7 @@ def story(prices: list[float], **tail: Any) -> Any:
     plan: Any = SimpleNamespace(mode=SimpleNamespace(requirement="tail"), sets=[SimpleNamespace(scenario=scenario)])
     history: Any = SimpleNamespace(
         time=np.arange(len(prices)) * DAY_US, index_open=np.array([prices]), mark_open=np.array([prices]),
-        instruments=[SimpleNamespace(kind="spot")], assets=("BTC",),
+        instruments=[SimpleNamespace(kind="spot")], assets=("BTC",), room=MEMORY,
     )  # fmt: skip
     return tail_of([plan], history)
 

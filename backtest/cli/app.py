@@ -57,13 +57,25 @@ def main(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
 
 @app.command()
-def run(config: Config, out: Out = None, page: Page = False, quiet: Quiet = False, as_json: AsJson = False) -> None:
+def run(
+    config: Config,
+    out: Out = None,
+    page: Page = False,
+    stream: Annotated[
+        str | None,
+        typer.Option("--stream", help="History held in memory at once, such as 30d; 0s: all (default: by its size)."),
+    ] = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
     """Run a strategy and write its result folder."""
     with answering():
         import backtest
         from backtest.report.folder import RUN, check_target
 
         loaded = backtest.load_config(config)
+        if stream is not None:
+            loaded = loaded.streamed(stream)
         folder = out or Path("results") / loaded.name
         check_target(folder, RUN)  # before the run: an hour of it should not end without a place to put it
         tell_of_compiling(quiet)

@@ -137,12 +137,12 @@ def _print_ratio(console: Console, subject: Subject, name: str) -> None:
     from backtest.report.sparkline import top_of
 
     of = f" of {name}" if name else ""
-    ratios, level, width = subject.column("worst_ratio"), subject.liquidation_level, _width(console) - 4
+    level, width = subject.liquidation_level, _width(console) - 4
     line = _line(console, subject, width)
     if line.low is None:
         console.print(Text(f"Margin ratio{of}: nothing held ever required margin", style="bold"))
         return
-    scale = f"log scale from {level:g} (liquidation) to {words(level * top_of(ratios, level))}"
+    scale = f"log scale from {level:g} (liquidation) to {words(level * top_of(subject.ratios, level))}"
     console.print(Text(f"Margin ratio{of}, ", style="bold").append(scale, style="not bold"))
     console.print(Text("  ").append(_inked(line)))
     console.print(Text(f"  {_pointer(line.low, _lowest(subject), width, _ascii(console))}", style=LOW))
@@ -157,7 +157,7 @@ def _print_ratios(console: Console, runs: Mapping[str, Result]) -> None:
     from backtest.report.subject import Subject
 
     subjects = {mode: Subject(result) for mode, result in runs.items()}
-    top = max(top_of(subject.column("worst_ratio"), subject.liquidation_level) for subject in subjects.values())
+    top = max(top_of(subject.ratios, subject.liquidation_level) for subject in subjects.values())
     names = max(len(mode) for mode in subjects)
     lows = {mode: _lowest(subject) for mode, subject in subjects.items()}
     width = max(8, _width(console) - 2 - names - 2 - 2 - max(len(low) for low in lows.values()))
@@ -175,8 +175,7 @@ def _line(console: Console, subject: Subject, width: int, top: float | None = No
 
     forced = forced_moments(subject.record, subject.account)
     taken = [int(bar) for bar in subject.bars_of(forced["time"])] if len(forced) else []
-    ratios = subject.column("worst_ratio")
-    return sparkline(ratios, subject.liquidation_level, taken, width, top, _ascii(console))
+    return sparkline(subject.ratios, subject.liquidation_level, taken, width, top, _ascii(console))
 
 
 def _inked(line: Sparkline) -> Text:
@@ -195,13 +194,13 @@ def _lowest(subject: Subject) -> str:
 
     if subject.worst_bar is None:
         return "no margin required"
-    row = subject.rows.iloc[subject.worst_bar]
+    row = subject.row(subject.worst_bar)
     return f"{words(float(row['worst_ratio']))}, {row['time']:%Y-%m-%d %H:%M}"
 
 
 def _dates(subject: Subject, width: int) -> str:
     """The first day and the last, under the ends of a line."""
-    first, last = (f"{subject.rows['time'].iloc[k]:%Y-%m-%d}" for k in (0, -1))
+    first, last = (str(subject.times[k].astype("datetime64[D]")) for k in (0, -1))
     gap = width - len(first) - len(last)
     return f"{first}{' ' * gap}{last}" if gap > 0 else f"{first} to {last}"
 

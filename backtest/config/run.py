@@ -18,7 +18,7 @@ from pydantic import Field, PrivateAttr, ValidationError, field_serializer, fiel
 from backtest.config.account import PRESETS, Account, Flow, Preset, Refill, TopUp, Transfer
 from backtest.config.events import Happening
 from backtest.config.sweep import Sweep
-from backtest.config.types import Moment, Positive, Ratio, Section, duration_us, in_words, microseconds
+from backtest.config.types import Duration, Moment, Positive, Ratio, Section, duration_us, in_words, microseconds
 from backtest.config.words import sentence
 from backtest.errors import InputError, nearest
 from backtest.market.schema import INTERVALS
@@ -33,6 +33,7 @@ class Data(Section):
     """The history to replay: bars that open in [start, end), times in UTC.
 
     `venues`: whose history it is, where that is not the accounts' own; of a symbol that several have, the first's.
+    `stream`: how much of it is held in memory at once, the rest in files; "0s": all of it; by default as its size asks.
     """
 
     store: str
@@ -40,6 +41,7 @@ class Data(Section):
     end: Moment
     interval: str = "1h"
     venues: list[str] = []
+    stream: Duration | None = None
     _beside: Path | None = PrivateAttr(default=None)
 
     @field_validator("interval")
@@ -61,6 +63,10 @@ class Data(Section):
     def _in_order(self) -> Self:
         if self.end <= self.start:
             raise InputError(f"end ({in_words(self.end)}) is not after start ({in_words(self.start)}): swap them")
+        if self.stream is not None and 0 < duration_us(self.stream) < INTERVALS[self.interval]:
+            raise InputError(
+                f"stream = {self.stream!r} is less than a bar of {self.interval}; write '30d', or leave it out"
+            )
         return self
 
     @property
@@ -224,6 +230,15 @@ class RunConfig(Section):
                         f"choose a time from {in_words(self.data.start)} to {in_words(self.data.end)}"
                     )
         return self
+
+    def streamed(self, stream: str) -> Self:
+        """The same run, holding so much of its history in memory at once. InputError for what is no such time."""
+        try:
+            data = Data.model_validate({**self.data.model_dump(), "stream": stream})
+        except ValidationError as error:
+            raise InputError(sentence(error.errors()[0], Data)) from None
+        data._beside = self.data._beside
+        return self.model_copy(update={"data": data})
 
     def resolved(self) -> dict[str, Any]:
         """Every setting, defaults included, as plain JSON values; loading it again gives the same run.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from backtest.ledger.kinds import KIND_NAMES
+from backtest.market.room import MEMORY, Room
 from backtest.margin.portfolio.unit import CELL_ROWS, CHARGES, EXTRA_CELLS, LEG_ROWS
 from backtest.state import (
     BLOCK, COUNTERS, FILL_COLUMNS, FILL_ROWS, I64, INCIDENT_COLUMNS, INCIDENT_ROWS, LEDGER_COLUMNS, LEDGER_ROWS,
@@ -21,8 +22,8 @@ GROWING = {
 """Tables that are made longer, and which counter tells how many of their rows are written."""
 
 
-def make_book(rules: Rules, tape: Tape, record: bool = True, rows: int = FIRST_ROWS) -> Book:
-    """An empty book for the accounts of the rules; `record`: keep the path bar by bar."""
+def make_book(rules: Rules, tape: Tape, record: bool = True, rows: int = FIRST_ROWS, room: Room = MEMORY) -> Book:
+    """An empty book for the accounts of the rules; `record`: keep the path bar by bar, in this room."""
     accounts, wallets, assets = len(rules.shape), rules.model.shape[1], tape.index_row.shape[1]
     positions, instruments = len(rules.instrument), len(rules.kind)
     bars = len(tape.time) if record else 0
@@ -62,9 +63,9 @@ def make_book(rules: Rules, tape: Tape, record: bool = True, rows: int = FIRST_R
         cell=np.zeros((assets, CELL_ROWS, rules.grid.shape[3] + EXTRA_CELLS)),
         worst=np.zeros(1 + longest_window(tape)),
         saved=np.zeros(saved, I64),
-        path=np.zeros((PATH_COLUMNS, accounts, bars)),
-        wallet_path=np.zeros((WALLET_COLUMNS, wallets, accounts, bars)),
-        headroom=np.zeros((wallets, accounts, bars)),
+        path=room.zeros((PATH_COLUMNS, accounts, bars)),
+        wallet_path=room.zeros((WALLET_COLUMNS, wallets, accounts, bars)),
+        headroom=room.zeros((wallets, accounts, bars)),
         opened=np.zeros(wallets),
     )
 

@@ -42,7 +42,7 @@ Floats = npt.NDArray[np.float64]
 SIDES = ("long", "short")
 AIMED, POSTED, REDUCING, LAST = (int(flag) for flag in (TO_TARGET, POST_ONLY, REDUCE_ONLY, BY_LAST))
 
-advance_now, place_now, post_now = direct(advance), direct(place), direct(post)
+advance_now, place_now, post_now = direct(advance, outermost=True), direct(place), direct(post)
 
 
 @dataclass(frozen=True)
@@ -91,10 +91,11 @@ class Session:
         self.under_way: list[Crossing] = []
         self.rules, rules_at = make_rules(plans, history)
         self.tape = make_tape(history, rules_at, events, targets, borrow, tail, None if finer is None else finer.flags)
-        self.book = make_book(self.rules, self.tape)
+        self.book = make_book(self.rules, self.tape, room=history.room)
         self.symbols = {instrument.symbol: k for k, instrument in enumerate(history.instruments)}
         self.assets = {asset: k for k, asset in enumerate(history.assets)}
         self.bar, self.lived, self.requests = -1, 0, 0
+        self._held = 0  # first bar since room was last given back
         self.ahead: list[int] = []
         own = proxy(self)  # no circle: a session that is done with gives its arrays back at once
         self._positions = [Remembered(partial(Session.contracts, own, k)) for k in range(len(plans))]
@@ -120,6 +121,23 @@ class Session:
         self._live_until(last, max(last, ahead))
 
     def _live_until(self, last: int, ahead: int) -> None:
+        """Live through every bar before `last`, and quiet ones before `ahead`; of every chunk that was lived through
+        the room is given back.
+        """
+        chunk = self.history.room.chunk or len(self.history.time)
+        for stop in range(self._held + chunk, last, chunk):
+            self._live_through(stop, stop)
+            self._give_back()
+        self._live_through(last, ahead)
+        if self.lived - self._held >= chunk:
+            self._give_back()
+
+    def _give_back(self) -> None:
+        """Hold no bar in memory that has been lived through."""
+        self.history.room.give_back()
+        self._held = self.lived
+
+    def _live_through(self, last: int, ahead: int) -> None:
         """Live through every bar before `last`, and quiet ones before `ahead`; room is made as rows run short."""
         self._make_room()
         self._forget()

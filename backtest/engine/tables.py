@@ -359,10 +359,14 @@ def _named(page: str, what: str, names: Sequence[str], given: Mapping[str, Any],
 
 def _rules_at(plans: Sequence[Plan], history: History) -> Ints:
     """Index of the rule set in force, by account and bar."""
-    at, first = np.zeros((len(plans), len(history.time)), I64), 0
+    at: Ints = history.room.zeros((len(plans), len(history.time)), I64)
+    first = 0
     for row, plan in enumerate(plans):
         begins = np.searchsorted(history.time, [rule_set.start_us for rule_set in plan.sets])
         begins[0] = 0
-        at[row] = np.repeat(np.arange(first, first + len(begins)), np.diff(begins, append=len(history.time)))
+        for part in history.room.parts(len(history.time)):
+            for k, begin in enumerate(begins.tolist(), first):
+                if k and begin < part.stop:  # a set is in force until the next begins; the first is what zeros say
+                    at[row, max(begin, part.start) : part.stop] = k
         first += len(plan.sets)
     return at

@@ -5,12 +5,12 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from backtest.market.history import History
+from backtest.market.history import History, rows_of
+from backtest.market.room import Room, Table
 from backtest.state import (
     CLOSE, DELEVERAGE, DELIVERY, EACH, FLOW, FUNDING, HIGH, I64, LOW, MOMENT, OPEN, SETTLEMENT, TARGETS, Tape,
 )  # fmt: skip
@@ -40,13 +40,18 @@ class Event:
 class Rows:
     """The table of series, each once however many roles it has: a series is named by its field and its row there, and
     one that says the same as another, bar by bar, is that other (a dollar's four prices, a spot pair's mark).
+
+    The rows are those of the history itself where it was laid out as a table; what is not among them is put behind.
     """
 
     def __init__(self, history: History) -> None:
-        self.history = history
-        self.arrays: list[Floats] = []
+        self.history, bars = history, len(history.time)
+        table = history.table
+        if table is None or table.rows.shape[1] != bars:
+            rows, spare = rows_of(len(history.instruments), len(history.assets))
+            table = Table(history.room, 0, rows + spare, bars)
+        self.table = table
         self._row: dict[tuple[str, int, bool], int] = {}
-        self._like: dict[tuple[float, ...], list[int]] = {}
 
     def add(self, name: str, k: int, as_value: bool = False) -> int:
         """Row of series `name`[k] of the history; `as_value`: of what a contract is worth at that price."""
@@ -54,25 +59,19 @@ class Rows:
         instrument = self.history.instruments[k] if as_value else None
         as_value = instrument is not None and (instrument.kind == "inverse" or instrument.contract_size != 1.0)
         if (name, k, as_value) not in self._row:
-            self._row[name, k, as_value] = self._place(value_of(self.history, k, array) if as_value else array)
+            self._row[name, k, as_value] = (
+                self.table.make(lambda part: value_of(self.history, k, array[part]))
+                if as_value
+                else self.table.place(array)
+            )
         return self._row[name, k, as_value]
-
-    def _place(self, array: Floats) -> int:
-        """Row of an array: that of one that is equal to it, else a new one."""
-        alike = self._like.setdefault(tuple(array[:: max(1, len(array) // 8)].tolist()), [])
-        for row in alike:
-            if np.array_equal(self.arrays[row], array):
-                return row
-        alike.append(len(self.arrays))
-        self.arrays.append(array)
-        return alike[-1]
 
 
 @dataclass(frozen=True)
 class Layout:
     """A history laid out for kernels: what is the same for every account that is taken through it."""
 
-    series: Floats
+    table: Table
     value_row: Ints
     index_row: Ints
     last_row: Ints
@@ -105,11 +104,11 @@ def _lay_out(history: History) -> Layout:
         last_row=last_row,
         mark_row=mark_row,
         volume_row=np.array([[rows.add(name, i) for i in range(instruments)] for name in volumes], I64),
-        series=np.array(rows.arrays, np.float64, order="C"),
+        table=rows.table,
         events=_of_market(history),
-        tradable=history.tradable.astype(np.uint8),
-        time=np.array(history.time, I64),
-        years=history.time / YEAR_US,
+        tradable=np.ascontiguousarray(history.tradable).view(np.uint8),
+        time=np.ascontiguousarray(history.time),
+        years=history.room.filled(len(history.time), lambda part: history.time[part] / YEAR_US),
     )
 
 
@@ -136,16 +135,15 @@ def make_tape(
     implied volatility and forward of its expiry, bar by bar, or None.
     """
     market, bars, instruments = layout_of(history), len(history.time), len(history.instruments)
-    table, number, event_at = order_events(events, market.events, bars)
+    table, number, event_at = order_events(events, market.events, bars, history.room)
     no_tail = (np.zeros((1, len(history.assets) + instruments)), np.zeros((4, bars), I64))
     moves, known = tail or no_tail
-    extra: list[Floats] = []
-    borrow_row = _borrow_rows(extra, len(market.series), borrow, len(rules_at), len(history.assets))
-    option_row = _option_rows(extra, len(market.series), options, instruments)
+    borrow_row = _borrow_rows(market.table, borrow, len(rules_at), len(history.assets))
+    option_row = _option_rows(market.table, options, instruments)
     return Tape(
         time=market.time,
         years=market.years,
-        series=np.vstack([market.series, *extra]) if extra else market.series,
+        series=market.table.rows[: market.table.used],
         value_row=market.value_row,
         index_row=market.index_row,
         last_row=market.last_row,
@@ -158,7 +156,7 @@ def make_tape(
         event=table,
         number=number,
         event_at=event_at,
-        stops_at=_stops(table, rules_at, bars, history.time if tail else None),
+        stops_at=_stops(table, rules_at, history, tail is not None),
         rules_at=rules_at,
         target=np.zeros((1, instruments)) if targets is None else targets,
         tail_move=moves,
@@ -166,7 +164,9 @@ def make_tape(
     )
 
 
-def order_events(events: Iterable[Event], market: tuple[Ints, Floats], bars: int) -> tuple[Ints, Floats, Ints]:
+def order_events(
+    events: Iterable[Event], market: tuple[Ints, Floats], bars: int, room: Room
+) -> tuple[Ints, Floats, Ints]:
     """Events by bar, then in the order in which a bar's events happen, then as given, the market's last; first event
     of each bar.
     """
@@ -177,9 +177,14 @@ def order_events(events: Iterable[Event], market: tuple[Ints, Floats], bars: int
     inside = np.flatnonzero((table[:, 0] >= 0) & (table[:, 0] < bars))
     order = inside[np.lexsort((table[inside, 1], table[inside, 0]))]
     table, number = np.ascontiguousarray(table[order]), np.ascontiguousarray(number[order])
-    first = np.zeros(bars + 1, I64)
-    np.cumsum(np.bincount(table[:, 0], minlength=bars), out=first[1:])
-    return table, number, first
+    bar = np.ascontiguousarray(table[:, 0])
+
+    def firsts(part: slice) -> Ints:
+        begin, end = np.searchsorted(bar, (part.start, part.stop))
+        many = np.bincount(bar[begin:end] - part.start, minlength=part.stop - part.start)
+        return begin + np.cumsum(many) - many
+
+    return table, number, room.filled(bars + 1, firsts, I64)
 
 
 def _value_rows(rows: Rows) -> Ints:
@@ -212,31 +217,19 @@ def _price_rows(rows: Rows, point_name: str, worst_name: str) -> Ints:
     return table
 
 
-def _option_rows(
-    extra: list[Floats], first: int, options: Sequence[tuple[Floats, Floats] | None], instruments: int
-) -> Ints:
+def _option_rows(table: Table, options: Sequence[tuple[Floats, Floats] | None], instruments: int) -> Ints:
     """Rows of implied volatility and of the forward of an option's expiry; -1 where there is no option."""
-    table = np.full((instruments, 2), -1, I64)
+    rows = np.full((instruments, 2), -1, I64)
     for i, series in enumerate(options):
         if series is not None:
-            table[i] = [_one_more(extra, first, each) for each in series]
-    return table
+            rows[i] = [table.place(each) for each in series]
+    return rows
 
 
-def _borrow_rows(
-    extra: list[Floats], first: int, borrow: Sequence[Sequence[Floats | None]], accounts: int, assets: int
-) -> Ints:
+def _borrow_rows(table: Table, borrow: Sequence[Sequence[Floats | None]], accounts: int, assets: int) -> Ints:
     """Rows of each account's hourly rates; -1 where none is known."""
     none: list[Sequence[Floats | None]] = [[None] * assets] * accounts
-    return np.array(
-        [[-1 if rate is None else _one_more(extra, first, rate) for rate in rates] for rates in borrow or none], I64
-    )
-
-
-def _one_more(extra: list[Floats], first: int, array: Floats) -> int:
-    """Row of a series that is not the market's: they begin at `first`."""
-    extra.append(array)
-    return first + len(extra) - 1
+    return np.array([[-1 if rate is None else table.place(rate) for rate in rates] for rates in borrow or none], I64)
 
 
 def _of_market(history: History) -> tuple[Ints, Floats]:
@@ -248,7 +241,7 @@ def _of_market(history: History) -> tuple[Ints, Floats]:
     worth[0] = history.funding_rate
     for k in np.unique(i):
         mine = np.flatnonzero(i == k)
-        prices = (history.funding_price[mine], index_price(history, int(k), bar[mine]))
+        prices = (history.funding_price[mine], index_prices(history, int(k), bar[mine]))
         worth[1:, mine] = [np.abs(value_of(history, int(k), price)) for price in prices]
     ends, gone = history.delivery_bar.astype(I64), history.delivery_instrument.astype(I64)
     funding = np.column_stack([bar, np.full_like(bar, FUNDING), i, np.full_like(bar, -1)])
@@ -257,19 +250,31 @@ def _of_market(history: History) -> tuple[Ints, Floats]:
     return np.vstack([funding, delivery]), np.vstack([worth.T, paid])
 
 
-def index_price(history: History, i: int, bar: Any) -> Any:
-    """Price of the instrument's base at a bar's open by the indices: in the asset it settles in, in USD if inverse."""
-    instrument, index = history.instruments[i], history.index_open[:, bar]
-    base = index[history.assets.index(instrument.base)]
-    return base if instrument.kind == "inverse" else base / index[history.assets.index(instrument.settle)]
+def index_prices(history: History, i: int, bars: Ints) -> Floats:
+    """Price of the instrument's base at the opens of bars by the indices: in the asset it settles in, in USD if
+    inverse.
+    """
+    instrument, assets, take = history.instruments[i], history.assets, history.room.take
+    base: Floats = take(history.index_open[assets.index(instrument.base)], bars)
+    if instrument.kind == "inverse":
+        return base
+    return base / take(history.index_open[assets.index(instrument.settle)], bars)
 
 
-def _stops(table: Ints, rules_at: Ints, bars: int, days: Ints | None) -> Ints:
-    """For each bar, the first bar from it on at which contracts or rules may change; `bars` if none."""
-    stops = np.zeros(bars, bool)
-    stops[table[np.isin(table[:, 1], ENDS_STRETCH), 0]] = True
-    stops[1:] |= (rules_at[:, 1:] != rules_at[:, :-1]).any(axis=0)
-    if days is not None:
-        stops[1:] |= days[1:] // DAY_US != days[:-1] // DAY_US
-    at = np.append(np.flatnonzero(stops), bars)
-    return np.repeat(at, np.diff(at, prepend=-1))[:bars].astype(I64)
+def _stops(table: Ints, rules_at: Ints, history: History, by_day: bool) -> Ints:
+    """For each bar, the first bar from it on at which contracts or rules may change; as many as there are if none."""
+    bars, room = len(history.time), history.room
+    stops = [table[np.isin(table[:, 1], ENDS_STRETCH), 0]]
+    for part in room.parts(bars):
+        at = slice(max(0, part.start - 1), part.stop)
+        stops.append(at.start + 1 + np.flatnonzero((rules_at[:, at][:, 1:] != rules_at[:, at][:, :-1]).any(axis=0)))
+        if by_day:
+            stops.append(at.start + 1 + np.flatnonzero(np.diff(history.time[at] // DAY_US)))
+    known = np.append(np.unique(np.concatenate(stops)), bars)
+
+    def next_ones(part: slice) -> Ints:
+        begin, end = np.searchsorted(known, (part.start, part.stop - 1))
+        ahead = known[begin : end + 1]
+        return np.repeat(ahead, np.diff(np.minimum(ahead, part.stop - 1), prepend=part.start - 1))
+
+    return room.filled(bars, next_ones, I64)

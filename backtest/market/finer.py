@@ -49,7 +49,11 @@ class FinerBars:
     @property
     def flags(self) -> npt.NDArray[np.uint8]:
         """1 for the bars whose inside may be asked for: all of them, where the store has some finer series at all."""
-        return np.full(len(self.coarse.time), len(self.intervals) > 0, np.uint8)
+        flags: npt.NDArray[np.uint8] = self.coarse.room.zeros((len(self.coarse.time),), np.uint8)
+        if self.intervals:
+            for part in self.coarse.room.parts(len(flags)):
+                flags[part] = 1
+        return flags
 
     def inside(self, bar: int) -> History | None:
         """The finest whole bars inside a bar; None where the store has none after all."""

@@ -7,15 +7,17 @@ answers with rows; this file puts them on the grid, makes coarser bars out of fi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from backtest.errors import InputError
-from backtest.market.schema import INTERVALS, Instrument, interval_us
+from backtest.market.room import MEMORY, Room
+from backtest.market.schema import Instrument, interval_us
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -87,19 +89,36 @@ class Grid:
     def bars(self) -> int:
         return len(self.time)
 
+    def parts(self, most: int) -> list[slice]:
+        """The bars in parts of whole days (UTC), `most` bars or so each; the first and the last may begin and end
+        inside one.
+        """
+        days = max(1, most * self.interval_us // DAY_US)
+        first = self.start_us // DAY_US * DAY_US
+        edges = np.arange(first + days * DAY_US, self.end_us, days * DAY_US)
+        at = [0, *np.unique(np.searchsorted(self.time, edges)).tolist(), self.bars]
+        return [slice(one, other) for one, other in pairwise(at) if one < other]
 
-def make_grid(start_us: int, end_us: int, interval: str) -> Grid:
+    def cut(self, part: slice) -> Grid:
+        """Some of the bars."""
+        return Grid(self.interval, self.time[part])
+
+
+def make_grid(start_us: int, end_us: int, interval: str, room: Room = MEMORY) -> Grid:
     """The whole bars between two times. InputError when the span is empty, reversed or shorter than one bar."""
     if end_us <= start_us:
         raise InputError(
             f"the span ends ({when(end_us)}) at or before its start ({when(start_us)}): swap start and end"
         )
     step = interval_us(interval)
-    time = np.arange(-(-start_us // step) * step, end_us - step + 1, step, dtype=np.int64)
-    if not len(time):
+    first = -(-start_us // step) * step
+    bars = (end_us - first) // step
+    if bars < 1:
         raise InputError(
             f"the span {when(start_us)} to {when(end_us)} holds no whole bar of {interval}: take a longer one"
         )
+    every = np.int64(step)
+    time = room.filled(bars, lambda part: first + every * np.arange(part.start, part.stop), np.int64)
     return Grid(interval, time)
 
 
@@ -120,6 +139,13 @@ class Rows:
     true_open: bool
     made_from: str | None
 
+    def where(self, rows: slice) -> Rows:
+        """Some of the rows."""
+        return replace(self, **{name: getattr(self, name)[rows] for name in BY_ROW})
+
+
+BY_ROW = ("time", "open", "high", "low", "close", "volume")
+
 
 @dataclass(frozen=True)
 class Laid:
@@ -133,78 +159,6 @@ class Laid:
     present: Bools
 
 
-def read_rows(
-    store: Reader, venue: str, symbol: str, kind: str, grid: Grid, lead_us: int, life: Life | None = None
-) -> Rows | None:
-    """Rows of `<kind>-<interval>`, from `lead_us` before the grid; made of finer bars where only those are stored.
-
-    Reaches further back when nothing lies at the grid's start, so that "missing" and "not yet begun" can be told apart.
-    None when the store has no such series at any usable interval.
-    """
-    for finer in _usable_intervals(grid.interval):
-        name = f"{kind}-{finer}"
-        columns = _columns(store, venue, symbol, name, grid, lead_us)
-        if columns is None:
-            continue
-        rows = _as_rows(name, symbol, columns)
-        return rows if finer == grid.interval else resample(rows, grid, interval_us(finer), life or Life(None, None))
-    return None
-
-
-def _usable_intervals(interval: str) -> list[str]:
-    """The interval itself, then finer ones that divide it, coarsest first."""
-    step = interval_us(interval)
-    return sorted(
-        (text for text, us in INTERVALS.items() if us <= step and step % us == 0), key=lambda text: -INTERVALS[text]
-    )
-
-
-def _columns(
-    store: Reader, venue: str, symbol: str, name: str, grid: Grid, lead_us: int
-) -> dict[str, npt.NDArray[np.generic]] | None:
-    columns = store.read(venue, symbol, name, grid.start_us - lead_us, grid.end_us)
-    if columns is None:
-        return None
-    if not len(columns["time"]) or columns["time"][0] > grid.start_us:
-        columns = store.read(venue, symbol, name, None, grid.end_us)
-    if columns is None or not len(columns["time"]):
-        columns = store.read(venue, symbol, name)
-    return columns if columns is not None and len(columns["time"]) else None
-
-
-def _as_rows(name: str, symbol: str, columns: dict[str, npt.NDArray[np.generic]]) -> Rows:
-    """Columns as floats. InputError for a row that is no candle: a bar that is not known is left out of a store."""
-    stored: dict[str, Floats] = {
-        key: values.astype(np.float64) for key, values in columns.items() if key in (*_PRICES, "volume")
-    }
-    time = columns["time"].astype(np.int64)
-    _check_candles(f"{symbol} {name}", time, stored)
-    close = stored["close"]
-    volume = stored.get("volume", np.zeros(len(close)))
-    if {"open", "high", "low"} <= stored.keys():
-        return Rows(name, time, stored["open"], stored["high"], stored["low"], close, volume, True, None)
-    opened = np.concatenate([close[:1], close[:-1]])
-    return Rows(name, time, opened, np.maximum(opened, close), np.minimum(opened, close), close, volume, False, None)
-
-
-def _check_candles(where: str, time: Ints, stored: Mapping[str, Floats]) -> None:
-    """Refuse a price that is not above 0, a volume below 0, and a low or high that does not hold its open and close."""
-    for name in _PRICES:
-        if name in stored:
-            check_values(where, name, time, stored[name], np.isfinite(stored[name]) & (stored[name] > 0), "above 0")
-    if "volume" in stored:
-        volume = stored["volume"]
-        check_values(where, "volume", time, volume, np.isfinite(volume) & (volume >= 0), "0 or more")
-    for name, holds, word in (("low", np.less_equal, "above"), ("high", np.greater_equal, "below")):
-        for other in ("open", "close"):
-            if name in stored and other in stored and not (good := holds(stored[name], stored[other])).all():
-                k = int(np.argmin(good))
-                raise InputError(
-                    f"{where}: {name} {stored[name][k]:g} is {word} {other} {stored[other][k]:g} in the row of "
-                    f"{when(int(time[k]))}; mend the row or take it out of the store"
-                )
-
-
 def check_values(where: str, name: str, time: Ints, values: Floats, good: Bools, must: str) -> None:
     """InputError at the first value that is not good, with its series, time and column."""
     if good.all():
@@ -215,9 +169,6 @@ def check_values(where: str, name: str, time: Ints, values: Floats, good: Bools,
         f"{where}: {name} is {value} in the row of {when(int(time[k]))}, must be {must}; "
         "mend the row or take it out of the store"
     )
-
-
-_PRICES = ("open", "high", "low", "close")
 
 
 @dataclass(frozen=True)
@@ -242,31 +193,6 @@ class Life:
         return alive
 
 
-def resample(rows: Rows, grid: Grid, finer_us: int, life: Life) -> Rows:
-    """Coarser bars out of finer ones; one counts only if every finer bar of its life is there."""
-    step = grid.interval_us
-    bins = rows.time // step
-    first = np.flatnonzero(np.diff(bins, prepend=bins[0] - 1)) if len(bins) else np.zeros(0, dtype=np.int64)
-    opens = bins[first] * step
-    found = np.diff(first, append=len(bins))
-    lowest = opens if life.listing_us is None else np.maximum(opens, life.listing_us // finer_us * finer_us)
-    highest = opens + step if life.end_us is None else np.minimum(opens + step, life.end_us)
-    whole = found >= -(-(highest - lowest) // finer_us)
-    last = first + found - 1
-    made = rows.name
-    return Rows(
-        f"{made.rsplit('-', 1)[0]}-{grid.interval}",
-        opens[whole],
-        rows.open[first][whole],
-        np.maximum.reduceat(rows.high, first)[whole],
-        np.minimum.reduceat(rows.low, first)[whole],
-        rows.close[last][whole],
-        np.add.reduceat(rows.volume, first)[whole],
-        rows.true_open,
-        made,
-    )
-
-
 def lay(rows: Rows, grid: Grid) -> Laid:
     """Rows on the grid: no NaN, volume 0 where a row is missing."""
     if not len(rows.time):
@@ -284,22 +210,44 @@ def lay(rows: Rows, grid: Grid) -> Laid:
     return Laid(filled(rows.open), filled(rows.high), filled(rows.low), filled(rows.close), volume, present)
 
 
-def check_gaps(symbol: str, rows: Rows, missing: Bools, grid: Grid, prices: PriceRules, notes: list[str]) -> None:
-    """Refuse missing bars, or note that their price is held, as `[prices] gaps` says."""
-    count = int(missing.sum())
+class Gaps:
+    """Bars that are missing, as they are come across from front to back."""
+
+    def __init__(self) -> None:
+        self._runs: list[Ints] = []
+
+    def add(self, first: int, missing: Bools) -> None:
+        """What is missing [bar] from bar `first` on."""
+        if missing.any():
+            edges = np.flatnonzero(np.diff(missing.astype(np.int8), prepend=0, append=0))
+            self._runs.append(first + edges.reshape(-1, 2))
+
+    def between(self, first: int, last: int) -> tuple[int, int]:
+        """How many of the bars first to last-1 are missing, and the number of the first."""
+        runs = np.concatenate([np.zeros((0, 2), np.int64), *self._runs])
+        begin, end = np.maximum(runs[:, 0], first), np.minimum(runs[:, 1], last)
+        some = begin < end
+        return int((end - begin)[some].sum()), int(begin[some].min(initial=last))
+
+
+def check_gaps(
+    symbol: str, name: str, missing: tuple[int, int], grid: Grid, prices: PriceRules, notes: list[str]
+) -> None:
+    """Refuse missing bars (how many, and the first), or note that their price is held, as `[prices] gaps` says."""
+    count, at = missing
     if not count:
         return
-    first = when(int(grid.time[int(np.argmax(missing))]))
+    first = when(int(grid.time[at]))
     bars = "1 bar is" if count == 1 else f"{count} bars are"
     if prices.gaps != "hold":
         raise InputError(
-            f"{symbol} {rows.name}: {bars} missing between {when(grid.start_us)} and {when(grid.end_us)}, the first at "
+            f"{symbol} {name}: {bars} missing between {when(grid.start_us)} and {when(grid.end_us)}, the first at "
             f'{first}; mend the store, choose another span, or say [prices] gaps = "hold" (last price held, no fills)'
         )
-    notes.append(f"{symbol} {rows.name}: {bars} missing, the first at {first}; last price held, no fills")
+    notes.append(f"{symbol} {name}: {bars} missing, the first at {first}; last price held, no fills")
 
 
-def note_origin(symbol: str, rows: Rows, grid: Grid, notes: list[str]) -> None:
+def note_origin(symbol: str, name: str, made_from: str | None, grid: Grid, notes: list[str]) -> None:
     """Say that bars were made of finer ones."""
-    if rows.made_from is not None:
-        notes.append(f"{symbol} {rows.name}: bars of {grid.interval} made of whole {rows.made_from}")
+    if made_from is not None:
+        notes.append(f"{symbol} {name}: bars of {grid.interval} made of whole {made_from}")

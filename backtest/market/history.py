@@ -12,14 +12,24 @@ import numpy as np
 
 from backtest.errors import InputError
 from backtest.market.grid import Bools, Floats, Ints, when
+from backtest.market.room import MEMORY, Room, Table
 from backtest.market.schema import Instrument
 from backtest.market.settlements import Flags
 
-_BY_BAR = (
-    *("open", "high", "low", "close", "volume", "tradable", "daily_volatility", "daily_volume", "borrow_rate"),
+OF_INSTRUMENTS = (
+    *("open", "high", "low", "close", "volume", "daily_volatility", "daily_volume"),
     *("mark_open", "mark_low", "mark_high", "mark_close", "worst_low", "worst_high"),
-    *("index_open", "index_low", "index_high", "index_close"),
 )
+OF_ASSETS = ("borrow_rate", "index_open", "index_low", "index_high", "index_close")
+BY_BAR = (*OF_INSTRUMENTS, *OF_ASSETS)
+"""Numbers by bar, `tradable` apart: the rows of a table, in this order."""
+_CUT = (*BY_BAR, "tradable")
+MADE = 8  # rows more an instrument: what its contract is worth at its marks, and what accounts bring along
+
+
+def rows_of(instruments: int, assets: int) -> tuple[int, int]:
+    """Rows of the table of a history, and spare ones behind them for what the engine makes of it."""
+    return len(OF_INSTRUMENTS) * instruments + len(OF_ASSETS) * assets, MADE * instruments + 4 * assets + 16
 
 
 @dataclass(frozen=True)
@@ -70,6 +80,12 @@ class History:
     notes: tuple[str, ...]
     price_begins: tuple[int, ...] = ()  # per instrument: first stored bar; what is held before it nobody knew then
     index_begins: tuple[int, ...] = ()  # per asset
+    table: Table | None = None  # whose rows the arrays of numbers by bar are, where they were laid out together
+    room: Room = MEMORY  # where its bars lie, and those of the accounts that live through it
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What travels to another process: arrays in memory, whatever they lie in here."""
+        return {**self.__dict__, "table": None, "room": MEMORY}
 
     def between(self, start_us: int, end_us: int) -> History:
         """The bars that open in [start_us, end_us), with their events. InputError when there are none."""
@@ -79,15 +95,22 @@ class History:
                 f"no bar opens between {when(start_us)} and {when(end_us)}; "
                 f"the history runs from {when(int(self.time[0]))} to {when(int(self.time[-1]))}"
             )
-        cut: dict[str, Any] = {name: np.ascontiguousarray(getattr(self, name)[:, first:last]) for name in _BY_BAR}
+        cut: dict[str, Any] = {name: np.ascontiguousarray(getattr(self, name)[:, first:last]) for name in _CUT}
         cut["time"] = self.time[first:last].copy()
-        return replace(self, **cut, **self._events("funding", first, last), **self._events("delivery", first, last))
+        return replace(
+            self,
+            table=None,
+            room=MEMORY,
+            **cut,
+            **self._events("funding", first, last),
+            **self._events("delivery", first, last),
+        )
 
     def before(self, last: int) -> History:
         """The first `last` bars, with their events: the same memory, not a copy of it."""
-        cut: dict[str, Any] = {name: getattr(self, name)[:, :last] for name in _BY_BAR}
+        cut: dict[str, Any] = {name: getattr(self, name)[:, :last] for name in _CUT}
         cut["time"] = self.time[:last]
-        return replace(self, **cut, **self._events("funding", 0, last), **self._events("delivery", 0, last))
+        return replace(self, table=None, **cut, **self._events("funding", 0, last), **self._events("delivery", 0, last))
 
     def _events(self, kind: str, first: int, last: int) -> dict[str, Any]:
         """The columns of one kind of event that fall on the bars [first, last), bars counted anew."""

@@ -6,26 +6,27 @@ in, multiplied along to the dollar; the tips of its candles are not believed unl
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from backtest.errors import InputError, nearest
+from backtest.market.feed import Feed, open_feed
 from backtest.market.grid import (
     DAY_US,
     Floats,
+    Gaps,
     Grid,
-    Laid,
     Life,
     PriceRules,
     Reader,
-    Rows,
     check_gaps,
     lay,
     note_origin,
-    read_rows,
     when,
 )
+from backtest.market.room import MEMORY, PART, Room
 from backtest.market.schema import Instrument, parse_symbol
 
 STABLE = ("USDT", "USDC")  # worth a constant dollar, and said so, when nothing better is stored
@@ -55,9 +56,14 @@ class Routes:
         prices: PriceRules,
         notes: list[str],
         strict: bool = False,
+        room: Room = MEMORY,
+        places: Mapping[str, Sequence[Floats]] | None = None,
+        part: int = PART,
     ) -> None:
+        """`places`: where the four prices of an asset are to be written, for those of the run itself."""
         self.store, self.venue, self.instruments = store, venue, instruments
         self.grid, self.prices, self.notes, self.strict = grid, prices, notes, strict
+        self.room, self.places, self.part = room, places or {}, part
         self._known: dict[str, Route] = {}
 
     def of(self, asset: str, through: tuple[str, ...] = ()) -> Route:
@@ -75,7 +81,7 @@ class Routes:
     def _declared(self, asset: str, declared: str | float, through: tuple[str, ...]) -> Route:
         if not isinstance(declared, str):
             self.notes.append(f"{asset}: index is the constant {float(declared)} declared in [prices.routes]")
-            return self._constant(float(declared))
+            return self._constant(asset, float(declared))
         route = self._along(declared, (*through, asset))
         if route is None:
             raise InputError(
@@ -88,7 +94,7 @@ class Routes:
     def _default(self, asset: str, through: tuple[str, ...]) -> Route:
         """Index in dollars, else by way of USDT, else (stablecoins) a flagged constant."""
         if asset == "USD":
-            return self._constant(1.0)
+            return self._constant(asset, 1.0)
         for quote in ("USD", "USDT"):
             if quote not in (asset, *through):
                 route = self._along(f"{asset}/{quote}", (*through, asset))
@@ -96,7 +102,7 @@ class Routes:
                     return route
         if asset in STABLE:
             self.notes.append(f"{asset}: no index or spot pair in the store; valued at a constant 1.0 USD")
-            return self._constant(1.0)
+            return self._constant(asset, 1.0)
         raise InputError(
             f"{asset}: no index of it in the store at {self.venue} (sought index or spot {asset}/USD, {asset}/USDT); "
             f'declare one, [prices.routes] {asset} = "…"; {nearest(f"{asset}/USDT", self._spot_symbols())}'
@@ -108,55 +114,63 @@ class Routes:
         for kind, word in (("index", "index"), ("bars", "spot")):
             instrument = self.instruments.get(symbol) if kind == "bars" else None
             life = Life.of(instrument) if instrument is not None else Life(None, None)
-            rows = read_rows(self.store, self.venue, symbol, kind, self.grid, DAY_US, life)
-            if rows is not None and len(rows.time):
-                laid, wicks = self._laid(symbol, rows, life), kind == "index" or self.prices.wicks
-                leg = _leg(laid, wicks, f"{word}:{symbol}", int(rows.time[0]))
-                return leg if quote == "USD" else _times(leg, self.of(quote, through), quote)
+            feed = open_feed(self.store, self.venue, symbol, kind, self.grid, DAY_US, life, self.part)
+            if feed is not None and not feed.empty:
+                wicks = kind == "index" or self.prices.wicks
+                leg = self._leg(through[-1], symbol, feed, life, wicks, f"{word}:{symbol}")
+                return leg if quote == "USD" else self._times(leg, self.of(quote, through), quote)
         return None
 
-    def _laid(self, symbol: str, rows: Rows, life: Life) -> Laid:
-        first, after = int(rows.time[0]), int(rows.time[-1]) + self.grid.interval_us
-        if first >= self.grid.end_us or after < self.grid.start_us:
+    def _leg(self, asset: str, symbol: str, feed: Feed, life: Life, wicks: bool, source: str) -> Route:
+        """One pair, laid on the grid part by part."""
+        grid, first = self.grid, feed.first_us
+        four, missing, absent = self._four(asset), Gaps(), 0
+        for number, part in enumerate(feed.parts):
+            laid = lay(feed.rows(number), grid.cut(part))
+            low, high = laid.low, laid.high
+            if not wicks:
+                low, high = np.minimum(laid.open, laid.close), np.maximum(laid.open, laid.close)
+            for place, values in zip(four, (laid.open, low, high, laid.close), strict=True):
+                place[part] = values
+            time, absent = grid.time[part], absent + int((~laid.present).sum())
+            missing.add(part.start, (time >= first) & life.alive(grid.cut(part)) & ~laid.present)
+            self.room.give_back()
+        after = feed.last_us + grid.interval_us
+        if first >= grid.end_us or after < grid.start_us:
             raise InputError(
-                f"{symbol} {rows.name}: stored from {when(first)} to {when(after)}, wholly outside the run "
-                f"({when(self.grid.start_us)} to {when(self.grid.end_us)}); import it, or declare another in "
-                "[prices.routes]"
+                f"{symbol} {feed.name}: stored from {when(first)} to {when(after)}, wholly outside the run "
+                f"({when(grid.start_us)} to {when(grid.end_us)}); import it, or declare another in [prices.routes]"
             )
-        laid = lay(rows, self.grid)
-        if self.strict and not laid.present.all():
-            raise InputError(f"{symbol} {rows.name}: not every bar from {when(self.grid.start_us)} is stored")
-        note_origin(symbol, rows, self.grid, self.notes)
-        began = self.grid.time >= rows.time[0]
-        if not began.all():
-            self.notes.append(
-                f"{symbol} {rows.name}: begins {when(int(rows.time[0]))}; its first price is held before that"
-            )
-        check_gaps(symbol, rows, began & life.alive(self.grid) & ~laid.present, self.grid, self.prices, self.notes)
-        return laid
+        if self.strict and absent:
+            raise InputError(f"{symbol} {feed.name}: not every bar from {when(grid.start_us)} is stored")
+        note_origin(symbol, feed.name, feed.made_from, grid, self.notes)
+        if int(grid.time[0]) < first:
+            self.notes.append(f"{symbol} {feed.name}: begins {when(first)}; its first price is held before that")
+        check_gaps(symbol, feed.name, missing.between(0, grid.bars), grid, self.prices, self.notes)
+        return _route(four, source, first)
 
-    def _constant(self, value: float) -> Route:
-        flat = np.full(self.grid.bars, value)
-        return Route(flat, flat, flat, flat, f"constant {value}")
+    def _four(self, asset: str) -> Sequence[Floats]:
+        """Where the open, low, high and close of an asset are written."""
+        return self.places[asset] if asset in self.places else self.room.zeros((4, self.grid.bars))  # type: ignore[return-value]
+
+    def _times(self, leg: Route, quote: Route, name: str) -> Route:
+        """Both legs at their lows together, both at their highs together, as the bar's path has it."""
+        for part in self.room.parts(self.grid.bars):
+            for point in ("open", "low", "high", "close"):
+                getattr(leg, point)[part] *= getattr(quote, point)[part]
+        return replace(leg, source=f"{leg.source}×{name}", begins_us=max(leg.begins_us, quote.begins_us))
+
+    def _constant(self, asset: str, value: float) -> Route:
+        four = self._four(asset)
+        for part in self.room.parts(self.grid.bars):
+            for place in four:
+                place[part] = value
+        return _route(four, f"constant {value}")
 
     def _spot_symbols(self) -> list[str]:
         return [symbol for symbol, instrument in self.instruments.items() if instrument.kind == "spot"]
 
 
-def _leg(laid: Laid, wicks: bool, source: str, begins_us: int) -> Route:
-    low, high = laid.low, laid.high
-    if not wicks:
-        low, high = np.minimum(laid.open, laid.close), np.maximum(laid.open, laid.close)
-    return Route(laid.open, low, high, laid.close, source, begins_us)
-
-
-def _times(leg: Route, quote: Route, name: str) -> Route:
-    """Both legs at their lows together, both at their highs together, as the bar's path has it."""
-    return Route(
-        leg.open * quote.open,
-        leg.low * quote.low,
-        leg.high * quote.high,
-        leg.close * quote.close,
-        f"{leg.source}×{name}",
-        max(leg.begins_us, quote.begins_us),
-    )
+def _route(four: Sequence[Floats], source: str, begins_us: int = -(2**62)) -> Route:
+    opened, low, high, close = four
+    return Route(opened, low, high, close, source, begins_us)

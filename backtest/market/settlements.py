@@ -29,6 +29,7 @@ from backtest.market.grid import (
     make_grid,
     when,
 )
+from backtest.market.room import MEMORY, Room
 from backtest.market.routes import Route, Routes
 from backtest.market.schema import INTERVALS, Instrument
 from backtest.market.thin import Marks
@@ -87,6 +88,7 @@ def funding_events(
     grid: Grid,
     rules: FundingRules,
     notes: list[str],
+    room: Room = MEMORY,
 ) -> FundingEvents:
     """Funding of one perpetual inside the span.
 
@@ -110,7 +112,7 @@ def funding_events(
     given = (
         columns["mark_price"].astype(np.float64)[keep] if "mark_price" in columns else np.full(int(keep.sum()), np.nan)
     )
-    price, flag = _prices(given, bar[keep], inside[keep], marks)
+    price, flag = _prices(given, bar[keep], inside[keep], marks, room)
     if count := int((flag == PREVIOUS_MARK_CLOSE).sum()):
         notes.append(f"{instrument.symbol} funding: {count} events priced at the mark close before the stamp")
     who = np.full(len(price), number, dtype=np.int64)
@@ -137,14 +139,15 @@ def _bars_of(
     return bar + inside, inside
 
 
-def _prices(given: Floats, bar: Ints, inside: Bools, marks: Marks) -> tuple[Floats, Flags]:
-    before = np.where(bar > 0, marks.close[np.maximum(bar - 1, 0)], marks.open[bar])
-    own_open = marks.true_open[bar] & ~inside
+def _prices(given: Floats, bar: Ints, inside: Bools, marks: Marks, room: Room) -> tuple[Floats, Flags]:
+    opened = room.take(marks.open, bar)
+    before = np.where(bar > 0, room.take(marks.close, np.maximum(bar - 1, 0)), opened)
+    own_open = room.take(marks.true_open, bar) & ~inside
     has_price = np.isfinite(given) & (given > 0)
     flag = np.where(
         inside, INSIDE_BAR, np.where(has_price, GIVEN_MARK, np.where(own_open, MARK_OPEN, PREVIOUS_MARK_CLOSE))
     )
-    return np.where(has_price, given, np.where(own_open, marks.open[bar], before)), flag.astype(np.int8)
+    return np.where(has_price, given, np.where(own_open, opened, before)), flag.astype(np.int8)
 
 
 def _check_missing(

@@ -6,25 +6,25 @@ mark closes are stored the low is the higher of the perpetual's own low and the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
+from backtest.market.feed import Feed, open_feed
 from backtest.market.grid import (
     DAY_US,
     Bools,
     Floats,
+    Gaps,
     Grid,
     Laid,
     Life,
     PriceRules,
     Reader,
-    Rows,
     check_gaps,
     lay,
     note_origin,
-    read_rows,
-)
+)  # fmt: skip
 from backtest.market.schema import Instrument
 
 
@@ -42,45 +42,73 @@ class Marks:
     source: str
 
 
-def marks(
-    store: Reader, venue: str, instrument: Instrument, last: Laid, grid: Grid, prices: PriceRules, notes: list[str]
-) -> Marks:
-    """Marks of one instrument whose own bars are already on the grid.
+class MarkFeeds:
+    """Marks of one instrument, part after part, out of what the store has of them."""
 
-    Preference a bar: mark OHLC, mark close with proxy extremes, last price. Spot: its own price, the candle's body
-    unless `wicks`. InputError where a mark is missing between the first and last one stored and gaps are errors.
-    """
-    if instrument.kind == "spot":
-        return _spot(last, prices)
-    result = _as_last(last)
-    stored = _stored(store, venue, instrument, grid)
-    covered = np.zeros(grid.bars, dtype=np.bool_)
-    proxy = np.zeros(grid.bars, dtype=np.bool_)
-    for rows in stored:
-        note_origin(instrument.symbol, rows, grid, notes)
-        laid = lay(rows, grid)
-        spot = None if rows.true_open else _reference(store, venue, instrument, grid)
-        made = _true(laid) if rows.true_open else _proxy(rows, laid, last, spot, grid)
-        result = _overlay(result, made, laid.present)
-        covered |= laid.present
-        proxy = proxy & ~laid.present if rows.true_open else laid.present.copy()
-    if stored:
-        missing = _inside(stored, grid) & Life.of(instrument).alive(grid) & ~covered
-        check_gaps(instrument.symbol, stored[0], missing, grid, prices, notes)
-    counts = {
-        "mark": int((last.present & covered & ~proxy).sum()),
-        "mark-close proxy": int((last.present & proxy).sum()),
-        "last": int((last.present & ~covered).sum()),
-    }
-    _note(instrument.symbol, counts, notes)
-    return replace(result, source=max(counts, key=lambda name: counts[name]) if stored else "last")
+    def __init__(
+        self, store: Reader, venue: str, instrument: Instrument, grid: Grid, prices: PriceRules, part: int
+    ) -> None:
+        self.instrument, self.grid, self.prices = instrument, grid, prices
+        spot = instrument.kind == "spot"
+        self.stored = [] if spot else _stored(store, venue, instrument, grid, part)
+        proxies = any(not feed.true_open for feed in self.stored)
+        self.reference = _reference(store, venue, instrument, grid, part) if proxies else None
+        self.missing = Gaps()
+        self.counts = {"mark": 0, "mark-close proxy": 0, "last": 0}
+
+    def part(self, number: int, part: slice, last: Laid) -> Marks:
+        """Marks of a part of the grid whose own bars are laid.
+
+        Preference a bar: mark OHLC, mark close with proxy extremes, last price. Spot: its own price, the candle's body
+        unless `wicks`.
+        """
+        if self.instrument.kind == "spot":
+            return _spot(last, self.prices)
+        grid, result = self.grid.cut(part), _as_last(last)
+        spot = None if self.reference is None else lay(self.reference.rows(number), grid)
+        covered = np.zeros(grid.bars, dtype=np.bool_)
+        proxy = np.zeros(grid.bars, dtype=np.bool_)
+        for feed in self.stored:
+            laid = lay(feed.rows(number), grid)
+            made = _true(laid) if feed.true_open else _proxy(feed, laid, last, spot, grid, self.grid.start_us)
+            result = _overlay(result, made, laid.present)
+            covered |= laid.present
+            proxy = proxy & ~laid.present if feed.true_open else laid.present.copy()
+        if self.stored:
+            self.missing.add(part.start, Life.of(self.instrument).alive(grid) & ~covered)
+        self.counts["mark"] += int((last.present & covered & ~proxy).sum())
+        self.counts["mark-close proxy"] += int((last.present & proxy).sum())
+        self.counts["last"] += int((last.present & ~covered).sum())
+        return result
+
+    def source(self, notes: list[str]) -> str:
+        """Where most of the marks came from, once all parts are done; notes say the rest. InputError where a mark is
+        missing between the first and last one stored and gaps are errors.
+        """
+        if self.instrument.kind == "spot":
+            return "spot"
+        symbol = self.instrument.symbol
+        for feed in self.stored:
+            note_origin(symbol, feed.name, feed.made_from, self.grid, notes)
+        if self.stored:
+            missing = self.missing.between(*self._inside())
+            check_gaps(symbol, self.stored[0].name, missing, self.grid, self.prices, notes)
+        _note(symbol, self.counts, notes)
+        return max(self.counts, key=lambda name: self.counts[name]) if self.stored else "last"
+
+    def _inside(self) -> tuple[int, int]:
+        """Bars between the first and the last mark the store has."""
+        first, last = min(feed.first_us for feed in self.stored), max(feed.last_us for feed in self.stored)
+        time = self.grid.time
+        return int(np.searchsorted(time, first)), int(np.searchsorted(time, last, side="right"))
 
 
-def _stored(store: Reader, venue: str, instrument: Instrument, grid: Grid) -> list[Rows]:
+def _stored(store: Reader, venue: str, instrument: Instrument, grid: Grid, part: int) -> list[Feed]:
     """The mark series the store has of an instrument, true ones last: they overrule."""
     life = Life.of(instrument)
-    found = (read_rows(store, venue, instrument.symbol, kind, grid, DAY_US, life) for kind in ("mark", "mark-ohlc"))
-    return sorted((rows for rows in found if rows is not None and len(rows.time)), key=lambda rows: rows.true_open)
+    kinds = ("mark", "mark-ohlc")
+    found = (open_feed(store, venue, instrument.symbol, kind, grid, DAY_US, life, part) for kind in kinds)
+    return sorted((feed for feed in found if feed is not None and not feed.empty), key=lambda feed: feed.true_open)
 
 
 def _spot(last: Laid, prices: PriceRules) -> Marks:
@@ -98,11 +126,11 @@ def _true(laid: Laid) -> Marks:
     return Marks(laid.open, laid.low, laid.high, laid.close, laid.low, laid.high, laid.present, "mark")
 
 
-def _proxy(rows: Rows, laid: Laid, last: Laid, spot: Laid | None, grid: Grid) -> Marks:
+def _proxy(feed: Feed, laid: Laid, last: Laid, spot: Laid | None, grid: Grid, start_us: int) -> Marks:
     """Mark closes made into bars: no wider than perpetual and spot both allow, no narrower than the body."""
     opened = laid.open.copy()
-    if rows.time[0] >= grid.start_us:  # the first close ever stored has no close before it
-        at = int(np.searchsorted(grid.time, rows.time[0]))
+    if start_us <= feed.first_us and grid.start_us <= feed.first_us < grid.end_us:  # no close was stored before it
+        at = int(np.searchsorted(grid.time, feed.first_us))
         opened[at : at + 1] = last.open[at : at + 1]
     body_low, body_high = np.minimum(opened, laid.close), np.maximum(opened, laid.close)
     perp_low, perp_high = np.where(last.present, last.low, np.inf), np.where(last.present, last.high, -np.inf)
@@ -125,12 +153,12 @@ def _proxy(rows: Rows, laid: Laid, last: Laid, spot: Laid | None, grid: Grid) ->
     )
 
 
-def _reference(store: Reader, venue: str, instrument: Instrument, grid: Grid) -> Laid | None:
+def _reference(store: Reader, venue: str, instrument: Instrument, grid: Grid, part: int) -> Feed | None:
     """The spot bars whose shape stands in for the mark's: same quote first, then any dollar."""
     for quote in dict.fromkeys((instrument.quote, "USDT", "USD", "USDC")):
-        rows = read_rows(store, venue, f"{instrument.base}/{quote}", "bars", grid, DAY_US)
-        if rows is not None and len(rows.time):
-            return lay(rows, grid)
+        feed = open_feed(store, venue, f"{instrument.base}/{quote}", "bars", grid, DAY_US, None, part)
+        if feed is not None and not feed.empty:
+            return feed
     return None
 
 
@@ -148,12 +176,6 @@ def _overlay(under: Marks, over: Marks, where: Bools) -> Marks:
         np.where(where, over.true_open, under.true_open),
         over.source,
     )
-
-
-def _inside(stored: list[Rows], grid: Grid) -> Bools:
-    """Bars between the first and the last mark the store has."""
-    first, last = min(int(rows.time[0]) for rows in stored), max(int(rows.time[-1]) for rows in stored)
-    return (grid.time >= first) & (grid.time <= last)
 
 
 def _note(symbol: str, counts: dict[str, int], notes: list[str]) -> None:

@@ -15,22 +15,22 @@ def least_capital(record: RunRecord, account: int) -> float:
     bar's path; later flows count against the wallet they came to. Nothing below 0: an account that needed nothing needs
     no capital. Spot alone, which no margin rule watches, needs what was paid in.
     """
-    rows, first = record.columns("wallets", account), record.first_deposits(account)
+    first, lowest = record.first_deposits(account), dict[str, float]()
     paid_in = record.flows_usd(first, "open")
-    if not len(rows):
+    for rows in record.parts("wallets", account):
+        spare, wallets = rows["headroom"] - _came_in(record, account, rows), rows.words("wallet")
+        for wallet in wallets.present:
+            least = float(np.fmin.reduce(spare[wallets.among(wallet)]))
+            lowest[wallet] = float(np.fmin(lowest.get(wallet, least), least))
+    if not lowest:
         return float(paid_in.sum())
     began = first.words("wallet")
-    spare, wallets = rows["headroom"] - _came_in(record, account, rows), rows.words("wallet")
-    least = [
-        float(paid_in[began.among(wallet)].sum()) - _lowest(spare[wallets.among(wallet)])
-        for wallet in sorted({*wallets.present, *began.present})
+    # a wallet that backs nothing has no headroom to spare
+    needed = [
+        float(paid_in[began.among(wallet)].sum()) - lowest.get(wallet, 0.0)
+        for wallet in sorted({*lowest, *began.present})
     ]
-    return max(0.0, float(np.sum(least)))
-
-
-def _lowest(spare: Floats) -> float:
-    """The least headroom of a wallet; one that backs nothing has none to spare."""
-    return float(np.fmin.reduce(spare)) if len(spare) else 0.0
+    return max(0.0, float(np.sum(needed)))
 
 
 def _came_in(record: RunRecord, account: int, rows: Columns) -> Floats:

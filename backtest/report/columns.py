@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
+
+from backtest.market.store import TIME
 
 Array = npt.NDArray[Any]
 Bools = npt.NDArray[np.bool_]
@@ -83,6 +86,11 @@ class Columns:
         return Columns(len(frame), {name: _of_series(frame, name) for name in frame.columns})
 
     @staticmethod
+    def given(rows: int, columns: Mapping[str, Column]) -> Columns:
+        """Columns that there are already."""
+        return Columns(rows, {name: partial(_itself, column) for name, column in columns.items()})
+
+    @staticmethod
     def below(parts: Sequence[Columns]) -> Columns:
         """Tables of the same columns, one below the other."""
         if len(parts) == 1:
@@ -128,6 +136,21 @@ class Columns:
     def frame(self, names: Iterable[str]) -> pd.DataFrame:
         """The columns of these names as a frame; times are stamps in UTC."""
         return pd.DataFrame({name: times_of(self["time"]) if name == "time" else self[name] for name in names})
+
+    def table(self, names: Iterable[str]) -> pa.Table:
+        """The columns of these names as a file holds them, as of a frame of them."""
+        return pa.table({name: _stored(name, self.column(name)) for name in names})
+
+
+def _itself(column: Column) -> Column:
+    return column
+
+
+def _stored(name: str, column: Column) -> pa.Array:
+    if isinstance(column, Words):
+        words = pa.array(column.known.tolist(), pa.large_string())
+        return pa.DictionaryArray.from_arrays(pa.array(column.at), words).cast(pa.large_string())
+    return pa.array(column, TIME) if name == "time" else pa.array(column)
 
 
 def times_of(times_us: Ints) -> pd.DatetimeIndex:

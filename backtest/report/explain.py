@@ -10,23 +10,24 @@ from there to the close. Every payment of the ledger stands under its own name. 
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 
+from backtest.market.room import TAKEN
 from backtest.market.schema import Instrument
-from backtest.report.columns import Bools, Columns, times_of
-from backtest.report.record import Floats, Ints, RunRecord, summed
+from backtest.report.columns import Bools, Column, Columns, Words, times_of
+from backtest.report.held import QUOTES, Held, Steps, moves, on, part_of_asset
+from backtest.report.record import Floats, Ints, RunRecord
 from backtest.units import STEP
+
+__all__ = ["PARTS", "QUOTES", "explain", "explain_by_bar", "explained", "part_of_asset", "parts_of"]
 
 PARTS = (
     "deposits and withdrawals", "price", "basis", "fx", "funding", "fees", "execution", "interest", "transfer cost",
     "conversion cost", "liquidation", "insurance and write-off", "residual",
 )  # fmt: skip
-QUOTES = frozenset(("USD", "USDT", "USDC", "FDUSD", "BUSD", "TUSD", "DAI", "USDE", "EUR", "BNFCR", "BFUSD"))
-"""Currencies that things are priced in: their own moves are `fx`, a coin's are `price`."""
-
 _PART_OF_KIND = {
     "deposit": "deposits and withdrawals", "withdrawal": "deposits and withdrawals", "transfer_cost": "transfer cost",
     "fee": "fees", "delivery_fee": "fees", "funding": "funding", "interest": "interest", "conversion": "price",
@@ -46,12 +47,27 @@ def explain(record: RunRecord, account: int = 0) -> pd.Series:
     equity = Σ balance x index + Σ (contracts x value - cost) x index.
     """
     parts = parts_of(record, account)
-    return pd.Series({part: float(parts[part].sum()) for part in PARTS}, name=record.account_names[account])
+    return pd.Series({part: _summed(record, parts[part]) for part in PARTS}, name=record.account_names[account])
 
 
 def explain_by_bar(record: RunRecord, account: int = 0) -> pd.DataFrame:
     """The same a bar, USD: `time` (the bar's open), then a column a part. A row sums to its bar's change in equity."""
     return pd.DataFrame({"time": times_of(record.history.time), **parts_of(record, account)}, copy=False)
+
+
+def explained(record: RunRecord) -> Iterator[Columns]:
+    """The same of every account by column, some bars after others."""
+    for account, name in enumerate(record.account_names):
+        parts = parts_of(record, account)
+        for bars in record.room.parts(len(record.history.time)):
+            many = bars.stop - bars.start
+            columns: dict[str, Column] = {"time": record.history.time[bars], "account": Words.same(name, many)}
+            yield Columns.given(many, {**columns, **{part: parts[part][bars] for part in PARTS}})
+
+
+def _summed(record: RunRecord, part: Floats) -> float:
+    """A part of the profit over all bars."""
+    return float(sum(part[bars].sum() for bars in record.room.parts(len(part))))
 
 
 def parts_of(record: RunRecord, account: int) -> dict[str, Floats]:
@@ -62,7 +78,7 @@ def parts_of(record: RunRecord, account: int) -> dict[str, Floats]:
 
 
 def _walked(record: RunRecord, account: int) -> dict[str, Floats]:
-    books = _Books(record, account)
+    books = Books(record, account)
     for asset in record.history.assets:
         books.hold(asset)
     books.pay()
@@ -80,7 +96,7 @@ def liquidation_cost(record: RunRecord, account: int) -> float:
     ledger = record.columns("ledger", account)
     taken = record.columns("fills", account).among("cause", *forced).any()
     charged = (ledger.among("kind", "liquidation_fee") | _taken(ledger)).any()
-    return float(parts_of(record, account)["liquidation"].sum()) if taken or charged else 0.0
+    return _summed(record, parts_of(record, account)["liquidation"]) if taken or charged else 0.0
 
 
 def _taken(ledger: Columns) -> Bools:
@@ -91,43 +107,40 @@ def _taken(ledger: Columns) -> Bools:
 ROUNDINGS = 4  # of an amount of money by one fill: cost, what is released of it, what is realised, and the other asset
 
 
-def part_of_asset(asset: str) -> str:
-    """Where an asset's own price moves are booked."""
-    return "fx" if asset in QUOTES else "price"
-
-
-@dataclass
-class _Books:
+class Books:
     """One account's rows, and the parts found so far."""
 
-    record: RunRecord
-    account: int
-
-    def __post_init__(self) -> None:
-        self.bars = len(self.record.history.time)
-        self.parts: defaultdict[str, Floats] = defaultdict(lambda: np.zeros(self.bars))
-        self.ledger = self.record.since_start(self.account)
-        self.fills = self.record.columns("fills", self.account)
-        self.first = self.record.first_deposits(self.account)
+    def __init__(self, record: RunRecord, account: int) -> None:
+        self.record, self.account, self.room = record, account, record.room
+        self.bars = len(record.history.time)
+        self.parts: defaultdict[str, Floats] = defaultdict(lambda: self.room.zeros((self.bars,)))
+        self.ledger = record.since_start(account)
+        self.fills = record.columns("fills", account)
+        self.first = record.first_deposits(account)
 
     def add(self, name: str, bars: Ints, amounts: Floats) -> None:
         """Amounts summed bar by bar into a part; the many bars in which nothing was paid or traded are left alone."""
         begins = np.diff(bars, prepend=-1) != 0
-        np.add.at(self.parts[name], bars[begins], np.bincount(np.cumsum(begins) - 1, weights=amounts))
+        at, sums = bars[begins], np.bincount(np.cumsum(begins) - 1, weights=amounts)
+        part = self.parts[name]
+        for some in self.room.parts(len(at), TAKEN):
+            np.add.at(part, at[some], sums[some])
 
-    def by_bar(self, rows: Columns, amounts: Floats) -> Floats:
-        """Amounts summed into their bars."""
-        return summed(self.record.bars(rows), amounts, self.bars)
+    def at(self, asset: str, bars: Ints) -> Floats:
+        """USD per unit of an asset at the closes of some bars."""
+        return self.room.take(self.record.index(asset), bars)
 
     def hold(self, asset: str) -> None:
         """Balances brought into each bar, times the change of their index."""
-        change = _moves(self.record.index(asset), float(self.record.index(asset, "open")[0]))
-        if not change.any():
-            return
+        index, before = self.record.index(asset), float(self.record.index(asset, "open")[0])
         rows = self.ledger.where(self.ledger.among("asset", asset))
         started = self.first["amount"][self.first.among("asset", asset)].sum()
-        after = started + np.cumsum(self.by_bar(rows, rows["amount"]))
-        self.parts[part_of_asset(asset)] += _before(after, started) * change
+        so_far, name = Steps.summed(self.record.bars(rows), rows["amount"]), part_of_asset(asset)
+        for some in self.room.parts(self.bars):
+            change = moves(index[some], before)
+            before = float(index[some][-1])
+            if change.any():
+                self.parts[name][some] += (started + so_far.before(some)) * change
 
     def pay(self) -> None:
         """Every payment of the ledger at its bar's close; trades' own rows are left to the trades."""
@@ -150,152 +163,64 @@ class _Books:
         if not len(fills):
             return
         at, contracts = self.record.bars(fills), fills["contracts"]
-        quote, close = self.record.index(instrument.quote)[at], self.record.history.mark_close[number][at]
+        quote, close = self.at(instrument.quote, at), self.room.take(self.record.history.mark_close[number], at)
         mark, paid = fills["mark"], fills["price"]
         price = contracts * (close - mark) * quote
-        basis = contracts * (self.record.index(instrument.base)[at] - close * quote)
+        basis = contracts * (self.at(instrument.base, at) - close * quote)
         self.add("price", at, price)
         self.add("basis", at, basis)
-        total = self.by_bar(rows, self.record.flows_usd(rows)) - self.by_bar(fills, price + basis)
-        dearest = max(float(self.record.index(asset).max()) for asset in (instrument.base, instrument.quote))
-        self.execute(fills, contracts * (mark - paid) * quote, total, STEP * dearest)
+        bars = np.unique(np.concatenate([self.record.bars(rows), at]))
+        total = on(bars, self.record.bars(rows), self.record.flows_usd(rows)) - on(bars, at, price + basis)
+        dearest = max(self.highest(self.record.index(asset)) for asset in (instrument.base, instrument.quote))
+        self.execute(fills, contracts * (mark - paid) * quote, bars, total, STEP * dearest)
+
+    def highest(self, series: Floats) -> float:
+        """The highest of a series."""
+        return max(float(series[some].max()) for some in self.room.parts(self.bars))
 
     def trade_future(self, number: int, instrument: Instrument) -> None:
         """A futures position: held over the bar, filled in it, and its unrealised profit's own currency."""
         fills = self.fills_of(instrument)
         if not len(fills):
             return
-        held = _Held(self, number, instrument, fills)
+        held = Held(self, number, instrument, fills)
         held.carry()
-        held.currency()
         held.fill()
 
-    def execute(self, fills: Columns, slipped: Floats, total: Floats, step_usd: float) -> None:
-        """Price against mark by fill, by cause; what rounding left of the bars' `total` goes with the last kind.
+    def execute(self, fills: Columns, slipped: Floats, bars: Ints, total: Floats, step_usd: float) -> None:
+        """Price against mark by fill, by cause; what rounding left of these bars' `total` goes with the last kind.
 
         What rounding cannot be, at most some steps a fill, is left for the residual to show.
         """
-        parts, bars = fills.words("cause").called(_EXECUTION_OF_CAUSE, "execution"), self.record.bars(fills)
+        parts, at = fills.words("cause").called(_EXECUTION_OF_CAUSE, "execution"), self.record.bars(fills)
         for name in parts.present:
             mine = parts.among(name)
-            self.add(name, bars[mine], slipped[mine])
-        rounding = total - self.by_bar(fills, slipped)
+            self.add(name, at[mine], slipped[mine])
+        rounding = total - on(bars, at, slipped)
         most = ROUNDINGS * len(fills) * step_usd + 1e-9 * float(np.abs(slipped).sum() + abs(total.sum()))
         if abs(rounding.sum()) <= most:
-            self.parts[parts.text(-1)] += rounding
+            self.add(parts.text(-1), bars, rounding)
 
     def closed(self) -> dict[str, Floats]:
         """The parts, with what they leave unexplained of the equity recorded at each close."""
-        rows = self.record.columns("account", self.account)
-        at = self.record.bars(rows) if len(rows) else np.array([self.bars - 1])
-        equity = rows["equity"] if len(rows) else np.zeros(1)
-        explained = np.zeros(self.bars)
-        for name in (each for each in PARTS if each in self.parts):
-            explained += self.parts[name]
-        explained = np.cumsum(explained, out=explained)[at]
-        start = self.record.start_equity(self.account)
-        self.parts["residual"][at] = _moves(equity, start) - _moves(explained, 0.0)
+        equity, explained, so_far, first = self.record.start_equity(self.account), 0.0, 0.0, 0
+        found, residual = [self.parts[name] for name in PARTS if name in self.parts], self.parts["residual"]
+        for at, closed in self._closes():
+            some = slice(first, int(at[-1]) + 1)
+            sums = np.zeros(some.stop - some.start)
+            for part in found:
+                sums += part[some]
+            told = np.cumsum(np.concatenate(([so_far], sums)))[1:]
+            so_far, first = float(told[-1]), some.stop
+            residual[at] = moves(closed, equity) - moves(told[at - some.start], explained)
+            equity, explained = float(closed[-1]), float(told[at[-1] - some.start])
         return {name: self.parts[name] for name in PARTS}
 
-
-class _Held:
-    """One futures instrument of one account: what its contracts are worth in the settlement asset, bar by bar."""
-
-    def __init__(self, books: _Books, number: int, instrument: Instrument, fills: Columns) -> None:
-        self.books, self.instrument, self.fills, self.number = books, instrument, fills, number
-        self.record, history = books.record, books.record.history
-        self.settle = self.record.index(instrument.settle)
-        self.signed = fills["contracts"]
-        self.at = self.record.bars(fills)
-        self.after = np.cumsum(books.by_bar(fills, self.signed))
-        self.cost_after = self._costs()
-        self.value = self._worth(history.mark_close[number])
-        self.index_value = self._worth(self._index_price("close"), history.mark_close[number])
-
-    def _worth(self, price: Floats, otherwise: Floats | None = None) -> Floats:
-        """One contract in the settlement asset."""
-        usable = price if otherwise is None else np.where(np.isfinite(price) & (price > 0), price, otherwise)
-        return self.instrument.worth(usable)
-
-    def _index_price(self, point: str) -> Floats:
-        """The base's index in the quote currency [bar]; NaN where the run has none."""
-        quote = self.instrument.quote if self.instrument.kind == "inverse" else self.instrument.settle
-        if self.instrument.base not in self.record.assets or (quote != "USD" and quote not in self.record.assets):
-            return np.full(self.books.bars, np.nan)
-        return self.record.index(self.instrument.base, point) / self.record.index(quote, point)
-
-    def _costs(self) -> Floats:
-        """What the position (in hedge mode its two sides) cost, after each bar."""
-        positions = self.record.columns("positions", self.books.account)
-        rows = positions.where(positions.among("symbol", self.instrument.symbol))
-        sides = rows.words("side" if "side" in rows else "symbol")
-        total = np.zeros(self.books.bars)
-        for side in sorted(sides.present):
-            mine = rows.where(sides.among(side))
-            lasts = np.diff(self.record.bars(mine), prepend=0, append=self.books.bars)
-            total += np.repeat(np.concatenate(([0.0], mine["cost"])), lasts)
-        return total
-
-    def carry(self) -> None:
-        """Contracts held over the bar: delta times index as price, the mark's own move as basis, the quote's as fx."""
-        before, settle = _before(self.after), self.settle
-        moved = _moves(self.value, self.value[0])
-        along = _moves(self.index_value, self.index_value[0])
-        price = before * along * settle
-        if self.instrument.kind == "linear" and self.instrument.base in self.record.assets:
-            base = self.record.index(self.instrument.base)
-            delta = before * self.instrument.contract_size * _moves(base, base[0])
-            self.books.parts["fx"] += price - delta
-            price = delta
-        self.books.parts["price"] += price
-        self.books.parts["basis"] += before * (moved - along) * settle
-
-    def currency(self) -> None:
-        """Unrealised profit brought into the bar, times the change of its currency's index."""
-        change = _moves(self.settle, self.settle[0])
-        if change.any():
-            unrealised = self.after * self.value - self.cost_after
-            self.books.parts[part_of_asset(self.instrument.settle)] += _before(unrealised) * change
-
-    def fill(self) -> None:
-        """Fills: to the mark as execution, from the mark to the close as price and basis."""
-        mark, settle = self._worth(self.fills["mark"]), self.settle[self.at]
-        onward = self.signed * (self.value[self.at] - mark) * settle
-        along = self.signed * (self.index_value[self.at] - self._index_at_fill(mark)) * settle
-        self.books.add("price", self.at, along)
-        self.books.add("basis", self.at, onward - along)
-        paid = self._worth(self.fills["price"])
-        slipped = self.signed * (mark - paid) * settle
-        left = self._total() - self.books.by_bar(self.fills, onward)
-        self.books.execute(self.fills, slipped, left, STEP * float(self.settle.max()))
-
-    def _index_at_fill(self, mark: Floats) -> Floats:
-        """A contract's worth at the index of each fill's moment; at the mark inside a bar."""
-        worth = mark.copy()
-        points = self.fills.words("point")
-        for point in (each for each in ("open", "low", "high", "close") if each in points.present):
-            mine, price = points.among(point), self._index_price(point)
-            if not np.isnan(price).any():
-                worth[mine] = self._worth(price[self.at[mine]])
-        return worth
-
-    def _total(self) -> Floats:
-        """All that fills changed in each bar: contracts at the close, less their cost, plus what was realised, USD."""
-        rows = self.books.rows_of(self.instrument, "realised", "settlement")
-        realised = self.books.by_bar(rows, rows["amount"]) if len(rows) else 0.0
-        traded = _moves(self.after, 0.0) * self.value - _moves(self.cost_after, 0.0)
-        total: Floats = (traded + realised) * self.settle
-        return total
-
-
-def _before(after: Floats, start: float = 0.0) -> Floats:
-    """What each bar began with, from what each ended with."""
-    return np.concatenate(([start], after[:-1]))
-
-
-def _moves(after: Floats, start: float) -> Floats:
-    """By how much each bar changed it, from what each ended with."""
-    moved = np.empty_like(after)
-    moved[:1] = after[:1] - start
-    np.subtract(after[1:], after[:-1], out=moved[1:])
-    return moved
+    def _closes(self) -> Iterator[tuple[Ints, Floats]]:
+        """Bars that were recorded, and their equity."""
+        some = False
+        for rows in self.record.parts("account", self.account):
+            some = True
+            yield self.record.bars(rows), rows["equity"]
+        if not some:
+            yield np.array([self.bars - 1]), np.zeros(1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from backtest.errors import InputError
+from backtest.market.room import PART
 from backtest.report.manifest import plain
 from backtest.report.saved import AGAIN, check_frame
 
@@ -21,13 +22,32 @@ TIMES = ("Start", "End", "Lowest Margin Ratio At")
 
 def write_frame(frame: pd.DataFrame, path: Path) -> None:
     """A frame as Parquet, times as microseconds UTC; the same frame gives the same bytes."""
-    table = pa.Table.from_pandas(_storable(frame), preserve_index=False).replace_schema_metadata(None)
-    numbers = [field.name for field in table.schema if pa.types.is_floating(field.type)]
-    words = [
-        field.name for field in table.schema if pa.types.is_large_string(field.type) or pa.types.is_string(field.type)
-    ]
+    write_frames([frame], path)
+
+
+def write_frames(frames: Iterable[pd.DataFrame | pa.Table], path: Path) -> None:
+    """A frame as Parquet, given in parts, one or more: each is written before the next is asked for."""
+    writer = None
+    try:
+        for frame in frames:
+            table = frame if isinstance(frame, pa.Table) else _as_table(frame)
+            if writer is None:
+                writer = _writer(path, table.schema)
+            writer.write_table(table, row_group_size=PART)
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def _as_table(frame: pd.DataFrame) -> pa.Table:
+    return pa.Table.from_pandas(_storable(frame), preserve_index=False).replace_schema_metadata(None)
+
+
+def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    numbers = [field.name for field in schema if pa.types.is_floating(field.type)]
+    words = [field.name for field in schema if pa.types.is_large_string(field.type) or pa.types.is_string(field.type)]
     # Amounts seldom repeat: a dictionary of them is work for nothing, while their leading bytes are alike.
-    pq.write_table(table, path, compression="lz4", use_dictionary=words, use_byte_stream_split=numbers)
+    return pq.ParquetWriter(path, schema, compression="lz4", use_dictionary=words, use_byte_stream_split=numbers)
 
 
 def _storable(frame: pd.DataFrame) -> pd.DataFrame:

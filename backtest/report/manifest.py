@@ -175,8 +175,9 @@ def ambiguous_bars(record: RunRecord) -> dict[str, int]:
     """An account: bars in which one reading of the path survives and another does not."""
     found: dict[str, int] = {}
     for number, name in enumerate(record.account_names):
-        rows = record.columns("account", number)
-        level, each = rows["liquidation_level"], rows["ratio_each_worst"]
-        best = np.fmax(np.fmax(rows["ratio_close"], rows["ratio_low_then_high"]), each)
-        found[name] = int(((best > level) & (each <= level)).sum())
+        found[name] = 0
+        for rows in record.parts("account", number):
+            level, each = rows["liquidation_level"], rows["ratio_each_worst"]
+            best = np.fmax(np.fmax(rows["ratio_close"], rows["ratio_low_then_high"]), each)
+            found[name] += int(((best > level) & (each <= level)).sum())
     return found

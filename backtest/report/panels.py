@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from backtest.report.columns import naive
+from backtest.report.columns import microseconds, naive
 from backtest.report.ink import INK, mode_ink
 from backtest.report.levels import apart_on_log
 from backtest.report.record import RunRecord
 from backtest.report.statistics import forced_moments
-from backtest.report.thin import kept
+from backtest.report.thin import STRETCHES, kept
 
 FLOOR, CEILING = 0.1, 1000.0  # ratios beyond are drawn here: that far from the level it is safe, or lost, however far
 TICKS = {FLOOR: "≤ 0.1", **{tick: f"{tick:g}" for tick in (0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)}}
@@ -103,7 +103,7 @@ def panels(record: RunRecord) -> Panels:
 
 def account_panels(record: RunRecord, account: int) -> Panels:
     """Equity and collateral equity; the lowest margin ratio of each bar, with all of the venue's levels."""
-    rows = thinned(record.of("account", account))
+    rows = thinned(record, account)
     times = naive(rows["time"])
     name, mode = record.account_names[account], record.modes[account]
     return Panels(
@@ -112,7 +112,7 @@ def account_panels(record: RunRecord, account: int) -> Panels:
             Line("Equity", INK["equity"], times, rows["equity"].to_numpy()),
             Line("Collateral equity", INK["collateral"], times, rows["collateral_equity"].to_numpy()),
         ],
-        ratios=[Line("Margin ratio (lowest of the bar)", INK["ratio"], times, within(rows["worst_ratio"]))],
+        ratios=[Line("Margin ratio (lowest of the bar)", INK["ratio"], times, within(rows["worst_ratio"].to_numpy()))],
         levels=[Level(*level) for level in record.levels_of(account)],
         crosses=crosses(record, account, INK["level"]),
     )
@@ -123,10 +123,10 @@ def mode_panels(runs: Mapping[str, tuple[RunRecord, int]], title: str) -> Panels
     money, ratios, marks, levels = [], [], [], list[Level]()
     widths = np.linspace(2.6, 1.1, len(runs))
     for number, (label, (record, account)) in enumerate(runs.items()):
-        rows, ink, width = thinned(record.of("account", account)), mode_ink(label, number), widths[number]
+        rows, ink, width = thinned(record, account), mode_ink(label, number), widths[number]
         times = naive(rows["time"])
         money.append(Line(label, ink, times, rows["equity"].to_numpy(), width))
-        ratios.append(Line(label, ink, times, within(rows["worst_ratio"]), width))
+        ratios.append(Line(label, ink, times, within(rows["worst_ratio"].to_numpy()), width))
         marks += crosses(record, account, ink, label)
         levels += [level for level in (Level(*each) for each in record.levels_of(account)) if level.liquidates]
     return Panels(title, money, ratios, list(dict.fromkeys(levels)), marks)
@@ -134,20 +134,27 @@ def mode_panels(runs: Mapping[str, tuple[RunRecord, int]], title: str) -> Panels
 
 def crosses(record: RunRecord, account: int, ink: str, label: str = "") -> list[Crosses]:
     """One cross a bar and wallet in which the venue took something; none where it never did."""
-    forced, rows = forced_moments(record, account), record.of("account", account)
+    forced = forced_moments(record, account)
     if forced.empty:
         return []
-    at = np.maximum(pd.DatetimeIndex(rows["time"]).searchsorted(forced["time"], side="right") - 1, 0)
-    return [Crosses(label, ink, naive(forced["time"]), rows["equity"].to_numpy()[at], list(forced["rung"]))]
+    rows = record.columns("account", account)
+    at = np.maximum(np.searchsorted(rows["time"], microseconds(forced["time"]), side="right") - 1, 0)
+    return [Crosses(label, ink, naive(forced["time"]), record.room.take(rows["equity"], at), list(forced["rung"]))]
 
 
-def thinned(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows that are drawn."""
-    drawn = [rows["equity"].to_numpy(), rows["collateral_equity"].to_numpy(), within(rows["worst_ratio"])]
-    return rows.iloc[kept(drawn)]
+DRAWN = ("time", "equity", "collateral_equity", "worst_ratio")
 
 
-def within(ratios: pd.Series) -> Floats:
+def thinned(record: RunRecord, account: int) -> pd.DataFrame:
+    """The bars of an account that are drawn."""
+    bars, found = record.bars_of(account), list[pd.DataFrame]()
+    for rows in record.parts("account", account):
+        series = [rows["equity"], rows["collateral_equity"], within(rows["worst_ratio"])]
+        drawn = kept(series, stretches=-(-STRETCHES * len(rows) // bars)) if bars > 4 * STRETCHES else np.arange(bars)
+        found.append(rows.where(drawn).frame(DRAWN))
+    return found[0] if len(found) == 1 else pd.concat(found, ignore_index=True)
+
+
+def within(ratios: Floats) -> Floats:
     """Ratios inside the drawing: no requirement (infinite) is a gap, far off is the ceiling or the floor."""
-    values = ratios.to_numpy(dtype=np.float64)
-    return np.where(np.isfinite(values), np.clip(values, FLOOR, CEILING), np.nan)
+    return np.where(np.isfinite(ratios), np.clip(ratios, FLOOR, CEILING), np.nan)

@@ -6,7 +6,7 @@ the asset named beside them, dollar amounts are valued at the bar's close index.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 
 from backtest.errors import InputError, nearest
+from backtest.market.room import MEMORY, Room
 from backtest.report.columns import Columns
 
 if TYPE_CHECKING:
@@ -99,6 +101,31 @@ class RunRecord:
         """One account's rows of a frame by column: what figures are made of."""
         return Columns.of(self.of(frame, account))
 
+    @property
+    def room(self) -> Room:
+        """Where the bars of the run lie."""
+        return MEMORY if self.history is None else self.history.room
+
+    def bars_of(self, account: int) -> int:
+        """How many bars of an account were recorded."""
+        return len(self.columns("account", account))
+
+    def stretch(self, account: int, rows: slice) -> Columns:
+        """Some of the recorded bars of an account."""
+        return self.columns("account", account).where(rows)
+
+    def parts(self, frame: str, account: int) -> Iterator[Columns]:
+        """One account's rows of a frame that has a row a bar ("account", "wallets"), some bars after others: figures
+        of it are added up so, in memory as in files.
+        """
+        whole = self.columns(frame, account)
+        for part in self.room.parts(len(whole)):
+            yield whole.where(part)
+
+    def frames(self, frame: str) -> Iterator[pd.DataFrame | pa.Table]:
+        """All rows of a frame, some after others, as frames or as tables; one without rows where there are none."""
+        yield getattr(self, frame)
+
     def number_of(self, account: int | str) -> int:
         """The number of an account given by name or number, from 0. InputError names the nearest."""
         if isinstance(account, int):
@@ -128,7 +155,7 @@ class RunRecord:
     def index(self, asset: str, at: str = "close") -> Floats:
         """USD per unit of an asset [bar] at the open, low, high or close. InputError without an index of it."""
         if asset == "USD" and asset not in self.assets:
-            return np.ones(len(self.history.time))
+            return np.broadcast_to(np.float64(1.0), len(self.history.time))
         if asset not in self.assets:
             raise InputError(f"this run has no index of {asset!r}; {nearest(asset, self.assets)}")
         prices: Floats = getattr(self.history, f"index_{at}")[self.assets[asset]]
@@ -149,7 +176,7 @@ class RunRecord:
         values, assets = np.zeros(len(ledger)), ledger.words("asset")
         for asset in assets.present:
             mine = assets.among(asset)
-            values[mine] = amounts[mine] * self.index(asset, at)[bars[mine]]
+            values[mine] = amounts[mine] * self.room.take(self.index(asset, at), bars[mine])
         return values
 
     def first_deposits(self, account: int) -> Columns:
@@ -173,15 +200,25 @@ class RunRecord:
         return float(self.flows_usd(rows, "open").sum()) if len(rows) else 0.0
 
 
+Cut = Callable[[slice], Columns]
+"""Columns of some bars."""
+
+
 class LivedRecord(RunRecord):
     """The record of a run just lived through: each column is made when it is first asked for, and so is each frame,
     of these columns.
 
-    `makers` make the columns by frame out of the record; everything else is given as to `RunRecord`.
+    `makers` make the columns by frame out of the record; of the frames that have rows by bar, `by_bar` gives those of
+    an account as cuts, one below the other. Everything else is given as to `RunRecord`.
     """
 
-    def __init__(self, makers: Mapping[str, Callable[[LivedRecord], Columns]] | None = None, **given: Any) -> None:
-        self.makers, self._made = makers or {}, dict[tuple[str, int | None], Columns]()
+    def __init__(
+        self,
+        makers: Mapping[str, Callable[[LivedRecord], Columns]] | None = None,
+        by_bar: Mapping[str, Callable[[int], Sequence[Cut]]] | None = None,
+        **given: Any,
+    ) -> None:
+        self.makers, self.by_bar, self._made = makers or {}, by_bar or {}, dict[tuple[str, int | None], Columns]()
         self.__dict__.update({"notes": [], "started": "", "seconds": 0.0, "levels": (), "explained": {}, **given})
 
     def __getattr__(self, name: str) -> Any:
@@ -196,6 +233,11 @@ class LivedRecord(RunRecord):
             self._made[frame, None] = self.makers[frame](self)
         return self._made[frame, None]
 
+    def all_of(self, frame: str) -> list[Columns]:
+        """The rows of a frame by bar, a table each account, or each of its wallets."""
+        whole = slice(0, len(self.history.time))
+        return [cut(whole) for k in range(len(self.account_names)) for cut in self.by_bar[frame](k)]
+
     def columns(self, frame: str, account: int) -> Columns:
         """One account's rows of a frame by column."""
         rows = self.made(frame)
@@ -204,6 +246,26 @@ class LivedRecord(RunRecord):
         if (frame, account) not in self._made:
             self._made[frame, account] = rows.where(block(rows.among("account", self.account_names[account])))
         return self._made[frame, account]
+
+    def bars_of(self, account: int) -> int:
+        return len(self.history.time)
+
+    def stretch(self, account: int, rows: slice) -> Columns:
+        return self.by_bar["account"](account)[0](rows)
+
+    def parts(self, frame: str, account: int) -> Iterator[Columns]:
+        for cut in self.by_bar[frame](account):
+            for part in self.room.parts(len(self.history.time)):
+                yield cut(part)
+
+    def frames(self, frame: str) -> Iterator[pd.DataFrame | pa.Table]:
+        some = False
+        for k in range(len(self.account_names)) if frame in self.by_bar else ():
+            for rows in self.parts(frame, k):
+                some = True
+                yield rows.table(FRAMES[frame])
+        if not some:
+            yield from super().frames(frame)
 
 
 def is_first(ledger: Columns) -> Bools:

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+import pyarrow as pa
 
 from backtest.config import RunConfig, load_config
 from backtest.errors import InputError
 from backtest.report.carry import basis_of
-from backtest.report.explain import PARTS, explain, explain_by_bar
-from backtest.report.files import as_json_columns, read_frame, read_json, revived, said, write_frame, write_json
+from backtest.report.columns import Columns
+from backtest.report.explain import PARTS, explain, explain_by_bar, explained
+from backtest.report.files import (
+    as_json_columns,
+    read_frame,
+    read_json,
+    revived,
+    said,
+    write_frame,
+    write_frames,
+    write_json,
+)
 from backtest.report.folder import DERIVED, RUN, is_ours, write_page, written
 from backtest.report.manifest import manifest
 from backtest.report.months import by_period
 from backtest.report.record import FORCED, FRAMES, RunRecord
 from backtest.report.saved import AGAIN, check_figures, check_journal, check_rows
-from backtest.report.standing import PRICE_COLUMNS, Standing, prices_of
+from backtest.report.standing import PRICE_COLUMNS, Standing, price_parts, prices_of
 from backtest.report.statistics import Performance, statistics
 
 if TYPE_CHECKING:
@@ -253,20 +265,29 @@ class Result:
             self._write(aside, page)
         return Path(folder)
 
-    def _write(self, folder: Path, page: bool) -> None:
-        from backtest.report.panels import panels
-        from backtest.report.picture import write_picture
+    def _parts(self, name: str, parts: Callable[[RunRecord], Iterator[Columns]]) -> Iterator[pd.DataFrame | pa.Table]:
+        """A frame by bar as it was saved, or has been asked for; else made some bars after others."""
+        if name in self._saved or name in self.__dict__:
+            yield getattr(self, name)
+        else:
+            yield from (
+                part.table(_COLUMNS["explain" if name == "parts_by_bar" else name]) for part in parts(self.record)
+            )
 
+    def _write(self, folder: Path, page: bool) -> None:
         for name in FRAMES:
-            write_frame(getattr(self.record, name), folder / f"{name}.parquet")
+            write_frames(self.record.frames(name), folder / f"{name}.parquet")
         write_frame(self._returns.reset_index(), folder / "returns.parquet")
-        write_frame(self.parts_by_bar, folder / "explain.parquet")
-        write_frame(self.prices, folder / "prices.parquet")
+        write_frames(self._parts("parts_by_bar", explained), folder / "explain.parquet")
+        write_frames(self._parts("prices", price_parts), folder / "prices.parquet")
         figures = {"figures": as_json_columns(self.figures), "explain": as_json_columns(self.parts)}
         write_json(figures, folder / "stats.json")
         write_json(self.manifest, folder / "manifest.json")
         if page:
             (folder / "report.html").write_text(self._page(), encoding="utf-8")
+        from backtest.report.panels import panels
+        from backtest.report.picture import write_picture
+
         write_picture(panels(self.record), folder / "picture.png")
 
 

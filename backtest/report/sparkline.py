@@ -8,11 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from backtest.market.room import PART
+
 Floats = npt.NDArray[np.float64]
+
+
+class Stretches(Protocol):
+    """Values by bar, an array or what gives one for a stretch of them."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, bars: slice, /) -> Floats: ...
+
 
 BLOCKS, PLAIN = "▁▂▃▄▅▆▇█×·", "_.,-=+*#x "
 """Eight heights, a cross, and a stretch in which nothing was required; the second for screens without such letters."""
@@ -32,7 +43,7 @@ class Sparkline:
 
 
 def sparkline(
-    ratios: Floats, level: float, taken: Sequence[int], width: int, top: float | None = None, plain: bool = False
+    ratios: Stretches, level: float, taken: Sequence[int], width: int, top: float | None = None, plain: bool = False
 ) -> Sparkline:
     """The lowest ratios [bar] of an account over at most `width` cells. `level`: the ratio at which its venue
     liquidates; `taken`: bars in which it took something; `top`: how many times the level the highest block is
@@ -43,7 +54,9 @@ def sparkline(
     if cells < 1:
         return Sparkline("", None, ())
     starts = np.arange(cells) * len(ratios) // cells
-    lows = np.minimum.reduceat(np.where(np.isnan(ratios), np.inf, ratios), starts)
+    ends = np.append(starts[1:], len(ratios))
+    edges = zip(starts.tolist(), ends.tolist(), strict=True)
+    lows = np.array([np.fmin(np.inf, np.fmin.reduce(ratios[first:last])) for first, last in edges])
     drawn = heights(lows / level, top or top_of(ratios, level))
     crosses = np.unique(np.searchsorted(starts, np.asarray(taken, dtype=np.int64), side="right") - 1)
     drawn[crosses] = CROSS
@@ -51,10 +64,11 @@ def sparkline(
     return Sparkline("".join(letters[k] for k in drawn), low, tuple(int(cell) for cell in crosses))
 
 
-def top_of(ratios: Floats, level: float) -> float:
+def top_of(ratios: Stretches, level: float) -> float:
     """How many times the level the highest ratio is, from twice (or a wiggle would fill the line) to `FARTHEST`."""
-    known = ratios[np.isfinite(ratios)] / level
-    return float(np.clip(known.max(initial=2.0), 2.0, FARTHEST))
+    some = (ratios[first : first + PART] for first in range(0, len(ratios), PART))
+    known = max((each[np.isfinite(each)].max(initial=0.0) for each in some), default=0.0)
+    return float(np.clip(known / level, 2.0, FARTHEST))
 
 
 def heights(times: Floats, top: float) -> npt.NDArray[np.int64]:

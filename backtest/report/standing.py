@@ -6,6 +6,7 @@ prices their marks and indexes. Orders that were waiting are not among it: a fra
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import pandas as pd
 
 from backtest.errors import InputError
 from backtest.market.schema import parse_symbol
+from backtest.report.columns import Column, Columns, Words
 from backtest.report.record import Floats, RunRecord
 
 if TYPE_CHECKING:
@@ -26,8 +28,13 @@ NO_MARGIN = ("transit", "debts")
 
 def prices_of(record: RunRecord) -> pd.DataFrame:
     """What the run's holdings were priced at: marks of every symbol traded, indexes in USD of every asset, by bar."""
+    rows = [part.frame(PRICE_COLUMNS) for part in price_parts(record)]
+    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=list(PRICE_COLUMNS))
+
+
+def price_parts(record: RunRecord) -> Iterator[Columns]:
+    """The same by column, some bars after others."""
     history, traded = record.history, set(record.fills["symbol"])
-    time = pd.to_datetime(history.time, unit="us", utc=True)
     series = [
         (item.symbol, history.mark_low[k], history.mark_high[k], history.mark_close[k])
         for k, item in enumerate(history.instruments)
@@ -37,8 +44,12 @@ def prices_of(record: RunRecord) -> pd.DataFrame:
         (asset, history.index_low[k], history.index_high[k], history.index_close[k])
         for k, asset in enumerate(history.assets)
     ]
-    rows = [pd.DataFrame({"time": time, "name": name, "low": a, "high": b, "close": c}) for name, a, b, c in series]
-    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=list(PRICE_COLUMNS))
+    for name, *prices in series:
+        for part in record.room.parts(len(history.time)):
+            many = part.stop - part.start
+            columns: dict[str, Column] = {"time": history.time[part], "name": Words.same(name, many)}
+            columns |= dict(zip(PRICE_COLUMNS[2:], (each[part] for each in prices), strict=True))
+            yield Columns.given(many, columns)
 
 
 def terms_of(record: RunRecord) -> list[dict[str, Any]]:

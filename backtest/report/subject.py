@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from backtest.report.columns import naive
-from backtest.report.record import FORCED
+from backtest.report.record import FORCED, FRAMES, RunRecord
 from backtest.report.standing import Standing
 
 if TYPE_CHECKING:
@@ -19,6 +19,21 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 LOST = (*FORCED, "bankrupt")
 MOST_MOMENTS = 8
+
+
+class Ratios:
+    """The lowest margin ratio of each bar of an account, read a stretch at a time."""
+
+    def __init__(self, record: RunRecord, account: int) -> None:
+        self._record, self._account = record, account
+
+    def __len__(self) -> int:
+        return self._record.bars_of(self._account)
+
+    def __getitem__(self, bars: slice) -> Floats:
+        self._record.room.give_back()
+        ratios: Floats = self._record.stretch(self._account, bars)["worst_ratio"]
+        return ratios
 
 
 class Subject:
@@ -37,12 +52,22 @@ class Subject:
     @cached_property
     def times(self) -> Any:
         """Opens of its bars, naive UTC, as drawing libraries take them."""
-        return naive(self.rows["time"])
+        return self.record.columns("account", self.account)["time"].view("datetime64[us]")
+
+    def row(self, bar: int) -> pd.Series:
+        """One bar of the account frame."""
+        found: pd.Series = self.record.stretch(self.account, slice(bar, bar + 1)).frame(FRAMES["account"]).iloc[0]
+        return found
 
     def column(self, name: str) -> Floats:
         """One column of the account frame."""
-        values: Floats = self.rows[name].to_numpy(dtype=np.float64)
+        values: Floats = self.record.columns("account", self.account)[name].astype(np.float64, copy=False)
         return values
+
+    @property
+    def ratios(self) -> Ratios:
+        """The lowest margin ratio of each bar."""
+        return Ratios(self.record, self.account)
 
     def bars_of(self, times: Any) -> npt.NDArray[np.int64]:
         """The bar that holds each time."""
@@ -86,9 +111,14 @@ class Subject:
     @cached_property
     def worst_bar(self) -> int | None:
         """The bar of the lowest margin ratio; None where nothing was ever required."""
-        lowest = self.column("worst_ratio")
-        at = int(np.nanargmin(lowest)) if len(lowest) else 0
-        return at if len(lowest) and np.isfinite(lowest[at]) else None
+        lowest, bar, first = np.inf, None, 0
+        for rows in self.record.parts("account", self.account):
+            ratios = rows["worst_ratio"]
+            at = int(np.nanargmin(ratios))
+            if ratios[at] < lowest:
+                lowest, bar = float(ratios[at]), first + at
+            first += len(rows)
+        return bar
 
     @cached_property
     def moments(self) -> list[int]:

@@ -59,7 +59,7 @@ def _nearest(subject: Subject) -> str:
     bar = subject.worst_bar
     if bar is None:
         return "Nothing it held ever required margin."
-    row = subject.rows.iloc[bar]
+    row = subject.row(bar)
     level = float(row["liquidation_level"])
     return (
         f"Its lowest margin ratio was {words(float(row['worst_ratio']))}, on {row['time']:%Y-%m-%d %H:%M} in wallet "

@@ -4,8 +4,9 @@ deposits.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -218,10 +219,11 @@ def interest_events(plans: Sequence[Plan], history: History, rates: Sequence[Seq
         return []
     borrows = any(plan.borrows for plan in plans)
     hours = float(max(1, history.interval_us // HOUR_US)) if borrows else 0.0
-    due = np.flatnonzero(history.time % (HOUR_US if borrows else DAY_US) == 0)
+    every, parts = HOUR_US if borrows else DAY_US, history.room.parts(len(history.time))
+    due = np.concatenate([part.start + np.flatnonzero(history.time[part] % every == 0) for part in parts])
     return [
-        Event(int(bar), int(INTEREST), first=hours, second=24.0 if history.time[bar] % DAY_US == 0 else 0.0)
-        for bar in due
+        Event(int(bar), int(INTEREST), first=hours, second=24.0 if opens % DAY_US == 0 else 0.0)
+        for bar, opens in zip(due, history.room.take(history.time, due), strict=True)
         if bar > 0
     ]
 
@@ -265,23 +267,33 @@ def _daily(history: History, i: int) -> list[tuple[int, float, str]]:
     first = -(-(int(history.time[0]) - SETTLED_AT_US) // DAY_US) * DAY_US + SETTLED_AT_US
     stamps = np.arange(first, int(history.time[-1]) + 1, DAY_US)
     bars = np.unique(np.searchsorted(history.time, stamps))
-    return [(int(bar), float(history.mark_open[i, bar]), "daily") for bar in bars]
+    marks = history.room.take(history.mark_open[i], bars)
+    return [(int(bar), float(mark), "daily") for bar, mark in zip(bars, marks, strict=True)]
 
 
 def borrow_rates(plan: Plan, history: History) -> list[Floats | None]:
     """Hourly rate by asset and bar for one account: the store's series, else its venue's; None where neither is known,
     or the venue lends nothing in the mode.
     """
-    starts = np.array([rule_set.start_us for rule_set in plan.sets])
-    at = np.maximum(0, np.searchsorted(starts, history.time, side="right") - 1)
-    rates: list[Floats | None] = []
+    starts, rates = np.array([rule_set.start_us for rule_set in plan.sets]), list[Floats | None]()
+
+    def in_force(part: slice) -> npt.NDArray[np.int64]:
+        return np.maximum(0, np.searchsorted(starts, history.time[part], side="right") - 1)
+
+    sets = in_force(slice(0, 1))[0], in_force(slice(-1, None))[0] + 1
     for a in range(len(history.assets)):
-        stated = np.array([rule_set.borrow_hourly[a] for rule_set in plan.sets])[at]
+        stated = np.array([rule_set.borrow_hourly[a] for rule_set in plan.sets])
         rate: Floats | None = None
-        if history.has_borrow[a]:
-            rate = np.ascontiguousarray(history.borrow_rate[a])
-        elif np.isfinite(stated).all():
-            rate = stated
-        offered = any(np.isfinite(rule_set.borrow_initial[a]) for rule_set in plan.sets)
-        rates.append(rate if offered else None)
+        if not any(np.isfinite(rule_set.borrow_initial[a]) for rule_set in plan.sets):
+            rate = None  # nothing is lent
+        elif history.has_borrow[a]:
+            rate = history.borrow_rate[a]
+        elif np.isfinite(stated[slice(*sets)]).all():
+            rate = history.room.filled(len(history.time), partial(_stated, stated, in_force))
+        rates.append(rate)
     return rates
+
+
+def _stated(rates: Floats, in_force: Callable[[slice], npt.NDArray[np.int64]], part: slice) -> Floats:
+    """The rate of the rule set in force at each bar."""
+    return rates[in_force(part)]

@@ -18,7 +18,11 @@ from backtest.state import DELEVERAGE
 def with_outages(config: RunConfig, history: History) -> History:
     """The history with nothing tradable during the outages, each a note."""
     outages = [each for each in config.events if isinstance(each, Outage)]
-    tradable, notes = history.tradable.copy(), list(history.notes)
+    tradable, notes = history.tradable, list(history.notes)
+    if outages:
+        tradable = history.room.zeros(history.tradable.shape, np.bool_)
+        for part in history.room.parts(len(history.time)):
+            tradable[:, part] = history.tradable[:, part]
     for each in config.events:
         if isinstance(each, Deleveraging):
             words = f"up to {each.share:.0%} of {each.symbol}, where it is in profit"
@@ -27,10 +31,10 @@ def with_outages(config: RunConfig, history: History) -> History:
         if each.time_us > history.time[-1] or each.until_us <= history.time[0]:
             span = f"{when(int(history.time[0]))} to {when(int(history.time[-1]))}"
             raise InputError(f"events: the outage of {when(each.time_us)} lies outside the run, {span}")
-        dark = (history.time >= each.time_us) & (history.time < each.until_us)
-        tradable[:, dark] = False
+        first, last = np.searchsorted(history.time, (each.time_us, each.until_us)).tolist()
+        tradable[:, first:last] = False
         span = f"{when(each.time_us)} to {when(each.until_us)}"
-        notes.append(f"outage from {span}: no order passes in {int(dark.sum())} bars")
+        notes.append(f"outage from {span}: no order passes in {last - first} bars")
     return replace(history, tradable=tradable, notes=tuple(notes))
 
 

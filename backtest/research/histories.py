@@ -83,7 +83,7 @@ def _key(config: RunConfig, asked: Asked) -> str:
 def digest_of(history: History) -> str:
     """SHA-256 of a history's arrays and terms."""
     digest = hashlib.sha256()
-    for field in fields(history):
+    for field in (each for each in fields(history) if each.name not in ("table", "room")):
         value = getattr(history, field.name)
         digest.update(value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode())
     return digest.hexdigest()

@@ -23,6 +23,7 @@ from backtest.market.finer import FinerBars
 from backtest.market.grid import Reader, when
 from backtest.market.history import History
 from backtest.market.joined import Joined
+from backtest.market.room import MEMORY, Room
 from backtest.market.routes import STABLE
 from backtest.market.schema import INTERVALS, parse_symbol
 from backtest.market.store import Store
@@ -31,6 +32,7 @@ from backtest.report.result import Result
 from backtest.research.accounts import borrow_rates, flows_of, interest_events, pay_in, plan_of, settlement_events
 from backtest.research.drive import drive, target_rows
 from backtest.research.happenings import deleveragings, with_outages
+from backtest.research.streaming import room_for
 from backtest.research.tails import tail_of
 from backtest.state import (
     L_ACCOUNT,
@@ -87,7 +89,8 @@ def prepare(config: str | Path | Mapping[str, Any] | RunConfig, data: History | 
         if numeraire != "USD" and numeraire not in data.assets:
             raise InputError(f"[report] numeraire = {numeraire!r}: {nearest(numeraire, ['USD', *data.assets])}")
         return Prepared(config, data, config.account[0].venue)
-    return read(config, asked_by(config, Store(config.data.folder)))
+    asked = asked_by(config, Store(config.data.folder))
+    return read(config, asked, room_for(config, len(asked.symbols), len(asked.assets)))
 
 
 @dataclass(frozen=True)
@@ -114,8 +117,8 @@ def asked_by(config: RunConfig, store: Store) -> Asked:
     return Asked(reader, venue, symbols, assets)
 
 
-def read(config: RunConfig, asked: Asked) -> Prepared:
-    """Read and align what was asked for."""
+def read(config: RunConfig, asked: Asked, room: Room = MEMORY) -> Prepared:
+    """Read and align what was asked for, into this room."""
     history = align(
         asked.reader,
         asked.venue,
@@ -126,6 +129,7 @@ def read(config: RunConfig, asked: Asked) -> Prepared:
         config.data.interval,
         config.prices,
         config.funding,
+        room,
     )
     history = with_outages(config, history)
     return Prepared(config, history, asked.venue, FinerBars(asked.reader, asked.venue, history, config.prices))
@@ -220,6 +224,7 @@ def live(prepared: Prepared, progress: Progress | None = None) -> Result:
     events, targets = target_rows(strategy, history)
     session = open_session(config, history, plans, events, targets, prepared.finer)
     drive(strategy, session, progress)
+    history.room.settle()
     audit(session.book)
     notes = [*accounts_left_alone(strategy, session), *notes_of(session), *cut_withdrawals(config, session)]
     return Result(record_of(session, config, notes, time.perf_counter() - started))

@@ -67,6 +67,10 @@ def sweep(
         raise InputError(
             f"{loaded.name}: nothing to try; add [sweep.grid], [[sweep.list]] or [sweep.random] to the config"
         )
+    if loaded.data.stream is not None and duration_us(loaded.data.stream):
+        raise InputError(
+            f"[data] stream = {loaded.data.stream!r}: a sweep's points live on one history in memory; leave it out"
+        )
     if engine not in ENGINES:
         raise InputError(f"engine = {engine!r}; {nearest(engine, ENGINES)}")
     if workers < 1:

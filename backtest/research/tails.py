@@ -33,24 +33,32 @@ def tail_of(plans: Sequence[Plan], history: History) -> tuple[Floats, Ints] | No
     rules = next((s.scenario.tail for p in plans if p.mode.requirement == "tail" for s in p.sets if s.scenario), None)
     if rules is None:
         return None
-    day = history.time // DAY_US
-    first_of_day = np.flatnonzero(np.diff(day, prepend=day[0] - 1))
+    room, bars = history.room, len(history.time)
+    first_of_day = days_of(history)
     ends = first_of_day[:: int(rules.horizon_days)]
-    index, basis = history.index_open[:, ends], basis_of(history)[:, ends]
+    index = np.array([room.take(row, ends) for row in history.index_open])
+    basis = basis_of(history, ends, index)
     moves = np.vstack([index[:, 1:] / index[:, :-1] - 1.0, basis[:, 1:] - basis[:, :-1]]).T
-    known = (
-        np.searchsorted(
-            ends, first_of_day[np.searchsorted(first_of_day, np.arange(len(day)), side="right") - 1], side="right"
-        )
-        - 1
-    )
+    known: Ints = np.searchsorted(ends, first_of_day, side="right") - 1
     oldest = np.maximum(0, known - int(rules.window_days // rules.horizon_days))
     past, long_run = known, np.maximum(0, known - int(FLOOR_YEARS * 365 // rules.horizon_days))
     if rules.filtered:
         moves, oldest, known = filtered_windows(moves, oldest, known, rules.decay)
-    return np.ascontiguousarray(moves), np.ascontiguousarray(
-        np.vstack([oldest, known, past, long_run]).astype(np.int64)
-    )
+    by_day = np.vstack([oldest, known, past, long_run]).astype(np.int64)
+    rows = room.zeros((4, bars), np.int64)
+    for part in room.parts(bars):
+        rows[:, part] = by_day[:, np.searchsorted(first_of_day, np.arange(part.start, part.stop), side="right") - 1]
+    return np.ascontiguousarray(moves), rows
+
+
+def days_of(history: History) -> Ints:
+    """The first bar of each day (UTC)."""
+    found, before = [np.zeros(1, np.int64)], int(history.time[0]) // DAY_US
+    for part in history.room.parts(len(history.time)):
+        day = history.time[part] // DAY_US
+        found.append(part.start + np.flatnonzero(np.diff(day, prepend=before)))
+        before = int(day[-1])
+    return np.concatenate(found)
 
 
 def filtered_windows(moves: Floats, oldest: Ints, known: Ints, decay: float) -> tuple[Floats, Ints, Ints]:
@@ -83,12 +91,12 @@ def volatilities(moves: Floats, decay: float, seed_rows: int = 20) -> Floats:
     return np.sqrt(variance)
 
 
-def basis_of(history: History) -> Floats:
-    """mark / index - 1 at each open, by instrument; 0 for spot."""
-    rows = np.zeros_like(history.mark_open)
+def basis_of(history: History, bars: Ints, index: Floats) -> Floats:
+    """mark / index - 1 at the opens of these bars, by instrument; 0 for spot. `index` [asset, bar]: those there."""
+    rows = np.zeros((len(history.instruments), len(bars)))
     for i, instrument in enumerate(history.instruments):
         if instrument.kind != "spot":
-            base = history.index_open[history.assets.index(instrument.base)]
-            quote = history.index_open[history.assets.index(instrument.settle)] if instrument.kind == "linear" else 1.0
-            rows[i] = history.mark_open[i] * quote / base - 1.0
+            base = index[history.assets.index(instrument.base)]
+            quote = index[history.assets.index(instrument.settle)] if instrument.kind == "linear" else 1.0
+            rows[i] = history.room.take(history.mark_open[i], bars) * quote / base - 1.0
     return rows

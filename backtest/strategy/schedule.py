@@ -31,7 +31,9 @@ def wake_bars(schedule: str | tuple[str, ...], history: History) -> tuple[npt.ND
     if schedule == "every bar":
         return np.ones(bars, bool), ()
     if schedule == "funding":
-        return closing_at(history, np.unique(history.time[history.funding_bar])), ()
+        wakes = np.zeros(bars, bool)
+        wakes[history.funding_bar[history.funding_bar > 0] - 1] = True
+        return wakes, ()
     if schedule not in INTERVALS:
         raise InputError(
             f"schedule: {schedule!r} means nothing; valid: 'every bar', 'funding', an interval, or a tuple of events"
@@ -47,4 +49,5 @@ def closing_at(history: History, moments: npt.NDArray[np.int64]) -> npt.NDArray[
     wakes, opens = np.zeros(len(history.time), bool), moments - history.interval_us
     bars = np.searchsorted(history.time, opens)
     wakes[bars[history.time[bars] == opens]] = True
+    history.room.give_back()
     return wakes

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from backtest.engine.session import Session
 from backtest.report.columns import Columns
 from backtest.report.frames.incidents import incident_columns
 from backtest.report.frames.names import Names
-from backtest.report.frames.path import account_columns, wallet_columns
+from backtest.report.frames.path import account_columns, backing, wallet_columns
 from backtest.report.frames.payments import funding_columns, ledger_columns
 from backtest.report.frames.trades import fill_columns, order_columns, position_columns
 from backtest.report.record import LivedRecord, RunRecord
@@ -30,9 +31,16 @@ def record_of(session: Session, config: RunConfig, notes: list[str], seconds: fl
         notes=notes,
         seconds=seconds,
         levels=tuple(tuple((level.ratio, level.action) for level in plan.sets[-1].levels) for plan in plans),
+        by_bar={
+            "account": lambda k: [partial(account_columns, session, names, k)],
+            "wallets": lambda k: [partial(wallet_columns, session, names, k, w) for w in backing(session, k)],
+        },
         makers={
-            "account": lambda _: Columns.below([account_columns(session, names, k) for k in range(len(plans))]),
-            "wallets": lambda _: wallet_columns(session, names),
+            "account": lambda record: Columns.below(record.all_of("account")),
+            # spot alone backs nothing: no wallet at all, but still the columns
+            "wallets": lambda record: Columns.below(
+                record.all_of("wallets") or [wallet_columns(session, names, 0, 0, slice(0, 0))]
+            ),
             "ledger": lambda _: ledger_columns(session, names),
             "fills": lambda _: fill_columns(session, names),
             "orders": lambda record: order_columns(session, names, record.made("fills")),

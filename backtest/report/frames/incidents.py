@@ -38,23 +38,31 @@ CROSSED = {"warn": "warn", "reduce_only": "reduce only"}
 def incident_columns(session: Session, names: Names, record: RunRecord) -> Columns:
     """What the engine did and what each account's ratio fell to, by time; each kind in its own order."""
     accounts = range(len(session.plans))
-    fallen = [each for k in accounts for each in crossings(session, names, record.columns("account", k), k)]
+    fallen = [each for k in accounts for each in crossings(session, names, record, k)]
     found = Columns.below([engine_incidents(session, names), *fallen])
     return found.where(np.argsort(found["time"], kind="stable"))
 
 
-def crossings(session: Session, names: Names, account: Columns, k: int) -> list[Columns]:
+def crossings(session: Session, names: Names, record: RunRecord, k: int) -> list[Columns]:
     """Bars whose lowest ratio fell to a level at which the venue warns or restricts; one a fall.
 
     Of an account that nobody liquidates, also those at which it would have been.
     """
     told = {**CROSSED, "liquidate": "breach"} if session.plans[k].unbound else CROSSED
-    return [_fallen(names, account, level_of(session, k, action), rung) for action, rung in told.items()]
+    below, found = dict.fromkeys(told, False), {action: list[Columns]() for action in told}
+    for rows in record.parts("account", k):
+        part = slice(int(rows["bar"][0]), int(rows["bar"][-1]) + 1)
+        for action, rung in told.items():
+            level = level_of(session, k, action, part)
+            under = (level > 0.0) & (rows["worst_ratio"] <= level)
+            first = under & ~np.concatenate([[below[action]], under[:-1]])
+            below[action] = bool(under[-1])
+            if first.any() or not found[action]:
+                found[action].append(_fallen(names, rows.where(first), rung))
+    return [Columns.below(parts) for parts in found.values()]
 
 
-def _fallen(names: Names, account: Columns, level: Floats, rung: str) -> Columns:
-    below = (level > 0.0) & (account["worst_ratio"] <= level)
-    rows = account.where(below & ~np.concatenate([[False], below[:-1]]))
+def _fallen(names: Names, rows: Columns, rung: str) -> Columns:
     many, note = len(rows), "lowest ratio of the bar; collateral and maintenance of the account at its close"
     return names.by_bar(
         rows["bar"],

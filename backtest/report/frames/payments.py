@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtest.engine.session import Session
-from backtest.engine.tape import index_price
+from backtest.engine.tape import index_prices
 from backtest.ledger.kinds import FUNDED, KIND_NAMES
 from backtest.report.columns import Columns
 from backtest.report.frames.names import Names, in_order, listed
@@ -47,9 +47,14 @@ def ledger_columns(session: Session, names: Names) -> Columns:
             "amount": lambda: rows[:, L_AMOUNT] * STEP,
             "steps": lambda: rows[:, L_AMOUNT],
             "instrument": lambda: names.symbol(rows[:, L_INSTRUMENT]),
-            "order": lambda: np.where(rows[:, L_KIND] == FUNDED, -1, rows[:, L_ORDER]),
+            "order": lambda: names.order(paid_by(rows)),
         },
     )
+
+
+def paid_by(rows: Ints) -> Ints:
+    """The order that caused each row; of funding none, where the row names the event that was paid."""
+    return np.where(rows[:, L_KIND] == FUNDED, -1, rows[:, L_ORDER])
 
 
 def funding_columns(session: Session, names: Names) -> Columns:
@@ -78,16 +83,21 @@ def funding_columns(session: Session, names: Names) -> Columns:
 
 def on_index(session: Session, rows: Ints) -> npt.NDArray[np.bool_]:
     """Whether each funding row was paid on the index, by the account's own venue."""
-    rules, sets = session.rules, session.tape.rules_at[rows[:, L_ACCOUNT], rows[:, L_BAR]]
+    rules, sets = session.rules, np.zeros(len(rows), np.int64)
+    for account in np.unique(rows[:, L_ACCOUNT]).tolist():
+        mine = rows[:, L_ACCOUNT] == account
+        sets[mine] = session.history.room.take(session.tape.rules_at[account], rows[mine, L_BAR])
     paid: npt.NDArray[np.bool_] = rules.funding_at[sets, rules.instrument[rows[:, L_INSTRUMENT]]] != 0
     return paid
 
 
 def indices_of(session: Session, rows: Ints) -> npt.NDArray[np.float64]:
     """The index price of each row's contract at its bar's open."""
-    instrument = session.rules.instrument[rows[:, L_INSTRUMENT]]
-    pairs = zip(instrument, rows[:, L_BAR], strict=True)
-    return np.array([index_price(session.history, int(i), int(bar)) for i, bar in pairs], np.float64)
+    instrument, found = session.rules.instrument[rows[:, L_INSTRUMENT]], np.zeros(len(rows))
+    for i in np.unique(instrument).tolist():
+        mine = instrument == i
+        found[mine] = index_prices(session.history, i, rows[mine, L_BAR])
+    return found
 
 
 def held_before(session: Session, rows: Ints) -> Ints:

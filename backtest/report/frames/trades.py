@@ -40,7 +40,6 @@ from backtest.state import (
     O_REASON,
     O_STATE,
     ORDER_KINDS,
-    ORDER_ROWS,
     POINT_NAMES,
     REASON_NAMES,
     STATE_NAMES,
@@ -74,7 +73,7 @@ def fill_columns(session: Session, names: Names) -> Columns:
             "fee_asset": lambda: names.asset(rows[:, F_FEE_ASSET]),
             "realised": lambda: rows[:, F_REALISED] * STEP,
             "settle": lambda: listed(tuple(i.settle for i in instruments), positions),
-            "order": lambda: rows[:, F_ORDER],
+            "order": lambda: names.order(rows[:, F_ORDER]),
         },
     )
 
@@ -86,7 +85,10 @@ def notionals(session: Session, rows: Ints, price: Floats) -> Floats:
     sizes = np.array([i.contract_size for i in instruments])[positions]
     inverse = np.array([i.kind == "inverse" for i in instruments])[positions]
     quotes = np.array([session.assets.get(i.quote, -1) for i in instruments])[positions]
-    usd = np.where(quotes < 0, 1.0, session.history.index_close[quotes, bars])
+    usd = np.ones(len(rows))
+    for quote in np.unique(quotes[quotes >= 0]).tolist():
+        mine = quotes == quote
+        usd[mine] = session.history.room.take(session.history.index_close[quote], bars[mine])
     worth: Floats = np.abs(rows[:, F_CONTRACTS] * STEP) * sizes * np.where(inverse, 1.0, price * usd)
     return worth
 
@@ -95,8 +97,9 @@ def order_columns(session: Session, names: Names, fills: Columns) -> Columns:
     """Every order and what became of it, as placed. `residual_delta_usd`: what the fills of orders placed together left
     of each other, signed notional; NaN for an order placed alone.
     """
-    rows = session.book.order[: session.book.count[ORDER_ROWS]]
-    prices = session.book.order_price[: len(rows)]
+    placed = names.order_rows()
+    rows, prices = session.book.order[placed], session.book.order_price[placed]
+    groups = names.order(rows[:, O_GROUP])
     return names.by_bar(
         np.maximum(rows[:, O_BAR], 0),
         {
@@ -111,8 +114,8 @@ def order_columns(session: Session, names: Names, fills: Columns) -> Columns:
             "state": lambda: listed(STATE_NAMES, rows[:, O_STATE]),
             "reason": lambda: listed(REASON_NAMES, rows[:, O_REASON]),
             "filled": lambda: rows[:, O_FILLED] * STEP,
-            "group": lambda: rows[:, O_GROUP],
-            "residual_delta_usd": lambda: residual_deltas(rows[:, O_GROUP], fills),
+            "group": lambda: groups,
+            "residual_delta_usd": lambda: residual_deltas(groups, fills),
         },
     )
 

@@ -1,0 +1,199 @@
+"""Where the bars of a run lie: in memory, or, where a history is larger than that should be, in files beside it.
+
+A file is written and read as memory is, so nothing that reckons with bars has to know which of the two it is. What
+differs is how much of it is held at once: pages that were lived through are given back to the system, and come again
+from the file if anybody asks for them. Nothing is ever read as a zero that was not written as one.
+"""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import shutil
+import tempfile
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from backtest.errors import InputError
+
+Array = npt.NDArray[Any]
+PART = 32_768  # bars looked at together where many are gone through: three months of minutes
+TAKEN = 256  # values picked out of a series at once: each brings the pages around it along
+SMALL = 1 << 16  # bytes: what is smaller is kept in memory
+_PLACING = threading.RLock()  # accounts of a sweep are lived side by side over one table
+
+
+class Room:
+    """Room in memory. `chunk`: after how many bars what was lived through is given back; 0: never."""
+
+    chunk = 0
+
+    def zeros(self, shape: tuple[int, ...], dtype: Any = np.float64, sure: int | None = None) -> Array:
+        """An array of zeros; pages that nobody writes take no room. `sure`: of the first axis, as much as will be
+        written for sure (all of it).
+        """
+        return np.zeros(shape, dtype)
+
+    def give_back(self) -> None:
+        """Hold no page of any array any more; they are read again when asked for."""
+
+    def settle(self) -> None:
+        """What was written is only read from here on."""
+
+    def parts(self, length: int, part: int = PART) -> Iterator[slice]:
+        """Bars 0 to `length` a part at a time; what a part touched is given back before the next."""
+        for first in range(0, length, part):
+            yield slice(first, min(first + part, length))
+            self.give_back()
+
+    def filled(self, length: int, values: Callable[[slice], Any], dtype: Any = np.float64) -> Array:
+        """An array by bar, filled part by part."""
+        array = self.zeros((length,), dtype)
+        for part in self.parts(length):
+            array[part] = values(part)
+        return array
+
+    def take(self, array: Array, at: npt.NDArray[np.int64]) -> Array:
+        """Values of a series at these bars."""
+        taken = np.empty(len(at), array.dtype)
+        for some in self.parts(len(at), TAKEN):
+            taken[some] = array[at[some]]
+        return taken
+
+
+MEMORY = Room()
+
+
+class Scratch(Room):
+    """Room in files without a name, which are gone when nobody holds their arrays, or the process ends."""
+
+    def __init__(self, chunk: int, small: int = SMALL, folder: str | None = None) -> None:
+        """`chunk` in bars; arrays of fewer than `small` bytes stay in memory; the files lie in `folder`, else where
+        `TMPDIR` says, else in the system's place for large ones. InputError where the system cannot.
+        """
+        self.chunk, self.small, self.folder = chunk, small, folder or usual_folder()
+        self._maps: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
+        if not can_stream():
+            raise InputError(
+                "[data] stream: this system cannot give memory back; leave it out, or run on Linux or macOS"
+            )
+
+    def zeros(self, shape: tuple[int, ...], dtype: Any = np.float64, sure: int | None = None) -> Array:
+        size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+        if size <= self.small:
+            return np.zeros(shape, dtype)
+        with tempfile.TemporaryFile(prefix="backtest-", dir=self.folder) as file:
+            os.ftruncate(file.fileno(), size)
+            self._reserve(file.fileno(), size if sure is None else size // shape[0] * sure)
+            mapped = mmap.mmap(file.fileno(), size)
+        mapped.madvise(mmap.MADV_RANDOM)  # while it is written: else a page brings many others along, of every series
+        self._maps.add(mapped)
+        return np.frombuffer(mapped, dtype).reshape(shape)
+
+    def _reserve(self, file: int, size: int) -> None:
+        """Have the disk keep room for what will be written: a page that found none would end the process."""
+        self.must_hold(size)
+        if size and hasattr(os, "posix_fallocate"):
+            try:
+                os.posix_fallocate(file, 0, size)
+            except OSError as error:
+                if error.errno == errno.ENOSPC:
+                    self.must_hold(size + 1)
+                raise
+
+    def give_back(self) -> None:
+        for mapped in list(self._maps):
+            mapped.madvise(mmap.MADV_DONTNEED)
+        pa.default_memory_pool().release_unused()  # what files were read with
+
+    def settle(self) -> None:
+        """Pages that the system had to let go come again many at a time."""
+        for mapped in list(self._maps):
+            mapped.madvise(mmap.MADV_NORMAL)
+
+    def must_hold(self, size: int) -> None:
+        """InputError where the disk has not as many bytes free."""
+        free = shutil.disk_usage(self.folder).free
+        if size > free:
+            raise InputError(
+                f"the run lays out {size / 1e9:,.1f} GB of bars in {self.folder}, where {free / 1e9:,.1f} GB are free; "
+                "name a folder of a larger disk in the environment variable TMPDIR, or take a shorter span"
+            )
+
+
+def can_stream() -> bool:
+    """Whether the system takes memory back that lies in a file."""
+    return hasattr(mmap.mmap, "madvise")
+
+
+def usual_folder() -> str:
+    """Where large files lie for a while: the usual temporary folder is often memory itself."""
+    large = "/var/tmp"
+    return os.environ.get("TMPDIR") or (large if os.access(large, os.W_OK) else tempfile.gettempdir())
+
+
+class Table:
+    """Series as rows, those of the history first; further ones find a place behind them, each once."""
+
+    def __init__(self, room: Room, rows: int, spare: int, bars: int) -> None:
+        self.room, self.used = room, rows
+        self.rows = room.zeros((rows + spare, bars), sure=rows)
+        self._like: dict[tuple[float, ...], list[int]] = {}
+
+    def number(self, array: Array) -> int | None:
+        """The row that an array is; None where it lies elsewhere."""
+        length, offset = self.rows.shape[1] * 8, array.ctypes.data - self.rows.ctypes.data
+        inside = array.dtype == np.float64 and array.shape == self.rows.shape[1:] and array.flags.c_contiguous
+        return offset // length if inside and length and 0 <= offset < self.used * length else None
+
+    def place(self, array: Array) -> int:
+        """The row of a series: that of one that says the same bar by bar, else its own, or a new one."""
+        with _PLACING:
+            row = self._place(array)
+        self.room.give_back()
+        return row
+
+    def _place(self, array: Array) -> int:
+        own = self.number(array)
+        alike = self._like.setdefault(tuple(array[:: max(1, len(array) // 8)].tolist()), [])
+        for row in alike:
+            if row == own or self._equal(self.rows[row], array):
+                return row
+        if own is None:
+            own = self._spare_row()
+            for part in self.room.parts(len(array)):
+                self.rows[own, part] = array[part]
+        alike.append(own)
+        return own
+
+    def make(self, values: Callable[[slice], Array]) -> int:
+        """The row of a series that is reckoned part by part."""
+        with _PLACING:
+            row = self._spare_row()
+            for part in self.room.parts(self.rows.shape[1]):
+                self.rows[row, part] = values(part)
+            found = self._place(self.rows[row])
+            if found != row:
+                self.used -= 1  # as another: its place is free for the next
+            return found
+
+    def _spare_row(self) -> int:
+        """A row nobody has."""
+        if self.used == len(self.rows):
+            rows = self.room.zeros((2 * len(self.rows) + 64, self.rows.shape[1]))
+            for row in range(self.used):
+                for part in self.room.parts(rows.shape[1]):
+                    rows[row, part] = self.rows[row, part]
+            self.rows = rows
+        self.used += 1
+        return self.used - 1
+
+    def _equal(self, one: Array, other: Array) -> bool:
+        return all(np.array_equal(one[part], other[part]) for part in self.room.parts(len(one)))
