@@ -226,13 +226,14 @@ import json
 from test_arithmetic import Desk, asset, future
 from backtest.margin.tiers import require_tiers
 from backtest.span import Bars
-from backtest.state import CLOSE, MAINTENANCE, POSITIONS, ASSETS
+from backtest.state import CLOSE, MAINTENANCE, POSITIONS, ASSETS, SETTLING
 import backtest
 assets = {"USDT": asset([1.0]), "BTC": asset([100.0])}
 desk = Desk({"BTC/USDT:USDT": future("BTC", [100.0])}, assets, {"usdm": {"USDT": 500.0}})
 book, wallet = desk.book, desk.shape.wallet("usdm", 0)
 book.contracts[0, 0], book.cost[0, 0] = 10 * 10**8, 1000 * 10**8
 book.held[0, wallet, POSITIONS, :2], book.held[0, wallet, ASSETS, :2] = (1, 0), (1, 0)
+book.held[0, wallet, SETTLING, 0] = 1
 require_tiers(book, desk.rules, desk.tape, desk.tape.series, wallet, Bars(0, 0, 1), CLOSE, 1)
 times = require_tiers.stats.cache_hits if hasattr(require_tiers, "stats") else {}
 print(json.dumps([float(book.need[MAINTENANCE, 0]), sum(times.values()), backtest.__file__]))
