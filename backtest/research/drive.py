@@ -85,7 +85,7 @@ def drive(strategy: Strategy, session: Session, progress: Progress | None = None
         strategy.start(known)
     wants_events = bool(kinds) or overrides(type(strategy), "on_event")
     news = _News(session)
-    stops = range(bars) if wants_events else [int(bar) for bar in np.flatnonzero(wakes)]
+    stops = range(bars) if wants_events or wakes.all() else [int(bar) for bar in np.flatnonzero(wakes)]
     for bar in stops:
         session.advance(bar + 1)
         closed = Bar(market, bar)
