@@ -17,7 +17,7 @@ from backtest.bundle import Bundle
 I64 = np.int64
 NOTHING = I64(-1)
 HERE, ONE = I64(0), I64(1)
-BLOCK = 512  # bars of one stretch looked at together
+BLOCK = 1024  # bars of one stretch looked at together
 
 # Points of a bar, in the order the default path visits them; EACH: every leg at its worst; MOMENT: in between.
 OPEN, LOW, HIGH, CLOSE, EACH, MOMENT = (I64(k) for k in range(6))
