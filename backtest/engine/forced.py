@@ -13,7 +13,7 @@ from backtest.engine.judgement import restore, save
 from backtest.kernel import kernel
 from backtest.ledger.kinds import LIQUIDATION
 from backtest.ledger.post import post
-from backtest.margin.leaves import is_sound
+from backtest.margin.row_leaves import is_sound
 from backtest.margin.moment import index_here, last_here, notional_here
 from backtest.margin.tiers import value_of_contract
 from backtest.margin.wallets import list_held, require_now

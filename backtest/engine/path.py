@@ -16,7 +16,7 @@ from backtest.engine.matching import next_on_leg
 from backtest.engine.attempt import fill_on_the_way
 from backtest.engine.record import is_kept, lower_headroom, record
 from backtest.kernel import kernel
-from backtest.margin.leaves import lower_to_ratio
+from backtest.margin.row_leaves import lower_to_ratio
 from backtest.margin.moment import set_moment
 from backtest.margin.wallets import require_now
 from backtest.state import (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from backtest.kernel import kernel
-from backtest.margin.leaves import copy_row, lower_of, lower_to_headroom, lowest_of
+from backtest.margin.row_leaves import copy_row, lower_of, lower_to_headroom, lowest_of
 from backtest.margin.wallets import require, value_account
 from backtest.span import Bars
 from backtest.state import (

@@ -16,7 +16,7 @@ from backtest.engine.record import (
 )  # fmt: skip
 from backtest.kernel import entry, kernel
 from backtest.margin.collateral import many_held, nth_held, side_of
-from backtest.margin.leaves import (
+from backtest.margin.row_leaves import (
     clear, count_unsound, fill_with, keep_lower, lower_of, lower_to_ratio, many_above, many_below, many_unsound,
 )  # fmt: skip
 from backtest.margin.wallets import require

@@ -7,7 +7,7 @@ shown; its contracts, balances and waiting orders stay as they are.
 from __future__ import annotations
 
 from backtest.kernel import entry, kernel
-from backtest.margin.leaves import clear
+from backtest.margin.row_leaves import clear
 from backtest.margin.orders import isolated_orders, rest_orders
 from backtest.margin.moment import set_moment
 from backtest.margin.portfolio.black76 import option_delta, option_gamma, option_theta, option_value, option_vega

@@ -14,23 +14,6 @@ from backtest.state import (
     BORROW_INITIAL, BORROW_MAINTENANCE, BY_QUANTITY, DEBT_BUFFER, DEBT_FEE, DEBT_IN_MAINTENANCE, DEBTS_ARE_LOANS, FLOOR,
     HAIRCUT_IN_INITIAL, HERE, OFFSET, RATE,
 )  # fmt: skip
-from backtest.units import STEP
-
-DUST = 0.01  # USD: a wallet this little under water without positions is rounding, not ruin
-
-
-@kernel
-def clear(out):
-    """out = 0."""
-    for j in range(len(out)):
-        out[j] = 0.0
-
-
-@kernel
-def fill_with(out, value):
-    """out = value."""
-    for j in range(len(out)):
-        out[j] = value
 
 
 @kernel
@@ -87,18 +70,24 @@ def bracketed(notional, table):
 
 
 @kernel
+def many_outside(n, contracts, value, span, low, high):
+    """How many notionals of a span do not lie in low < notional <= high."""
+    many = 0
+    for j in range(n):
+        notional = abs(held(contracts, span, j) * price(value, span, j))
+        many += (notional <= low) | (notional > high)
+    return many
+
+
+@kernel
 def add_tiered(out, contracts, value, span, table):
     """out += rate x notional - deduction, by the tier that holds the notional."""
     first = abs(held(contracts, span, 0) * price(value, span, 0))
     row = row_of(table, first)
     low = table[FLOOR, row] if row > 0 else -1.0
     high = table[FLOOR, row + 1] if row + 1 < table.shape[1] else np.inf
-    strays = 0
-    for j in range(len(out)):
-        notional = abs(held(contracts, span, j) * price(value, span, j))
-        strays += (notional <= low) | (notional > high)
     rate, offset = table[RATE, row], table[OFFSET, row]
-    if strays == 0:
+    if many_outside(len(out), contracts, value, span, low, high) == 0:
         for j in range(len(out)):
             out[j] += rate * abs(held(contracts, span, j) * price(value, span, j)) + offset
     else:
@@ -109,17 +98,10 @@ def add_tiered(out, contracts, value, span, table):
 def add_across(out, contracts, value, span, table, row):
     """The same where not all of the span lies in tier `row`: most often it goes to and fro over one edge of it."""
     edge = table[FLOOR, row + 1] if row + 1 < table.shape[1] else np.inf
-    over = 0
-    for j in range(len(out)):
-        over += abs(held(contracts, span, j) * price(value, span, j)) > edge
-    lower = row if over > 0 else row - 1
-    floor = table[FLOOR, lower] if lower > 0 else -1.0
-    cap = table[FLOOR, lower + 2] if lower + 2 < table.shape[1] else np.inf
-    strays = 0
-    for j in range(len(out)):
-        notional = abs(held(contracts, span, j) * price(value, span, j))
-        strays += (notional <= floor) | (notional > cap)
-    if strays == 0:
+    lower = row if many_outside(len(out), contracts, value, span, -1.0, edge) > 0 else row - 1
+    low = table[FLOOR, lower] if lower > 0 else -1.0
+    high = table[FLOOR, lower + 2] if lower + 2 < table.shape[1] else np.inf
+    if many_outside(len(out), contracts, value, span, low, high) == 0:
         add_either(out, contracts, value, span, table[:, lower], table[:, lower + 1])
     else:
         for j in range(len(out)):
@@ -284,86 +266,3 @@ def add_priced(out, amount, usd, span, factor):
     """out += amount x price x factor."""
     for j in range(len(out)):
         out[j] += amount[j] * price(usd, span, j) * factor
-
-
-@kernel
-def lower_to_ratio(out, collateral, maintenance):
-    """out = the lower of out and collateral / maintenance; a wallet without requirement has no ratio."""
-    for j in range(len(out)):
-        if maintenance[j] > 0.0:
-            out[j] = min(out[j], collateral[j] / maintenance[j])
-
-
-@kernel
-def lower_to_headroom(out, collateral, initial, maintenance, level):
-    """out = the lower of out and what is left of the collateral beyond every requirement."""
-    for j in range(len(out)):
-        out[j] = min(out[j], collateral[j] - max(initial[j], level * maintenance[j]))
-
-
-@kernel
-def is_sound(collateral, maintenance, level):
-    """Whether collateral is above level x maintenance; without requirement, whether it is not below nothing."""
-    return collateral > level * maintenance if maintenance > 0.0 else collateral >= -DUST
-
-
-@kernel
-def many_unsound(collateral, maintenance, level):
-    """How many elements are unsound; see `count_unsound`."""
-    many = 0
-    for j in range(len(collateral)):
-        many += not is_sound(collateral[j], maintenance[j], level)
-    return many
-
-
-@kernel
-def count_unsound(out, collateral, maintenance, level):
-    """out += 1 where collateral is at or below level x maintenance, or without requirement below nothing."""
-    for j in range(len(out)):
-        out[j] += not is_sound(collateral[j], maintenance[j], level)
-
-
-@kernel
-def keep_lower(out, other):
-    """out = the lower of the two."""
-    for j in range(len(out)):
-        out[j] = min(out[j], other[j])
-
-
-@kernel
-def lower_of(out, one, other):
-    """out = the lower of the two."""
-    for j in range(len(out)):
-        out[j] = min(one[j], other[j])
-
-
-@kernel
-def lowest_of(out, one, other, third):
-    """out = the lowest of the three."""
-    for j in range(len(out)):
-        out[j] = min(min(one[j], other[j]), third[j])
-
-
-@kernel
-def many_above(row, level):
-    """How many elements are above a level."""
-    many = 0
-    for j in range(len(row)):
-        many += row[j] > level
-    return many
-
-
-@kernel
-def many_below(balance, usd, worth):
-    """How many of a running balance's elements are worth less than so many USD."""
-    many = 0
-    for j in range(len(balance)):
-        many += balance[j] * STEP * usd[j] < worth
-    return many
-
-
-@kernel
-def copy_row(out, other):
-    """out = other, as far as out reaches."""
-    for j in range(len(out)):
-        out[j] = other[j]

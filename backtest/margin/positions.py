@@ -15,8 +15,7 @@ from backtest.kernel import kernel
 from backtest.margin.collateral import side_of
 from backtest.margin.leaves import (
     add_initial, add_initial_at_entry, add_share_of_cost, add_share_of_notional, add_sloped_inverse,
-    add_sloped_linear, add_tiered,
-    add_tiered_otherwise, bracketed,
+    add_sloped_linear, add_tiered, add_tiered_otherwise, bracketed,
 )  # fmt: skip
 from backtest.margin.options import add_short_option
 from backtest.span import first_account, price

@@ -13,7 +13,8 @@ import numpy as np
 
 from backtest.kernel import kernel
 from backtest.margin.collateral import many_held, nth_held, side_of, take_asset
-from backtest.margin.leaves import add_gross, add_notional, clear, counted, row_of
+from backtest.margin.leaves import add_gross, add_notional, counted, row_of
+from backtest.margin.row_leaves import clear
 from backtest.span import dated, first_account, first_bar, price
 from backtest.state import (
     ASSETS, BASIS_CHARGE, CHARGE, COLLATERAL, CONTINGENCY, DEBT_BUFFER, DOWN, EXPOSURE, FLOOR, GROSS, HERE,

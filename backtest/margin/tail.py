@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from backtest.kernel import kernel
 from backtest.margin.collateral import many_held, nth_held, side_of
-from backtest.margin.leaves import clear
+from backtest.margin.row_leaves import clear
 from backtest.margin.procyclicality import released_share, with_buffer, with_floor, with_stress
 from backtest.margin.scenarios import add_unit_collateral, require_scenarios
 from backtest.span import first_account, first_bar, price

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from backtest.kernel import kernel
 from backtest.margin.collateral import add_collateral_of, has_loan, many_held, nth_held, settles, take_asset
-from backtest.margin.leaves import add_fixed, add_priced, clear
+from backtest.margin.leaves import add_fixed, add_priced
+from backtest.margin.row_leaves import clear
 from backtest.margin.positions import add_position
 from backtest.span import first_account, first_bar
 from backtest.state import (

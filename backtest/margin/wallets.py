@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from backtest.kernel import kernel
 from backtest.margin.collateral import many_held, nth_held, take_net
-from backtest.margin.leaves import add_priced, clear
+from backtest.margin.leaves import add_priced
+from backtest.margin.row_leaves import clear
 from backtest.margin.portfolio.require import require_portfolio
 from backtest.margin.scenarios import require_scenarios
 from backtest.margin.tail import require_tail

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from backtest.kernel import kernel
 from backtest.margin.collateral import add_collateral_of, many_held, nth_held, take_asset
-from backtest.margin.leaves import add_fixed, add_priced, clear
+from backtest.margin.leaves import add_fixed, add_priced
+from backtest.margin.row_leaves import clear
 from backtest.margin.portfolio.bybit import charge_bybit
 from backtest.margin.portfolio.deribit import charge_deribit
 from backtest.margin.portfolio.legs import list_legs
