@@ -397,6 +397,31 @@ def test_a_price_that_nobody_knew_yet_is_unknown_in_a_block_too(monkeypatch: pyt
     assert str(Reader.seen) == str([float("nan")] * 100 + [5.0] * 50)
 
 
+# When it is asked
+
+
+@pytest.mark.jit_off
+def test_a_schedule_may_be_set_at_the_start_and_not_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Chosen(Idle):
+        asked: list[int] = []
+
+        def start(self, market: Any) -> None:
+            self.schedule = "8h"
+
+        def on_bar(self, bar: Any, desk: Any) -> None:
+            self.asked.append(bar.number)
+
+    live(settings("waiting", Chosen), market(1), 512, monkeypatch)
+    assert Chosen.asked == list(range(7, BARS, 8))  # the bars of an hour that close at 08:00, 16:00 and 24:00
+
+    class Fickle(Idle):
+        def on_bar(self, bar: Any, desk: Any) -> None:
+            self.schedule = "8h" if bar.number > 50 else self.schedule
+
+    with pytest.raises(InputError, match="Fickle changes its schedule on the way, from 'every bar' to '8h'"):
+        live(settings("waiting", Fickle), market(1), 512, monkeypatch)
+
+
 # Where it fails, and how far it is
 
 
