@@ -397,6 +397,22 @@ def test_a_price_that_nobody_knew_yet_is_unknown_in_a_block_too(monkeypatch: pyt
     assert str(Reader.seen) == str([float("nan")] * 100 + [5.0] * 50)
 
 
+def test_of_orders_that_belong_together_none_is_placed_where_one_is_in_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The leg before the misspelt one would stand alone."""
+
+    class Misspelt(Idle):
+        def on_bar(self, bar: Any, desk: Any) -> None:
+            with pytest.raises(InputError, match="DOGE/USDT"):
+                desk.together([Order(ETH, contracts=-1.0), Order("DOGE/USDT", contracts=1.0)])
+            with pytest.raises(InputError, match="does not fit the ledger"):
+                desk.together([Order(ETH, contracts=-1.0), Order(BTC, contracts=1e30)])
+            with pytest.raises(InputError, match="max_size: 'ETH/USDT' is no order"):
+                desk.max_size("ETH/USDT")
+            assert desk.open_orders() == []
+
+    assert live(settings("waiting", Misspelt), market(1), 512, monkeypatch).book.count[ORDER_ROWS] == 0
+
+
 # When it is asked
 
 
