@@ -397,6 +397,47 @@ def test_a_price_that_nobody_knew_yet_is_unknown_in_a_block_too(monkeypatch: pyt
     assert str(Reader.seen) == str([float("nan")] * 100 + [5.0] * 50)
 
 
+def test_of_orders_that_belong_together_none_is_placed_where_one_is_in_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The leg before the misspelt one would stand alone."""
+
+    class Misspelt(Idle):
+        def on_bar(self, bar: Any, desk: Any) -> None:
+            with pytest.raises(InputError, match="DOGE/USDT"):
+                desk.together([Order(ETH, contracts=-1.0), Order("DOGE/USDT", contracts=1.0)])
+            with pytest.raises(InputError, match="does not fit the ledger"):
+                desk.together([Order(ETH, contracts=-1.0), Order(BTC, contracts=1e30)])
+            with pytest.raises(InputError, match="max_size: 'ETH/USDT' is no order"):
+                desk.max_size("ETH/USDT")
+            assert desk.open_orders() == []
+
+    assert live(settings("waiting", Misspelt), market(1), 512, monkeypatch).book.count[ORDER_ROWS] == 0
+
+
+# When it is asked
+
+
+@pytest.mark.jit_off
+def test_a_schedule_may_be_set_at_the_start_and_not_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Chosen(Idle):
+        asked: list[int] = []
+
+        def start(self, market: Any) -> None:
+            self.schedule = "8h"
+
+        def on_bar(self, bar: Any, desk: Any) -> None:
+            self.asked.append(bar.number)
+
+    live(settings("waiting", Chosen), market(1), 512, monkeypatch)
+    assert Chosen.asked == list(range(7, BARS, 8))  # the bars of an hour that close at 08:00, 16:00 and 24:00
+
+    class Fickle(Idle):
+        def on_bar(self, bar: Any, desk: Any) -> None:
+            self.schedule = "8h" if bar.number > 50 else self.schedule
+
+    with pytest.raises(InputError, match="Fickle changes its schedule on the way, from 'every bar' to '8h'"):
+        live(settings("waiting", Fickle), market(1), 512, monkeypatch)
+
+
 # Where it fails, and how far it is
 
 

@@ -184,9 +184,19 @@ def test_money_is_moved_forwards_between_two_wallets(asked: Any, words: str) -> 
     assert port.moved == []
 
 
+def in_turns(self: Any, bar: Any, desk: Any) -> Any:
+    yield desk.buy("BTC/USDT", 1.0)
+
+
+async def later(self: Any, bar: Any, desk: Any) -> None:
+    desk.buy("BTC/USDT", 1.0)
+
+
 @pytest.mark.parametrize(
     ("methods", "words"),
     [
+        ({"on_bar": in_turns}, r"Mine\.on_bar has a `yield` in it, so that asking it does nothing"),
+        ({"on_bar": later}, r"Mine\.on_bar has an `async` before it"),
         ({"onbar": lambda s, b, d: None}, "never decides.*of 'onbar': did you mean 'on_bar'"),
         ({"on_bar": lambda s, b, d: None, "targets": lambda s, m: None}, "both targets and on_bar"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from math import isnan
 from typing import Any
 
@@ -320,11 +321,29 @@ def test_funding_read_an_hour_before_its_stamp_is_caught() -> None:
         (lambda m: pd.DataFrame({SPOT: 1.0}, index=m.time + pd.Timedelta("30min")), "not the open of a bar"),
         (lambda m: pd.DataFrame({SPOT: np.inf}, index=m.time), "infinite"),
         (lambda m: pd.DataFrame({SPOT: "all"}, index=m.time), "number of contracts"),
+        (lambda m: pd.DataFrame({SPOT: "5"}, index=m.time), "number of contracts or NaN; BTC/USDT "),
+        (lambda m: pd.DataFrame({SPOT: True}, index=m.time), "BTC/USDT is true or false; .* such as signal"),
+        (lambda m: pd.DataFrame({SPOT: [1.0, True]}, index=m.time[:2], dtype=object), "BTC/USDT has True"),
+        (lambda m: pd.DataFrame({SPOT: 1j}, index=m.time), "BTC/USDT is of kind complex128"),
+        (lambda m: pd.DataFrame({SPOT: m.time - m.time[0]}, index=m.time), "BTC/USDT is of kind timedelta64"),
+        (
+            lambda m: pd.DataFrame({SPOT: 1.0}, index=pd.DatetimeIndex(np.array([10**14], "M8[s]")).tz_localize("UTC")),
+            "a time that no bar can have",
+        ),
     ],
 )
 def test_a_table_that_cannot_be_traded_is_refused_with_the_reason(made: Any, words: str) -> None:
     with pytest.raises(InputError, match=words):
         checked_targets(table(made), small())
+
+
+@pytest.mark.parametrize("sizes", [[1, 2], [Decimal(1), None], pd.array([1, None], dtype="Int64"), [1, 2.0]])
+def test_a_table_of_any_kind_of_numbers_is_taken(sizes: Any) -> None:
+    def made(market: Market) -> pd.DataFrame:
+        kind = None if isinstance(sizes, pd.api.extensions.ExtensionArray) else object
+        return pd.DataFrame({SPOT: pd.Series(sizes, dtype=kind).array}, index=market.time[:2])
+
+    assert checked_targets(table(made), small()).frame[SPOT].iloc[0] == 1.0  # type: ignore[union-attr]
 
 
 # Finding a strategy

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import test_inside as inside
 
@@ -25,6 +26,7 @@ from backtest.market.history import BY_BAR, History
 from backtest.market.room import Room, Scratch
 from backtest.market.schema import INTERVALS, Instrument, to_us
 from backtest.market.store import Store, write_instruments, write_series
+from backtest.report import files
 from backtest.report.record import FRAMES
 from backtest.report.result import Result
 from backtest.research import run as runs
@@ -244,6 +246,23 @@ def test_the_folder_of_a_streamed_run_holds_the_same_bytes(store: Path, small_pa
     assert (tmp_path / "0s" / "stats.json").read_text() == (tmp_path / "11h" / "stats.json").read_text()
 
 
+def test_a_result_is_written_with_the_same_bytes_whatever_was_asked_of_it_before(
+    store: Path, small_parts: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Four accounts' rows in groups of a hundred, told a hundred bars at a time or as one frame."""
+    monkeypatch.setattr(files, "PART", 100)
+    result = backtest.run(settings(store, data={"stream": "11h"}))
+    result.save(tmp_path / "fresh")
+    for name in (*FRAMES, "parts_by_bar", "prices"):
+        getattr(result, name)
+    result.save(tmp_path / "asked")
+    backtest.load(tmp_path / "fresh").save(tmp_path / "loaded")
+    for name in (*FRAMES, "returns", "explain", "prices"):
+        one, *others = ((tmp_path / k / f"{name}.parquet").read_bytes() for k in ("fresh", "asked", "loaded"))
+        assert all(other == one for other in others), name
+    assert pq.ParquetFile(tmp_path / "fresh" / "account.parquet").metadata.num_row_groups == -(-4 * BARS // 100)
+
+
 def test_the_tail_model_looks_back_over_chunks_as_over_memory(store: Path, small_parts: None) -> None:
     told = settings(store, Table)
     account = {**told["account"][3], "requirement": "tail"}
@@ -329,6 +348,40 @@ def test_a_folder_without_room_is_refused_before_a_bar_is_written(
     monkeypatch.setattr(room.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 0}))
     with pytest.raises(InputError, match="are free; name a folder of a larger disk"):
         backtest.run(settings(store, data={"stream": "1d"}))
+
+
+def test_a_row_behind_those_laid_out_is_refused_where_the_disk_filled_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page that finds no room on the disk when it is written would end the process with all that it holds."""
+    place = Scratch(1, small=0)
+    table = room.Table(place, 1, 10, 1000)
+    table.place(np.arange(1000.0))
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 7_999}))
+    with pytest.raises(InputError, match=r"lays out 0\.0 MB of bars"):
+        table.place(np.arange(1000.0) * 2.0)
+    monkeypatch.undo()
+    assert table.rows[table.place(np.arange(1000.0) * 2.0)].sum() == 999_000.0
+
+
+@pytest.mark.parametrize("folder", ["nowhere", "file"])
+def test_a_tmpdir_that_takes_no_files_is_named_with_the_cure(
+    store: Path, small_parts: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: str
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / folder))
+    with pytest.raises(InputError, match=rf"can be made in .*{folder} \(.* another folder in .* TMPDIR"):
+        backtest.run(settings(store, data={"stream": "1d"}))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts the files that a process has open")
+def test_an_account_more_keeps_few_more_files_open(store: Path, small_parts: None, tmp_path: Path) -> None:
+    """A system opens some hundreds of files for a process."""
+    told, opened = settings(store, Table, data={"stream": "1d"}), []
+    for many in (1, 3):
+        result = backtest.run({**told, "account": told["account"][:many]})
+        result.save(tmp_path / str(many))
+        opened.append(len(list(Path("/proc/self/fd").iterdir())))
+        del result
+    assert opened[1] - opened[0] <= 2 * 2
 
 
 def test_files_lie_where_tmpdir_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -173,14 +173,17 @@ class Session(Statement):
         self._come_back()
         self._make_room(len(orders) + 64)
         group = int(self.book.count[ORDER_ROWS])
-        return [
-            self._place(account, order, group if together else int(self.book.count[ORDER_ROWS])) for order in orders
-        ]
+        asked = [(order, *self._position_and_steps(account, order)) for order in orders]  # all, before one is placed
+        return [self._place(account, *each, group if together else int(self.book.count[ORDER_ROWS])) for each in asked]
 
-    def _place(self, account: int, order: Any, group: int) -> int:
+    def _position_and_steps(self, account: int, order: Any) -> tuple[int, int]:
+        """What an order is in, and its size. InputError where there is no such position, or no room in the ledger."""
+        size = order.contracts if order.target is None else order.target
         position = self.position_of(account, order.symbol, order.position_side)
+        return position, to_steps(float(size), f"order in {order.symbol}")
+
+    def _place(self, account: int, order: Any, position: int, steps: int, group: int) -> int:
         aimed = order.target is not None
-        steps = to_steps(float(order.target if aimed else order.contracts), f"order in {order.symbol}")
         flags = (
             (AIMED if aimed else 0)
             | (POSTED if order.post_only else 0)

@@ -27,6 +27,7 @@ Array = npt.NDArray[Any]
 PART = 32_768  # bars looked at together where many are gone through: three months of minutes
 TAKEN = 256  # values picked out of a series at once: each brings the pages around it along
 SMALL = 1 << 16  # bytes: what is smaller is kept in memory
+UNKNOWN = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)  # the file system cannot keep room ahead
 _PLACING = threading.RLock()  # accounts of a sweep are lived side by side over one table
 
 
@@ -37,9 +38,13 @@ class Room:
 
     def zeros(self, shape: tuple[int, ...], dtype: Any = np.float64, sure: int | None = None) -> Array:
         """An array of zeros; pages that nobody writes take no room. `sure`: of the first axis, as much as will be
-        written for sure (all of it).
+        written for sure (all of it); of the rest, `reserve` what is.
         """
         return np.zeros(shape, dtype)
+
+    def reserve(self, rows: Array, row: int) -> Array:
+        """The row of an array of `zeros`, which may be written from now on."""
+        return rows[row]  # type: ignore[no-any-return]
 
     def give_back(self) -> None:
         """Hold no page of any array any more; they are read again when asked for."""
@@ -80,6 +85,7 @@ class Scratch(Room):
         """
         self.chunk, self.small, self.folder = chunk, small, folder or usual_folder()
         self._maps: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
+        self._files: weakref.WeakKeyDictionary[mmap.mmap, int] = weakref.WeakKeyDictionary()  # not reserved as a whole
         if not can_stream():
             raise InputError(
                 "[data] stream: this system cannot give memory back; leave it out, or run on Linux or macOS"
@@ -89,24 +95,57 @@ class Scratch(Room):
         size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
         if size <= self.small:
             return np.zeros(shape, dtype)
-        with tempfile.TemporaryFile(prefix="backtest-", dir=self.folder) as file:
-            os.ftruncate(file.fileno(), size)
-            self._reserve(file.fileno(), size if sure is None else size // shape[0] * sure)
-            mapped = mmap.mmap(file.fileno(), size)
+        try:
+            mapped = self._mapped(size, size if sure is None else size // shape[0] * sure)
+        except OSError as error:
+            raise self._refusal(error) from error
         mapped.madvise(mmap.MADV_RANDOM)  # while it is written: else a page brings many others along, of every series
         self._maps.add(mapped)
         return np.frombuffer(mapped, dtype).reshape(shape)
 
-    def _reserve(self, file: int, size: int) -> None:
+    def _mapped(self, size: int, sure: int) -> mmap.mmap:
+        """A file of so many bytes as memory, the first of them reserved."""
+        with tempfile.TemporaryFile(prefix="backtest-", dir=self.folder) as file:
+            os.ftruncate(file.fileno(), size)
+            self._reserve(file.fileno(), 0, sure)
+            mapped = mmap.mmap(file.fileno(), size)
+            if sure < size:
+                self._files[mapped] = number = os.dup(file.fileno())
+                weakref.finalize(mapped, os.close, number)
+        return mapped
+
+    def reserve(self, rows: Array, row: int) -> Array:
+        found: Any = rows
+        while isinstance(found, np.ndarray):
+            found = found.base
+        mapped, size = getattr(found, "obj", None), rows[row].nbytes
+        file = self._files.get(mapped) if isinstance(mapped, mmap.mmap) else None
+        if file is not None:
+            try:
+                self._reserve(file, row * size, size)
+            except OSError as error:
+                raise self._refusal(error) from error
+        return rows[row]  # type: ignore[no-any-return]
+
+    def _reserve(self, file: int, first: int, size: int) -> None:
         """Have the disk keep room for what will be written: a page that found none would end the process."""
         self.must_hold(size)
         if size and hasattr(os, "posix_fallocate"):
             try:
-                os.posix_fallocate(file, 0, size)
+                os.posix_fallocate(file, first, size)
             except OSError as error:
                 if error.errno == errno.ENOSPC:
                     self.must_hold(size + 1)
-                raise
+                if error.errno not in UNKNOWN:
+                    raise
+
+    def _refusal(self, error: OSError) -> InputError:
+        """In words: no file, or no more of it, is to be had."""
+        if error.errno == errno.EMFILE:
+            cure = "let the shell have more files open (ulimit -n), or run fewer accounts at once"
+        else:
+            cure = "name another folder in the environment variable TMPDIR"
+        return InputError(f"no file for the run's bars can be made in {self.folder} ({error.strerror}); {cure}")
 
     def give_back(self) -> None:
         for mapped in list(self._maps):
@@ -123,9 +162,14 @@ class Scratch(Room):
         free = shutil.disk_usage(self.folder).free
         if size > free:
             raise InputError(
-                f"the run lays out {size / 1e9:,.1f} GB of bars in {self.folder}, where {free / 1e9:,.1f} GB are free; "
+                f"the run lays out {in_bytes(size)} of bars in {self.folder}, where {in_bytes(free)} are free; "
                 "name a folder of a larger disk in the environment variable TMPDIR, or take a shorter span"
             )
+
+
+def in_bytes(size: int) -> str:
+    """A size in GB, or, where it is none, in MB."""
+    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"
 
 
 def can_stream() -> bool:
@@ -192,6 +236,7 @@ class Table:
                 for part in self.room.parts(rows.shape[1]):
                     rows[row, part] = self.rows[row, part]
             self.rows = rows
+        self.room.reserve(self.rows, self.used)
         self.used += 1
         return self.used - 1
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import count
 
 import numpy as np
 
@@ -45,7 +46,9 @@ class Books:
     def __init__(self, record: RunRecord, account: int) -> None:
         self.record, self.account, self.room = record, account, record.room
         self.bars = len(record.history.time)
-        self.parts: defaultdict[str, Floats] = defaultdict(lambda: self.room.zeros((self.bars,)))
+        rows = self.room.zeros((len(PARTS), self.bars), sure=0)  # in one file: a system opens only some
+        number = count()
+        self.parts: defaultdict[str, Floats] = defaultdict(lambda: self.room.reserve(rows, next(number)))
         self.ledger = record.since_start(account)
         self.fills = record.columns("fills", account)
         self.first = record.first_deposits(account)

@@ -26,17 +26,30 @@ def write_frame(frame: pd.DataFrame, path: Path) -> None:
 
 
 def write_frames(frames: Iterable[pd.DataFrame | pa.Table], path: Path) -> None:
-    """A frame as Parquet, given in parts, one or more: each is written before the next is asked for."""
-    writer = None
+    """A frame as Parquet, given in parts, one or more: each is written before the next is asked for. However it is
+    parted, the same rows give the same bytes.
+    """
+    writer, waiting = None, None
     try:
         for frame in frames:
             table = frame if isinstance(frame, pa.Table) else _as_table(frame)
             if writer is None:
                 writer = _writer(path, table.schema)
-            writer.write_table(table, row_group_size=PART)
+            waiting = table if waiting is None else pa.concat_tables([waiting, table])
+            whole = len(waiting) // PART * PART
+            _write_groups(writer, waiting.slice(0, whole))
+            waiting = waiting.slice(whole)
+        if writer is not None and waiting is not None:
+            _write_groups(writer, waiting)
     finally:
         if writer is not None:
             writer.close()
+
+
+def _write_groups(writer: pq.ParquetWriter, table: pa.Table) -> None:
+    """Rows in groups of the same size, each in one piece: pages end where pieces do."""
+    for first in range(0, len(table), PART):
+        writer.write_table(table.slice(first, PART).combine_chunks(), row_group_size=PART)
 
 
 def _as_table(frame: pd.DataFrame) -> pa.Table:

@@ -19,6 +19,7 @@ import pandas as pd
 
 from backtest.engine.session import Session
 from backtest.engine.tape import Event as TapeEvent
+from backtest.errors import InputError
 from backtest.market.history import History
 from backtest.research.walk import Walk
 from backtest.state import (
@@ -85,11 +86,12 @@ def drive(strategy: Strategy, session: Session, progress: Progress | None = None
             session.advance(last)
             _tell(progress, last, bars)
         return
-    wakes, kinds = wake_bars(strategy.schedule, history)
     market, opens = Market(history), int(history.time[0])
     known = market.as_of(opens)  # a strategy may keep it, so it moves along
     with asking(strategy, "start", opens, "before the bar of"):
         strategy.start(known)
+    schedule = strategy.schedule
+    wakes, kinds = wake_bars(schedule, history)
     listens = bool(kinds) or overrides(type(strategy), "on_event")
     stops = range(bars) if listens or wakes.all() else np.flatnonzero(wakes).tolist()
     walk, news = Walk(strategy, session, market, known), _News(session)
@@ -112,6 +114,11 @@ def drive(strategy: Strategy, session: Session, progress: Progress | None = None
             _tell(progress, bar + 1, bars)
         if session.ahead:
             walk.ask_along(session.ahead)
+        if strategy.schedule is not schedule and strategy.schedule != schedule:
+            raise InputError(
+                f"{type(strategy).__name__} changes its schedule on the way, from {schedule!r} to "
+                f"{strategy.schedule!r}; it is read once, after `start`: be asked more often and look at the time"
+            )
         end = bisect_left(stops, session.lived, at)
         if end - at > 1 and stops[end - 1] % TOLD == 0:
             _tell(progress, stops[end - 1] + 1, bars)

@@ -97,6 +97,8 @@ class Desk:
 
     def max_size(self, order: Order) -> float:
         """Contracts of the order's side that every rule would accept now, without sign."""
+        if not isinstance(order, Order):
+            raise InputError(f"max_size: {order!r} is no order; give Order(symbol, contracts=...) of either sign")
         return self._port.max_contracts(self._account, order)
 
     def contracts_of(self, symbol: str, *, base: float | None = None, usd: float | None = None) -> float:

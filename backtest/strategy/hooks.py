@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from pathlib import Path
 
 from backtest.errors import InputError, StrategyError, nearest
@@ -58,7 +59,12 @@ def overrides(kind: type[Strategy], hook: str) -> bool:
 
 
 def check_hooks(kind: type[Strategy]) -> None:
-    """InputError for a strategy that would never be asked, or asked in two ways of which only one can hold."""
+    """InputError for a strategy that would never be asked, asked in vain, or in two ways of which only one can hold."""
+    for hook in HOOKS:
+        asked = getattr(kind, hook)
+        if isgeneratorfunction(asked) or iscoroutinefunction(asked) or isasyncgenfunction(asked):
+            word = "a `yield` in it" if isgeneratorfunction(asked) else "an `async` before it"
+            raise InputError(f"{kind.__name__}.{hook} has {word}, so that asking it does nothing; take that out")
     acts = [hook for hook in ("on_bar", "on_event") if overrides(kind, hook)]
     if overrides(kind, "targets") and acts:
         raise InputError(f"{kind.__name__} has both targets and {acts[0]}: write one, the other would never be asked")

@@ -10,6 +10,7 @@ it is given - a table kept from an earlier call, a file, a parameter fitted on t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ from backtest.errors import InputError
 from backtest.market.history import History
 from backtest.strategy.hooks import asking, overrides
 from backtest.strategy.market import Market
+from backtest.strategy.orders import is_number
 from backtest.strategy.strategy import Strategy
 from backtest.strategy.targets import Targets
 from backtest.units import HEADROOM
@@ -28,6 +30,7 @@ CHANGES = 8  # cuts right after rows that say something new: a peek one bar ahea
 LARGEST = 5  # cuts right after the rows whose values change most, and right before the largest moves of price
 LEAST_BARS = 3
 MOST_CUTS = 24
+NUMBERS = ("floating", "integer", "mixed-integer-float", "decimal", "empty")  # in pandas' words
 
 
 def checked_targets(strategy: Strategy, history: History) -> Targets | None:
@@ -167,11 +170,16 @@ def said_by(frame: pd.DataFrame, market: Market) -> Said:
         raise InputError("targets: the index must be bar open times in UTC (use market.time)")
     if frame.index.has_duplicates:
         raise InputError(f"targets: {frame.index[frame.index.duplicated()][0]} stands there twice")
-    bars = market.bars_of(frame.index)
+    try:
+        bars = market.bars_of(frame.index)
+    except pd.errors.OutOfBoundsDatetime:
+        raise InputError("targets: the index has a time that no bar can have; use market.time") from None
     if (bars < 0).any():
         raise InputError(f"targets: {frame.index[bars < 0].min()} is not the open of a bar of this run")
     if frame.columns.has_duplicates:
         raise InputError(f"targets: {frame.columns[frame.columns.duplicated()][0]!r} has two columns")
+    for symbol in frame.columns:
+        _must_be_sizes(symbol, frame[symbol])
     try:
         said = frame.to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError) as error:
@@ -188,3 +196,23 @@ def said_by(frame: pd.DataFrame, market: Market) -> Said:
     order = np.argsort(bars, kind="stable")
     order = order[~np.isnan(said[order]).all(axis=1)]
     return Said(bars[order], frame.columns, np.ascontiguousarray(said[order]))
+
+
+def _must_be_sizes(symbol: str, column: pd.Series) -> None:
+    """InputError for a column of what is no number: a signal that is true or false says no size, nor does text."""
+    types, kind, found = pd.api.types, column.dtype, ""
+    if types.is_bool_dtype(kind):
+        raise InputError(f"targets: {symbol} is true or false; write a number of contracts, such as signal * 10.0")
+    if types.is_object_dtype(kind) or isinstance(kind, pd.CategoricalDtype):
+        if types.infer_dtype(column) not in NUMBERS:
+            wrong = [each for each in column if not _is_size(each)]
+            found = f"has {wrong[0]!r}" if wrong else ""
+    elif not types.is_numeric_dtype(kind) or types.is_complex_dtype(kind):
+        found = f"is of kind {kind}"
+    if found:
+        raise InputError(f"targets: every value must be a number of contracts or NaN; {symbol} {found}")
+
+
+def _is_size(value: object) -> bool:
+    """Whether it is a number or nothing."""
+    return is_number(value) or isinstance(value, Decimal) or (pd.api.types.is_scalar(value) and bool(pd.isna(value)))

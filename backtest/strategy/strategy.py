@@ -51,7 +51,8 @@ class Strategy:
     """Override `symbols`, and either `on_bar` (and `on_event`) or `targets`.
 
     `schedule`: "every bar", an interval such as "8h" (bars whose close falls on it), "funding" (bars at whose close a
-    funding stamp falls), or a tuple of event kinds out of "fill", "refusal", "liquidation", "delivery".
+    funding stamp falls), or a tuple of event kinds out of "fill", "refusal", "liquidation", "delivery". It is read
+    once, after `start`, which may still set it.
     """
 
     Params: ClassVar[type[BaseModel]] = Params
