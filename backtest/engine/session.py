@@ -29,7 +29,7 @@ from backtest.ledger.kinds import DEPOSIT, WITHDRAWAL
 from backtest.ledger.post import post
 from backtest.state import (
     ARRIVED, T_ACCOUNT, T_ASSET, T_MOVED, T_STATE, UNDER_WAY, ASKING, BY_LAST, FORCED, LIVE_ORDERS, LIVED, LOOK_INSIDE,
-    O_ACCOUNT, O_CONTRACTS, O_FILLED, O_FLAGS, O_KIND, O_POSITION, O_STATE, ORDER_KINDS, ORDER_ROWS, P_CLOSE,
+    O_ACCOUNT, O_CONTRACTS, O_FILLED, O_FLAGS, O_KIND, O_POSITION, O_STATE, ORDER_KINDS, ORDER_ROWS,
     P_EQUITY, POST_ONLY, REDUCE_ONLY, TO_TARGET, TRANSFER_ROWS, W_COLLATERAL, W_INITIAL, W_MAINTENANCE, WAITING,
 )  # fmt: skip
 from backtest.units import STEP, to_steps
@@ -388,8 +388,12 @@ class Session:
         return float(sum(self.book.wallet_path[column, :, account, self.bar].tolist())) if self.bar >= 0 else 0.0
 
     def margin_ratio(self, account: int) -> float:
-        """Lowest collateral / maintenance of a wallet over the last bar's open and close; +inf without requirement."""
-        return float(self.book.path[P_CLOSE, account, self.bar]) if self.bar >= 0 else float("inf")
+        """Lowest collateral / maintenance of a wallet at the last close; +inf without requirement."""
+        if self.bar < 0:
+            return float("inf")
+        collateral, _, maintenance = self.book.wallet_path[:, :, account, self.bar].tolist()
+        pairs = zip(collateral, maintenance, strict=True)
+        return min((counts / asked for counts, asked in pairs if asked > 0), default=float("inf"))
 
     def can_borrow(self, account: int, asset: str) -> bool:
         """Whether the account may borrow an asset: it has a loan wallet, and the tape a rate."""
