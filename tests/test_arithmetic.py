@@ -447,6 +447,24 @@ def test_a_calendar_spread_is_charged_by_the_time_that_is_left_wherever_the_hist
     assert answers[0][10] == pytest.approx(10_000 * np.sqrt(30 / 8760))
 
 
+@pytest.mark.parametrize("requirement", ["tiers", "scenarios"])
+def test_a_tenth_of_a_btc_borrowed_at_50000_asks_2500_to_borrow_and_500_to_keep(requirement: str) -> None:
+    """5,000 USD owed: half of it initial, a tenth maintenance, in dollars and not in coins."""
+    desk = Desk(
+        {"BTC/USDT": spot("BTC", [50_000.0] * 3)},
+        {"USDT": USDT, "BTC": asset([50_000.0] * 3)},
+        {"unified": {"USDT": 10_000.0}},
+        multi=True,
+        requirement=requirement,
+        scenario=scenario([(0.0,), (-0.1, 0.1)], initial_factor=1.3),
+        borrow={"BTC": 0.0},
+    )
+    desk.order("BTC/USDT", -0.1)
+    desk.live()
+    assert desk.balance("loans", "BTC") == pytest.approx(-0.1)
+    assert desk.margin(1, "unified") == pytest.approx((10_000.0, 2500.0, 500.0))
+
+
 def test_where_orders_ask_no_initial_margin_what_is_above_1_2_times_maintenance_may_leave() -> None:
     """One coin at 100 asks 10: of 50 dollars 38 may go, though half of 100 would be its initial margin at 2x."""
     leaves = Event(2, int(FLOW), 0, 0, float(to_steps(-1000.0, "flow")), 0.0)

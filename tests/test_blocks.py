@@ -7,6 +7,7 @@ to the bit. And a strategy that asks for nothing is walked through years with fe
 from __future__ import annotations
 
 import copy
+import math
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -483,3 +484,29 @@ def test_progress_is_told_when_the_strategy_has_got_there(monkeypatch: pytest.Mo
     for bar in range(1200):
         expected += [bar] + ([(bar + 1, 1200)] if bar % 512 == 0 else [])
     assert told == [*expected, (1200, 1200)]
+
+
+class Halved(Strategy):
+    """Twenty contracts at the first close, half of them a close later; what it is told of its margin meanwhile."""
+
+    told: list[float] = []
+
+    def symbols(self, instruments: Any) -> list[str]:
+        return list(SYMBOLS)
+
+    def on_bar(self, bar: Any, desk: Any) -> None:
+        self.told.append(desk.margin_ratio)
+        if bar.number < 2:
+            desk.target(BTC, contracts=20.0 if bar.number == 0 else 10.0)
+
+
+def test_a_desk_that_has_halved_its_position_is_told_the_ratio_of_what_it_holds_now() -> None:
+    """20 at 100 need 0.4 % of 2,000, 8 of 3,000 less a fee of 0.05 %; ten of them 4, after half of the fee again."""
+    history = history_of({symbol: [100.0] * 4 for symbol in SYMBOLS})
+    accounts = [{"margin": "cross", "leverage": 10, "deposit": {"USDT": 3000}}]
+    config = settings(accounts, Halved, 4)
+    config["execution"]["slippage_bps"] = 0.0
+    Halved.told = []
+    result = backtest.run(config, data=history)
+    assert Halved.told == pytest.approx([math.inf, (3000 - 1.0) / 8, (3000 - 1.5) / 4, (3000 - 1.5) / 4])
+    assert Halved.told == result.account["margin_ratio"].tolist()

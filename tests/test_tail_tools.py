@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_arithmetic import Desk, asset, future, scenario
+from test_arithmetic import Desk, asset, future, scenario, spot
 
 from backtest.engine.book import make_book
 from backtest.engine.tape import make_tape
@@ -198,3 +198,27 @@ def test_margin_takes_its_tail_from_the_scaled_window_and_its_stress_from_the_mo
     desk.order("BTC/USDT:USDT", 1.0)
     desk.live()
     assert desk.margin(2, "unified")[2] == pytest.approx(17.5)
+
+
+def test_a_loan_asks_its_share_in_dollars_beside_the_tail() -> None:
+    """0.1 BTC borrowed at 50,000: 500 to keep and 2,500 to borrow it; 2 ETH at 1,000 that fell by a tenth: 200."""
+    prices = {"USDT": 1.0, "BTC": 50_000.0, "ETH": 1_000.0}
+    coins = {name: asset([price] * 4) for name, price in prices.items()}
+    rules = TailRules("ES", 30, 1, 0.99, 0.0, 0.0)
+    desk = Desk(
+        {"BTC/USDT": spot("BTC", [50_000.0] * 4), "ETH/USDT:USDT": future("ETH", [1_000.0] * 4)}, coins, {},
+        multi=True, requirement="tail", scenario=scenario([(0.0,)] * 3, tail=rules), borrow={"BTC": 0.0},
+    )  # fmt: skip
+    moves = np.zeros((25, len(desk.history.assets) + len(desk.symbols)))
+    moves[3, desk.history.assets.index("ETH")] = -0.10
+    rows = np.tile(np.array([[0], [25], [25], [0]]), (1, 4))
+    free = [np.zeros(4) if name == "BTC" else None for name in coins]
+    desk.tape = make_tape(desk.history, desk.tape.rules_at, [], None, [free], (moves, rows))
+    desk.book = make_book(desk.rules, desk.tape)
+    dollars = desk.history.assets.index("USDT")
+    wallet = desk.shape.wallet("unified", dollars)
+    post(desk.book, 0, 0, wallet, dollars, DEPOSIT, to_steps(10_000.0, "deposit"), -1, -1)
+    desk.order("BTC/USDT", -0.1)
+    desk.order("ETH/USDT:USDT", 2.0)
+    desk.live()
+    assert desk.margin(2, "unified") == pytest.approx((10_000.0, 2_500.0 + 200.0, 500.0 + 200.0))

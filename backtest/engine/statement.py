@@ -12,8 +12,7 @@ from weakref import proxy
 from backtest.engine.tables import Plan
 from backtest.errors import InputError, nearest
 from backtest.state import (
-    LIVE_ORDERS, O_ACCOUNT, O_CONTRACTS, O_FILLED, O_FLAGS, O_KIND, O_POSITION, O_STATE, ORDER_KINDS, P_CLOSE,
-    P_EQUITY, TO_TARGET, W_COLLATERAL, W_INITIAL, W_MAINTENANCE, WAITING, Book, Tape,
+    LIVE_ORDERS, O_ACCOUNT, O_CONTRACTS, O_FILLED, O_FLAGS, O_KIND, O_POSITION, O_STATE, ORDER_KINDS, P_EQUITY, TO_TARGET, W_COLLATERAL, W_INITIAL, W_MAINTENANCE, WAITING, Book, Tape,
 )  # fmt: skip
 from backtest.units import STEP
 
@@ -163,8 +162,12 @@ class Statement:
         return float(sum(self.book.wallet_path[column, :, account, self.bar].tolist())) if self.bar >= 0 else 0.0
 
     def margin_ratio(self, account: int) -> float:
-        """Lowest collateral / maintenance of a wallet over the last bar's open and close; +inf without requirement."""
-        return float(self.book.path[P_CLOSE, account, self.bar]) if self.bar >= 0 else float("inf")
+        """Lowest collateral / maintenance of a wallet at the last close; +inf without requirement."""
+        if self.bar < 0:
+            return float("inf")
+        collateral, _, maintenance = self.book.wallet_path[:, :, account, self.bar].tolist()
+        pairs = zip(collateral, maintenance, strict=True)
+        return min((counts / asked for counts, asked in pairs if asked > 0), default=float("inf"))
 
     def can_borrow(self, account: int, asset: str) -> bool:
         """Whether the account may borrow an asset: it has a loan wallet, and the tape a rate."""

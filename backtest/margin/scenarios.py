@@ -12,8 +12,8 @@ from __future__ import annotations
 import numpy as np
 
 from backtest.kernel import kernel
-from backtest.margin.collateral import many_held, nth_held, side_of, take_asset
-from backtest.margin.leaves import add_gross, add_notional, counted, row_of
+from backtest.margin.collateral import has_loan, many_held, nth_held, side_of, take_asset
+from backtest.margin.leaves import add_gross, add_notional, add_priced, counted, row_of
 from backtest.margin.row_leaves import clear
 from backtest.span import dated, first_account, first_bar, price
 from backtest.state import (
@@ -27,7 +27,7 @@ from backtest.units import STEP
 def require_scenarios(book, rules, tape, prices, wallet, span, point, n):
     """Fill COLLATERAL, INITIAL and MAINTENANCE of one wallet, in USD, over the span."""
     at = tape.rules_at[rules.shape[first_account(span)], first_bar(span)]
-    for row in (UP, DOWN, GROSS, CHARGE, NET_INITIAL, NET_MAINTENANCE):
+    for row in (UP, DOWN, GROSS, CHARGE):
         clear(book.need[row, :n])
     for k in range(many_held(book, wallet, ASSETS, span)):
         asset = nth_held(book, wallet, ASSETS, span, k)
@@ -39,8 +39,11 @@ def require_scenarios(book, rules, tape, prices, wallet, span, point, n):
 
 @kernel
 def add_unit_collateral(book, rules, tape, prices, wallet, unit, at, span, point, n):
-    """COLLATERAL += the unit's coins, those in use as a hedge in full; EXPOSURE = derivative delta + spot in use."""
-    clear(book.need[EXPOSURE, :n])
+    """COLLATERAL += the unit's coins, those in use as a hedge in full; EXPOSURE = derivative delta + spot in use.
+    INITIAL and MAINTENANCE += what a loan of it asks for.
+    """
+    for row in (EXPOSURE, NET_INITIAL, NET_MAINTENANCE):
+        clear(book.need[row, :n])
     take_asset(book, rules, tape, prices, wallet, unit, at, span, point, n)
     add_exposure(book, rules, tape, prices, wallet, unit, span, point, n)
     own, owe = prices[tape.index_row[point, unit, 0]], prices[tape.index_row[point, unit, 1]]
@@ -56,6 +59,9 @@ def add_unit_collateral(book, rules, tape, prices, wallet, unit, at, span, point
         share,
         rules.coin[at, unit, DEBT_BUFFER],
     )
+    if has_loan(book, rules, wallet, unit, span):
+        add_priced(book.need[INITIAL, :n], book.need[NET_INITIAL, :n], owe, span, 1.0)
+        add_priced(book.need[MAINTENANCE, :n], book.need[NET_MAINTENANCE, :n], owe, span, 1.0)
 
 
 @kernel
@@ -163,11 +169,11 @@ def matched_years(book, rules, tape, prices, wallet, span, point, j):
 
 @kernel
 def sum_up(need, risk):
-    """MAINTENANCE = U + D - 2c min(U, D) + basis charges + contingency + loans; INITIAL = factor x that."""
+    """MAINTENANCE += U + D - 2c min(U, D) + basis charges + contingency; INITIAL += factor x that, beside loans."""
     for j in range(need.shape[1]):
         up, down = need[UP, j], need[DOWN, j]
         risks = (
             up + down - 2.0 * risk[UNIT_OFFSET] * min(up, down) + need[CHARGE, j] + risk[CONTINGENCY] * need[GROSS, j]
         )
-        need[MAINTENANCE, j] += risks + need[NET_MAINTENANCE, j]
-        need[INITIAL, j] += risk[INITIAL_FACTOR] * risks + need[NET_INITIAL, j]
+        need[MAINTENANCE, j] += risks
+        need[INITIAL, j] += risk[INITIAL_FACTOR] * risks

@@ -17,8 +17,8 @@ from backtest.margin.procyclicality import released_share, with_buffer, with_flo
 from backtest.margin.scenarios import add_unit_collateral, require_scenarios
 from backtest.span import first_account, first_bar, price
 from backtest.state import (
-    ASSETS, EXPOSURE, GROSS, HERE, INITIAL, INITIAL_FACTOR, LONG_RUN_FLOOR, MAINTENANCE, NET_INITIAL, NET_MAINTENANCE,
-    POSITIONS, STRESS_WEIGHT, TAIL_BUFFER, TAIL_FLOOR, TAIL_IS_SHORTFALL, TAIL_LEVEL,
+    ASSETS, EXPOSURE, GROSS, HERE, INITIAL, INITIAL_FACTOR, LONG_RUN_FLOOR, MAINTENANCE, POSITIONS, STRESS_WEIGHT,
+    TAIL_BUFFER, TAIL_FLOOR, TAIL_IS_SHORTFALL, TAIL_LEVEL,
 )  # fmt: skip
 from backtest.units import STEP
 
@@ -31,8 +31,7 @@ def require_tail(book, rules, tape, prices, wallet, span, point, n):
     if tape.tail_rows[1, bar] - tape.tail_rows[0, bar] < 20:
         require_scenarios(book, rules, tape, prices, wallet, span, point, n)
         return
-    for row in (GROSS, NET_INITIAL, NET_MAINTENANCE):
-        clear(book.need[row, :n])
+    clear(book.need[GROSS, :n])
     for asset in range(book.balance.shape[1]):
         for j in range(n):
             book.tail_delta[asset, j] = 0.0
@@ -45,8 +44,8 @@ def require_tail(book, rules, tape, prices, wallet, span, point, n):
         list_bases(book, rules, tape, prices, wallet, span, point, j)
         risks = tail_margin(book, rules, tape, at, bar, j)
         risks = max(risks, rules.risk[at, TAIL_FLOOR] * book.need[GROSS, j])
-        book.need[MAINTENANCE, j] += risks + book.need[NET_MAINTENANCE, j]
-        book.need[INITIAL, j] += rules.risk[at, INITIAL_FACTOR] * risks + book.need[NET_INITIAL, j]
+        book.need[MAINTENANCE, j] += risks
+        book.need[INITIAL, j] += rules.risk[at, INITIAL_FACTOR] * risks
 
 
 @kernel
