@@ -12,7 +12,8 @@ from weakref import proxy
 from backtest.engine.tables import Plan
 from backtest.errors import InputError, nearest
 from backtest.state import (
-    LIVE_ORDERS, O_ACCOUNT, O_CONTRACTS, O_FILLED, O_FLAGS, O_KIND, O_POSITION, O_STATE, ORDER_KINDS, P_EQUITY, TO_TARGET, W_COLLATERAL, W_INITIAL, W_MAINTENANCE, WAITING, Book, Tape,
+    LIVE_ORDERS, ORDER_KINDS, O_ACCOUNT, O_CONTRACTS, O_FILLED, O_FLAGS, O_KIND, O_POSITION, O_STATE, P_EQUITY,
+    TO_TARGET, WAITING, W_COLLATERAL, W_INITIAL, W_MAINTENANCE, Book, Tape,
 )  # fmt: skip
 from backtest.units import STEP
 
