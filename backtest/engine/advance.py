@@ -22,8 +22,8 @@ from backtest.engine.stretch import hold
 from backtest.engine.transfers import move_transfers, next_transfer
 from backtest.kernel import entry, kernel
 from backtest.ledger.post import has_room
-from backtest.margin.row_leaves import clear
 from backtest.margin.moment import set_moment
+from backtest.margin.row_leaves import clear
 from backtest.margin.wallets import list_held
 from backtest.state import (
     ASKING, BACKS_NOTHING, BLOCK, EXCHANGED, LIVE_ORDERS, LIVED, LOOK_INSIDE, NOTHING, OPEN, ORDER_ROWS, POSITIONS,

@@ -66,17 +66,19 @@ def pay(book, rules, tape, event, account, bar):
             hours = hours_owed(rules, tape, event, shape, wallet)
             if hours > 0.0:
                 for asset in range(book.balance.shape[1]):
-                    owed = owed_by(book, rules, account, wallet, asset, book.balance[wallet, asset, account])
-                    due = interest_due(tape, account, asset, bar, owed, hours)
+                    balance = book.balance[wallet, asset, account]
+                    due = interest_on(book, rules, tape, account, wallet, asset, bar, balance, hours)
                     post(book, bar, account, wallet, asset, INTEREST_PAID, due, NOTHING, NOTHING)
 
 
 @kernel
-def owed_by(book, rules, account, wallet, asset, balance):
-    """What interest runs on: the principal of a loan, the balance of any other wallet."""
-    if wallet == rules.loan_wallet[rules.shape[account]]:
-        return -book.principal[asset, account]
-    return balance
+def interest_on(book, rules, tape, account, wallet, asset, bar, balance, hours):
+    """Interest that an event at a bar charges an asset of a wallet: on the principal of a loan, on the balance of any
+    other wallet.
+    """
+    is_loan = wallet == rules.loan_wallet[rules.shape[account]]
+    owed = -book.principal[asset, account] if is_loan else balance
+    return interest_due(tape, account, asset, bar, owed, hours)
 
 
 @kernel
@@ -119,8 +121,8 @@ def moves_cash(book, rules, tape, account, event):
             hours = hours_owed(rules, tape, event, shape, wallet)
             if hours > 0.0:
                 for asset in range(book.balance.shape[1]):
-                    owed = owed_by(book, rules, account, wallet, asset, book.balance[wallet, asset, account])
-                    if interest_due(tape, account, asset, tape.event[event, E_BAR], owed, hours) != 0:
+                    balance, bar = book.balance[wallet, asset, account], tape.event[event, E_BAR]
+                    if interest_on(book, rules, tape, account, wallet, asset, bar, balance, hours) != 0:
                         return True
     return False
 
@@ -165,8 +167,8 @@ def run_event(book, rules, tape, account, event, start, n):
             if hours > 0.0:
                 for k in range(book.held[account, wallet, ASSETS, 0]):
                     asset = book.held[account, wallet, ASSETS, 1 + k]
-                    owed = owed_by(book, rules, account, wallet, asset, book.running[wallet, asset, start])
-                    due = interest_due(tape, account, asset, tape.event[event, 0], owed, hours)
+                    balance, bar = book.running[wallet, asset, start], tape.event[event, E_BAR]
+                    due = interest_on(book, rules, tape, account, wallet, asset, bar, balance, hours)
                     if due != 0:
                         add_from(book.running[wallet, asset], start, n, due)
 

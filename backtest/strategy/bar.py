@@ -136,13 +136,10 @@ class Bar:
         if series not in SERIES:
             raise InputError(f"no series {series!r}; {nearest(series, SERIES)}")
         _must_count(n, f"past of {name}")
-        field = {"mark": "mark_close", "index": "index_close"}.get(series, series)
-        row = self._asset(name) if series == "index" else self._whole.number(name)
+        row, begins = self._row(series, name)
         first = max(0, self.number + 1 - n)
-        values: Floats = getattr(self._history, field)[row, first : self.number + 1].copy()
-        if series != "volume":
-            begins = (self._whole._indexed if series == "index" else self._whole._born)[row]
-            values[: max(0, begins - first)] = np.nan
+        values: Floats = getattr(self._history, LOOKUPS.get(series, series))[row, first : self.number + 1].copy()
+        values[: max(0, begins - first)] = np.nan
         return values
 
     def funding(self, symbol: str, n: int = 1) -> Floats:
