@@ -42,9 +42,9 @@ SCRATCH_ROWS = 23
 LEDGER_ROWS, FILL_ROWS, ORDER_ROWS, INCIDENT_ROWS, LIVE_ORDERS, TRANSFER_ROWS, ASKING = (I64(k) for k in range(7))
 COUNTERS = 7
 
-# How far `advance` came: to the bar asked for, to where rows run short, or to a bar that account ASKING has opened and
-# whose inside finer bars may decide.
-LIVED, SHORT_OF_ROWS, LOOK_INSIDE = (I64(k) for k in range(3))
+# How far `advance` came: to the bar asked for, to where rows run short, to a bar that account ASKING has opened and
+# whose inside finer bars may decide, or to one at whose open a target of account ASKING is more than the ledger holds.
+LIVED, SHORT_OF_ROWS, LOOK_INSIDE, TOO_LARGE = (I64(k) for k in range(4))
 
 # Columns of a ledger row.
 # L_INSTRUMENT: the position it is of (in hedge mode instruments + i is the short of i); -1: none.
@@ -333,7 +333,8 @@ class Tape(Bundle):
     event_at: np.ndarray  # int64 [bar + 1] first event of a bar
     stops_at: np.ndarray  # int64 [bar]: next bar, this one or later, with an event that changes contracts or rules
     rules_at: np.ndarray  # int64 [shape, bar] set in force
-    target: np.ndarray  # float64 [row, instrument]: contracts wished; NaN never: LEAVE
+    target: np.ndarray  # float64 [row, instrument]: size wished, in the unit its event tells; NaN never: LEAVE
+    stray: np.ndarray  # float64 [instrument], or [0] where every row is followed; see `engine.targets`
     tail_move: (
         np.ndarray
     )  # float64 [row, asset + instrument] of one past horizon: relative index moves by asset, basis moves by instrument
@@ -341,3 +342,5 @@ class Tape(Bundle):
 
 
 LEAVE = -1e300  # a target cell that leaves the position as it is
+# What the sizes of a row of targets are in: contracts, coins, USD, shares of equity.
+IN_CONTRACTS, IN_COINS, IN_USD, IN_EQUITY = (I64(k) for k in range(4))

@@ -138,7 +138,7 @@ def test_a_peek_at_the_largest_move_alone_is_caught() -> None:
 
 
 def test_a_target_beyond_the_ledger_is_refused_and_does_not_turn_its_sign() -> None:
-    with pytest.raises(InputError, match=r"1e\+11 contracts of BTC/USDT at 2024-01-01 00:00 do not fit the ledger"):
+    with pytest.raises(InputError, match=r"1e\+11 of BTC/USDT at 2024-01-01 00:00 do not fit the ledger"):
         checked_targets(
             table(lambda market: pd.DataFrame({SPOT: 1e11}, index=market.time)), history_of({SPOT: [100.0] * 20})
         )

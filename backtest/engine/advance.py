@@ -1,9 +1,9 @@
 """One bar, and all of them: the table of contents of the engine.
 
-At a bar's open money arrives and leaves, contracts are delivered, funding and interest are paid, dead orders are
-cancelled, overdrawn assets are exchanged, margin is checked at the open prices; then futures wallets are refilled
-and orders fill; then the account lives through the bar's path and on, to the next thing that could change its
-contracts. Nothing here can see the future.
+Rows of targets become orders, by what the last close left. At a bar's open money arrives and leaves, contracts are
+delivered, funding and interest are paid, dead orders are cancelled, overdrawn assets are exchanged, margin is checked
+at the open prices; then futures wallets are refilled and orders fill; then the account lives through the bar's path and
+on, to the next thing that could change its contracts. Nothing here can see the future.
 
 Who asks for nothing is taken further: on through quiet bars, in which nothing but prices happens. The books stay as
 they were at the close before, so to come back to it is to set the cursors.
@@ -11,7 +11,7 @@ they were at the close before, so to come back to it is to set the cursors.
 
 from __future__ import annotations
 
-from backtest.engine.events import follow_targets, happen, next_payment
+from backtest.engine.events import happen, next_payment
 from backtest.engine.exchange import exchange_overdrafts
 from backtest.engine.forced import note
 from backtest.engine.attempt import fill_orders
@@ -19,6 +19,7 @@ from backtest.engine.orders import any_due, cancel_dead, next_fill
 from backtest.engine.refill import refill
 from backtest.engine.path import STEPS, note_opening, visit
 from backtest.engine.stretch import hold
+from backtest.engine.targets import follow_targets, patience
 from backtest.engine.transfers import move_transfers, next_transfer
 from backtest.kernel import entry, kernel
 from backtest.ledger.post import has_room
@@ -27,7 +28,7 @@ from backtest.margin.row_leaves import clear
 from backtest.margin.wallets import list_held
 from backtest.state import (
     ASKING, BACKS_NOTHING, BLOCK, EXCHANGED, LIVE_ORDERS, LIVED, LOOK_INSIDE, NOTHING, OPEN, ORDER_ROWS, POSITIONS,
-    REFILL_TRIGGER, SHORT_OF_ROWS, TRANSFER_ROWS, UNBOUND,
+    REFILL_TRIGGER, SHORT_OF_ROWS, TOO_LARGE, TRANSFER_ROWS, UNBOUND,
 )  # fmt: skip
 
 LEGS = 4  # of a bar's path
@@ -37,7 +38,8 @@ LEGS = 4  # of a bar's path
 def advance(book, rules, tape, last, ahead):
     """Live every account up to bar `last`, and on before `ahead` for as long as every bar is quiet for all of them.
 
-    Stops early where room for rows runs short, or where the inside of a bar is asked of finer ones: see `book.cursor`.
+    Stops early where room for rows runs short, where the inside of a bar is asked of finer ones, or where a target is
+    too large: see `book.cursor`.
     Where `ahead` is no later than `last`, there all stop.
     """
     for account in range(book.contracts.shape[1]):
@@ -45,6 +47,9 @@ def advance(book, rules, tape, last, ahead):
             bar = book.cursor[account]
             if not room_for_bar(book, tape, account, bar):
                 return SHORT_OF_ROWS
+            if not follow_targets(book, rules, tape, account, bar):
+                book.count[ASKING] = account
+                return TOO_LARGE
             open_bar(book, rules, tape, account, bar)
             end = stretch_end(book, rules, tape, account, bar, reach(bar, last, ahead))
             if end > last:
@@ -113,7 +118,6 @@ def open_bar(book, rules, tape, account, bar):
     happen(book, rules, tape, account, bar)
     cancel_dead(book, rules, tape, account, bar)
     exchange(book, rules, tape, account, bar)
-    follow_targets(book, rules, tape, account, bar)
     fills = any_due(book, rules, tape, account, bar)
     acts = fills or rules.choice[account, REFILL_TRIGGER] > 0.0
     note_opening(book, rules, tape, account, bar, acts)
@@ -141,7 +145,7 @@ def exchange(book, rules, tape, account, bar):
 @kernel
 def stretch_end(book, rules, tape, account, bar, last):
     """First bar after `bar` at which contracts, rules or orders of the account may change."""
-    end = min(last, bar + BLOCK)
+    end = min(last, bar + patience(book, tape, bar))
     if rules.choice[account, REFILL_TRIGGER] > 0.0:
         end = bar + 1  # looked at on every open
     if bar + 1 < len(tape.time):

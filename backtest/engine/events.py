@@ -1,8 +1,8 @@
 """What the market and the calendar do to an account at a bar's open, in the order of the tape.
 
-Within a bar: scheduled money, delivery, funding, settlement of profits, interest, deleveraging, then a row of target
-positions becomes orders. Funding and interest only move cash, so inside a stretch they enter as a running balance and
-are posted up to the bar reached; everything else ends a stretch.
+Within a bar: scheduled money, delivery, funding, settlement of profits, interest, deleveraging. Funding and interest
+only move cash, so inside a stretch they enter as a running balance and are posted up to the bar reached; everything
+else ends a stretch.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from backtest.engine.fills import trade
 from backtest.engine.funding import funding_due
 from backtest.engine.interest import interest_due
 from backtest.engine.order_size import in_lots
-from backtest.engine.orders import place
 from backtest.engine.settlement import deliver, settle_profit
 from backtest.engine.transfers import flow
 from backtest.kernel import kernel
@@ -21,9 +20,9 @@ from backtest.margin.moment import mark_here
 from backtest.margin.tiers import value_of_contract
 from backtest.state import (
     ASSETS, BACKS_NOTHING, BY_DELEVERAGING, DELEVERAGE, DELIVERY, E_ACCOUNT, E_BAR, E_KIND, E_SUBJECT, FLOW, FUNDING,
-    INTEREST, LEAVE, MARKET, NOTHING, OPEN, ORDER_ROWS, SETTLEMENT, TARGETS, TO_TARGET,
+    INTEREST, NOTHING, OPEN, SETTLEMENT, TARGETS,
 )  # fmt: skip
-from backtest.units import STEP, units
+from backtest.units import units
 
 
 @kernel
@@ -206,21 +205,3 @@ def deleverage(book, rules, tape, event, account, bar):
                     OPEN,
                     NOTHING,
                 )
-
-
-@kernel
-def follow_targets(book, rules, tape, account, bar):
-    """Target rows of the bar become market orders, one group a row, as a callback at the last close would have placed
-    them.
-    """
-    for event in range(tape.event_at[bar], tape.event_at[bar + 1]):
-        if tape.event[event, E_KIND] == TARGETS and concerns(tape, event, account):
-            row = tape.event[event, E_SUBJECT]
-            together = tape.number[event, 0] > 0.0
-            group = book.count[ORDER_ROWS]
-            for i in range(len(rules.kind)):
-                if tape.target[row, i] != LEAVE:
-                    own = group if together else book.count[ORDER_ROWS]
-                    place(
-                        book, bar - 1, account, i, MARKET, TO_TARGET, own, units(tape.target[row, i] / STEP), 0.0, 0.0
-                    )

@@ -20,7 +20,7 @@ from backtest.engine.inside import Inside, look_inside, with_room
 from backtest.engine.orders import cancel_order, place
 from backtest.engine.statement import Statement
 from backtest.engine.tables import Plan, make_rules
-from backtest.engine.tape import Event, make_tape
+from backtest.engine.tape import Event, TargetRows, make_tape
 from backtest.engine.transfers import ask_transfer
 from backtest.errors import InputError, nearest
 from backtest.kernel import direct
@@ -28,9 +28,10 @@ from backtest.ledger.kinds import DEPOSIT, WITHDRAWAL
 from backtest.ledger.post import post
 from backtest.state import (
     ARRIVED, T_ACCOUNT, T_ASSET, T_MOVED, T_STATE, UNDER_WAY, ASKING, BY_LAST, FORCED, LIVED, LOOK_INSIDE,
-    O_ACCOUNT, ORDER_KINDS, ORDER_ROWS, POST_ONLY, REDUCE_ONLY, TO_TARGET, TRANSFER_ROWS,
+    O_ACCOUNT, ORDER_KINDS, ORDER_ROWS, POST_ONLY, REDUCE_ONLY, TOO_LARGE, TO_TARGET,
+    TRANSFER_ROWS,
 )  # fmt: skip
-from backtest.units import STEP, to_steps
+from backtest.units import HEADROOM, STEP, to_steps
 
 if TYPE_CHECKING:
     from backtest.market.finer import FinerBars
@@ -66,7 +67,7 @@ class Session(Statement):
         history: History,
         plans: Sequence[Plan],
         events: Iterable[Event] = (),
-        targets: Floats | None = None,
+        targets: TargetRows | None = None,
         borrow: Sequence[Sequence[Floats | None]] = (),
         tail: tuple[Floats, npt.NDArray[np.int64]] | None = None,
         finer: FinerBars | None = None,
@@ -124,6 +125,8 @@ class Session(Statement):
         while (reached := advance_now(self.book, self.rules, self.tape, last, ahead)) != LIVED:
             if reached == LOOK_INSIDE:
                 self._look_inside(int(self.book.count[ASKING]))
+            elif reached == TOO_LARGE:
+                raise self._too_large(int(self.book.count[ASKING]))
             else:
                 self.book = grow(self.book)
         self.bar, self.lived = last - 1, int(self.book.cursor[0])
@@ -159,6 +162,14 @@ class Session(Statement):
         look_inside(self.book, self.rules, self.tape, fine, account, bar)
         if fine is not None:
             self.looked_into.append(Inside(account, bar, fine.interval_us))
+
+    def _too_large(self, account: int) -> InputError:
+        """Why a row of targets cannot be followed."""
+        closed = np.datetime64(int(self.history.time[self.book.cursor[account]]), "us")
+        return InputError(
+            f"targets: at {closed} account {self.plans[account].name!r} would need a size that does not fit the ledger "
+            f"(largest amount {HEADROOM:,} units)"
+        )
 
     def _make_room(self, more: int = 64) -> None:
         """Room for so many more orders and transfers."""

@@ -14,6 +14,7 @@ from backtest.engine.path import has_orders_on_the_way, leans, live_bar, live_wi
 from backtest.engine.record import (
     is_kept, lower_headroom, record, record_account, record_close, record_wallet,
 )  # fmt: skip
+from backtest.engine.targets import first_stray
 from backtest.kernel import entry, kernel
 from backtest.margin.collateral import many_held, nth_held, side_of
 from backtest.margin.row_leaves import (
@@ -52,6 +53,7 @@ def hold(book, rules, tape, account, first, last):
         suffer(book, rules, tape, account, first)
         return first + 1
     record_account(book, rules, tape, account, first, fail)
+    fail = first_stray(book, rules, tape, account, first, fail)
     pay_until(book, rules, tape, account, first, fail - 1)
     return fail
 

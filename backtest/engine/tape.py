@@ -37,6 +37,16 @@ class Event:
     third: float = 0.0
 
 
+@dataclass(frozen=True)
+class TargetRows:
+    """A table of targets: sizes [row, instrument] (LEAVE: as it is), and by how large a share of it each position may
+    stray before a row is followed [instrument] (inf: it is not looked at; none at all: every row is followed).
+    """
+
+    size: Floats
+    stray: Floats
+
+
 class Rows:
     """The table of series, each once however many roles it has: a series is named by its field and its row there, and
     one that says the same as another, bar by bar, is that other (a dollar's four prices, a spot pair's mark).
@@ -121,7 +131,7 @@ def make_tape(
     history: History,
     rules_at: Ints,
     events: Iterable[Event] = (),
-    targets: Floats | None = None,
+    targets: TargetRows | None = None,
     borrow: Sequence[Sequence[Floats | None]] = (),
     tail: tuple[Floats, Ints] | None = None,
     finer: npt.NDArray[np.uint8] | None = None,
@@ -129,13 +139,14 @@ def make_tape(
 ) -> Tape:
     """The Tape of a history.
 
-    `rules_at` is the rule set in force, int64 [shape, bar]; `targets` float64 [row, instrument] contracts wished;
-    `borrow` by account an hourly rate per asset and bar, or None; `tail` the past horizons' moves and the
-    rows of them known at each bar; `finer` [bar] says of which bars finer ones may be had. `options` by instrument:
-    implied volatility and forward of its expiry, bar by bar, or None.
+    `rules_at` is the rule set in force, int64 [shape, bar]; `targets` what the rows of target events wish; `borrow` by
+    account an hourly rate per asset and bar, or None; `tail` the past horizons' moves and the rows of them known at
+    each bar; `finer` [bar] says of which bars finer ones may be had. `options` by instrument: implied volatility and
+    forward of its expiry, bar by bar, or None.
     """
     market, bars, instruments = layout_of(history), len(history.time), len(history.instruments)
     table, number, event_at = order_events(events, market.events, bars, history.room)
+    wishes = targets or TargetRows(np.zeros((0, instruments)), np.zeros(0))
     no_tail = (np.zeros((1, len(history.assets) + instruments)), np.zeros((4, bars), I64))
     moves, known = tail or no_tail
     borrow_row = _borrow_rows(market.table, borrow, len(rules_at), len(history.assets))
@@ -156,9 +167,10 @@ def make_tape(
         event=table,
         number=number,
         event_at=event_at,
-        stops_at=_stops(table, rules_at, history, tail is not None),
+        stops_at=_stops(table, rules_at, history, tail is not None, len(wishes.stray) > 0),
         rules_at=rules_at,
-        target=np.zeros((1, instruments)) if targets is None else targets,
+        target=wishes.size,
+        stray=wishes.stray,
         tail_move=moves,
         tail_rows=known,
     )
@@ -261,10 +273,13 @@ def index_prices(history: History, i: int, bars: Ints) -> Floats:
     return base / take(history.index_open[assets.index(instrument.settle)], bars)
 
 
-def _stops(table: Ints, rules_at: Ints, history: History, by_day: bool) -> Ints:
-    """For each bar, the first bar from it on at which contracts or rules may change; as many as there are if none."""
+def _stops(table: Ints, rules_at: Ints, history: History, by_day: bool, banded: bool) -> Ints:
+    """For each bar, the first bar from it on at which contracts or rules may change; as many as there are if none.
+
+    `banded`: most rows of targets find positions near enough and change nothing: the stretch looks for those that do.
+    """
     bars, room = len(history.time), history.room
-    stops = [table[np.isin(table[:, 1], ENDS_STRETCH), 0]]
+    stops = [table[np.isin(table[:, 1], [kind for kind in ENDS_STRETCH if not (banded and kind == TARGETS)]), 0]]
     for part in room.parts(bars):
         at = slice(max(0, part.start - 1), part.stop)
         stops.append(at.start + 1 + np.flatnonzero((rules_at[:, at][:, 1:] != rules_at[:, at][:, :-1]).any(axis=0)))

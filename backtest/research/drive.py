@@ -19,6 +19,7 @@ import pandas as pd
 
 from backtest.engine.session import Session
 from backtest.engine.tape import Event as TapeEvent
+from backtest.engine.tape import TargetRows
 from backtest.errors import InputError
 from backtest.market.history import History
 from backtest.research.walk import Walk
@@ -50,6 +51,7 @@ from backtest.strategy.market import Market
 from backtest.strategy.prefix import checked_targets
 from backtest.strategy.schedule import wake_bars
 from backtest.strategy.strategy import Event, Strategy
+from backtest.strategy.targets import UNITS
 from backtest.units import STEP
 
 Progress = Callable[[int, int], None]
@@ -59,8 +61,8 @@ LONGEST = 512  # closes of a block
 KIND_OF_CAUSE = {int(BY_ORDER): "fill", int(BY_DELIVERY): "delivery", int(BY_LIQUIDATION): "liquidation"}
 
 
-def target_rows(strategy: Strategy, history: History) -> tuple[list[TapeEvent], npt.NDArray[np.float64] | None]:
-    """Tape events and rows of contracts wished, for a strategy that is a table; nothing for a callback."""
+def target_rows(strategy: Strategy, history: History) -> tuple[list[TapeEvent], TargetRows | None]:
+    """Tape events and the rows of sizes wished, for a strategy that is a table; nothing for a callback."""
     targets = checked_targets(strategy, history)
     if targets is None:
         return [], None
@@ -68,13 +70,14 @@ def target_rows(strategy: Strategy, history: History) -> tuple[list[TapeEvent], 
     values = targets.frame.reindex(columns=known).to_numpy(dtype=np.float64)
     rows = np.flatnonzero(np.isfinite(values).any(axis=1))
     table = np.where(np.isfinite(values[rows]), values[rows], LEAVE)
-    together = float(targets.together)
+    together, unit = float(targets.together), float(UNITS.index(targets.unit))
     events = [
-        TapeEvent(int(bar) + 1, int(TARGETS), k, -1, together)
+        TapeEvent(int(bar) + 1, int(TARGETS), k, -1, together, unit)
         for k, bar in enumerate(rows)
         if bar + 1 < len(history.time)
     ]
-    return events, np.ascontiguousarray(table) if len(table) else None
+    stray = [] if targets.band is None else [targets.band_of(symbol) for symbol in known]
+    return events, TargetRows(np.ascontiguousarray(table), np.array(stray, np.float64))
 
 
 def drive(strategy: Strategy, session: Session, progress: Progress | None = None) -> None:

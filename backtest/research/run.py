@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from backtest.config import Account, RunConfig, load_config
 from backtest.engine.session import Session
 from backtest.engine.tables import Plan
-from backtest.engine.tape import Event
+from backtest.engine.tape import Event, TargetRows
 from backtest.errors import InputError, nearest
 from backtest.ledger.audit import audit
 from backtest.ledger.kinds import WITHDRAWAL
@@ -53,7 +52,6 @@ if TYPE_CHECKING:
     from backtest.market.schema import Instrument
 
 Progress = Callable[[int, int], None]
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -235,7 +233,7 @@ def open_session(
     history: History,
     plans: Sequence[Plan],
     events: Sequence[Event] = (),
-    targets: Floats | None = None,
+    targets: TargetRows | None = None,
     finer: FinerBars | None = None,
 ) -> Session:
     """A session of the planned accounts with their money paid in.

@@ -9,7 +9,7 @@ it is given - a table kept from an earlier call, a file, a parameter fitted on t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import numpy as np
@@ -46,14 +46,17 @@ def checked_targets(strategy: Strategy, history: History) -> Targets | None:
             f"{type(strategy).__name__}.targets gave nothing; give Targets(frame), or write on_bar instead"
         )
     said = said_by(targets.frame, market)
+    must_be_watched(said, targets, market)
     frame = said.on(market)
     for cut in cuts_of(frame, history):
         shorter = market.before(cut)
         again = _asked(type(strategy)(**strategy.params.model_dump()), shorter)
+        if again is not None:
+            compare_terms(strategy, targets, again, shorter)
         then = said_by(again.frame, shorter) if again else None
         if then is None or not then.is_as(said.before(cut)):
             compare_past(strategy, frame, then.on(shorter) if then else None, cut)
-    return Targets(frame, targets.together)
+    return replace(targets, frame=frame)
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,31 @@ def _asked(strategy: Strategy, market: Market) -> Targets | None:
         if targets is not None and not isinstance(targets, Targets):
             raise InputError(f"it gave a {type(targets).__name__}; give Targets(frame)")
         return targets
+
+
+def compare_terms(strategy: Strategy, whole: Targets, part: Targets, known: Market) -> None:
+    """InputError where two tables of one strategy are to be read otherwise: a band that the future has made."""
+    for name in ("unit", "band", "together"):
+        one, other = getattr(whole, name), getattr(part, name)
+        if one != other:
+            raise InputError(
+                f"{type(strategy).__name__} looks ahead: {name} of its targets is {one!r} knowing all of history and "
+                f"{other!r} knowing it up to {known.time[-1]:%Y-%m-%d %H:%M}"
+            )
+
+
+def must_be_watched(said: Said, targets: Targets, market: Market) -> None:
+    """InputError for a row of whose symbols the band names none: it would never be followed."""
+    watched = np.array([np.isfinite(targets.band_of(symbol)) for symbol in said.symbols], bool)
+    if targets.band is None or watched.all():
+        return
+    alone = np.isnan(said.values[:, watched]).all(axis=1)
+    if alone.any():
+        at = f"{market.time[said.bars[alone.argmax()]]:%Y-%m-%d %H:%M}"
+        raise InputError(
+            f"targets: the row at {at} names no symbol that the band looks at ({', '.join(said.symbols[watched])}), so "
+            "it would never be followed; name one in it, or give the band for all"
+        )
 
 
 def cuts_of(frame: pd.DataFrame, history: History) -> list[int]:
@@ -183,14 +211,14 @@ def said_by(frame: pd.DataFrame, market: Market) -> Said:
     try:
         said = frame.to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError) as error:
-        raise InputError(f"targets: every value must be a number of contracts or NaN ({error})") from error
+        raise InputError(f"targets: every value must be a number or NaN ({error})") from error
     if np.isinf(said).any():
         raise InputError("targets: an infinite size; write NaN to leave a position alone")
     too_large = np.argwhere(np.abs(said) > HEADROOM)
     if len(too_large):
         row, column = min(too_large.tolist(), key=lambda cell: (bars[cell[0]], cell[1]))
         raise InputError(
-            f"targets: {said[row, column]:g} contracts of {frame.columns[column]} at "
+            f"targets: {said[row, column]:g} of {frame.columns[column]} at "
             f"{market.time[bars[row]]:%Y-%m-%d %H:%M} do not fit the ledger (largest amount {HEADROOM:,} units)"
         )
     order = np.argsort(bars, kind="stable")
@@ -202,7 +230,7 @@ def _must_be_sizes(symbol: str, column: pd.Series) -> None:
     """InputError for a column of what is no number: a signal that is true or false says no size, nor does text."""
     types, kind, found = pd.api.types, column.dtype, ""
     if types.is_bool_dtype(kind):
-        raise InputError(f"targets: {symbol} is true or false; write a number of contracts, such as signal * 10.0")
+        raise InputError(f"targets: {symbol} is true or false; write a size, such as signal * 10.0")
     if types.is_object_dtype(kind) or isinstance(kind, pd.CategoricalDtype):
         if types.infer_dtype(column) not in NUMBERS:
             wrong = [each for each in column if not _is_size(each)]
@@ -210,7 +238,7 @@ def _must_be_sizes(symbol: str, column: pd.Series) -> None:
     elif not types.is_numeric_dtype(kind) or types.is_complex_dtype(kind):
         found = f"is of kind {kind}"
     if found:
-        raise InputError(f"targets: every value must be a number of contracts or NaN; {symbol} {found}")
+        raise InputError(f"targets: every value must be a number or NaN; {symbol} {found}")
 
 
 def _is_size(value: object) -> bool:
