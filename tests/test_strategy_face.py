@@ -343,7 +343,8 @@ def test_a_table_of_any_kind_of_numbers_is_taken(sizes: Any) -> None:
         kind = None if isinstance(sizes, pd.api.extensions.ExtensionArray) else object
         return pd.DataFrame({SPOT: pd.Series(sizes, dtype=kind).array}, index=market.time[:2])
 
-    assert checked_targets(table(made), small()).frame[SPOT].iloc[0] == 1.0  # type: ignore[union-attr]
+    found = checked_targets(table(made), small())
+    assert found is not None and found[1].values[0, 0] == 1.0
 
 
 # Finding a strategy

@@ -13,7 +13,7 @@ from backtest.state import (
     Rules, Tape, WALLET_COLUMNS,
 )  # fmt: skip
 
-FIRST_ROWS = 65_536
+FIRST_ROWS = 8192
 STRIDE = BLOCK + 24  # room of a scratch row: rows a power of two apart would fall on the same lines of the cache
 GROWING = {
     "ledger": LEDGER_ROWS, "fill": FILL_ROWS, "fill_price": FILL_ROWS, "order": ORDER_ROWS, "order_price": ORDER_ROWS,

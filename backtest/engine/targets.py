@@ -18,7 +18,7 @@ from backtest.state import (
 )  # fmt: skip
 from backtest.units import HEADROOM, STEP, STEPS_PER_UNIT, units
 
-LEAST_PATIENCE = 256  # bars looked at together after an order; what lies beyond the next one is looked at in vain
+LEAST_PATIENCE = 32  # bars looked at together at least; what lies beyond the next order is looked at in vain
 
 
 @kernel
@@ -57,11 +57,19 @@ def first_stray(book, rules, tape, account, first, last):
 
 @kernel
 def patience(book, tape, bar):
-    """Bars worth looking at together from `bar` on: where rows have bands, twice as many as passed since an order."""
-    if len(tape.stray) == 0 or book.count[ORDER_ROWS] == 0:
+    """Bars worth looking at together from `bar` on: where rows have bands, as many as lay between the last two orders,
+    or twice as many as have passed since.
+    """
+    count = book.count[ORDER_ROWS]
+    if len(tape.stray) == 0 or count == 0:
         return BLOCK
-    since = bar - book.order[book.count[ORDER_ROWS] - 1, O_BAR]
-    return min(max(2 * since, LEAST_PATIENCE), BLOCK)
+    last = book.order[count - 1, O_BAR]
+    before = last
+    for order in range(count - 1, -1, -1):
+        if book.order[order, O_BAR] < last:
+            before = book.order[order, O_BAR]
+            break
+    return min(max(last - before, 2 * (bar - last), LEAST_PATIENCE), BLOCK)
 
 
 @kernel

@@ -61,23 +61,27 @@ LONGEST = 512  # closes of a block
 KIND_OF_CAUSE = {int(BY_ORDER): "fill", int(BY_DELIVERY): "delivery", int(BY_LIQUIDATION): "liquidation"}
 
 
-def target_rows(strategy: Strategy, history: History) -> tuple[list[TapeEvent], TargetRows | None]:
-    """Tape events and the rows of sizes wished, for a strategy that is a table; nothing for a callback."""
-    targets = checked_targets(strategy, history)
-    if targets is None:
+def target_rows(
+    strategy: Strategy, history: History, turn: int | None = None
+) -> tuple[list[TapeEvent], TargetRows | None]:
+    """Tape events and the rows of sizes wished, for a strategy that is a table; nothing for a callback. `turn`: of the
+    prefix check.
+    """
+    found = checked_targets(strategy, history, turn)
+    if found is None:
         return [], None
+    targets, said = found
     known = [instrument.symbol for instrument in history.instruments]
-    values = targets.frame.reindex(columns=known).to_numpy(dtype=np.float64)
-    rows = np.flatnonzero(np.isfinite(values).any(axis=1))
-    table = np.where(np.isfinite(values[rows]), values[rows], LEAVE)
+    table = np.full((len(said.bars), len(known)), LEAVE)
+    table[:, [known.index(symbol) for symbol in said.symbols]] = np.where(np.isnan(said.values), LEAVE, said.values)
     together, unit = float(targets.together), float(UNITS.index(targets.unit))
     events = [
-        TapeEvent(int(bar) + 1, int(TARGETS), k, -1, together, unit)
-        for k, bar in enumerate(rows)
+        TapeEvent(bar + 1, int(TARGETS), k, -1, together, unit)
+        for k, bar in enumerate(said.bars.tolist())
         if bar + 1 < len(history.time)
     ]
     stray = [] if targets.band is None else [targets.band_of(symbol) for symbol in known]
-    return events, TargetRows(np.ascontiguousarray(table), np.array(stray, np.float64))
+    return events, TargetRows(table, np.array(stray, np.float64))
 
 
 def drive(strategy: Strategy, session: Session, progress: Progress | None = None) -> None:

@@ -62,6 +62,7 @@ class Prepared:
     history: History
     venue: str
     finer: FinerBars | None = None  # of bars whose survival hangs on the reading of their path
+    turn: int | None = None  # one of many runs of a strategy: at which cut alone its table is checked for looking ahead
 
     def strategy(self) -> Strategy:
         """A fresh strategy with the config's parameters."""
@@ -219,7 +220,7 @@ def live(prepared: Prepared, progress: Progress | None = None) -> Result:
     config, history = prepared.config, prepared.history
     strategy = prepared.strategy()
     plans = [plan_of(config, account, history) for account in config.account]
-    events, targets = target_rows(strategy, history)
+    events, targets = target_rows(strategy, history, prepared.turn)
     session = open_session(config, history, plans, events, targets, prepared.finer)
     drive(strategy, session, progress)
     history.room.settle()

@@ -19,6 +19,7 @@ from backtest.errors import InputError, nearest
 from backtest.market.grid import when
 from backtest.market.history import History
 from backtest.market.schema import Instrument
+from backtest.strategy.schedule import wake_bars
 
 
 class Closed(Protocol):
@@ -81,15 +82,22 @@ class Market:
 
     def bars_of(self, times: pd.DatetimeIndex) -> npt.NDArray[np.int64]:
         """Number of the bar that opens at each of some times (with their zone); -1 where none does."""
-        opens, wished = self._history.time, times.as_unit("us")
+        opens, wished = self._history.time, times if times.unit == "us" else times.as_unit("us")
         at: npt.NDArray[np.int64] = np.searchsorted(opens, wished.asi8).astype(np.int64)
-        found = (opens[np.minimum(at, len(opens) - 1)] == wished.asi8) & np.asarray(wished == times)
+        found = opens[np.minimum(at, len(opens) - 1)] == wished.asi8
+        if wished is not times:
+            found &= np.asarray(wished == times)  # not between two microseconds
         return np.where(found, at, -1)
 
     @cached_property
     def time(self) -> pd.DatetimeIndex:
         """Open times of the bars."""
-        return pd.to_datetime(self._history.time, unit="us", utc=True)
+        return stamps_of(self._history.time)
+
+    def closing(self, interval: str) -> pd.DatetimeIndex:
+        """Open times of the bars whose close falls on an interval, such as "8h" or "1d": rows for a table."""
+        wakes, _ = wake_bars(interval, self._history)
+        return stamps_of(self._history.time[wakes])
 
     @property
     def interval(self) -> pd.Timedelta:
@@ -143,7 +151,7 @@ class Market:
         if not self._prices:
             raise InputError("funding is not known before its stamp; read it off the bar in on_bar")
         stamps, rates = self._paid(symbol)
-        index = pd.to_datetime(np.array(stamps, np.int64), unit="us", utc=True)
+        index = stamps_of(np.array(stamps, np.int64))
         return pd.Series(rates.copy(), index=index, name=symbol)
 
     def _paid(self, symbol: str) -> tuple[list[int], npt.NDArray[np.float64]]:
@@ -189,6 +197,11 @@ class Market:
                 f"what is listed at {when(at_us)} is not known at {when(now_us)}; ask for that time or before"
             )
         return at_us
+
+
+def stamps_of(times_us: npt.NDArray[np.int64]) -> pd.DatetimeIndex:
+    """Microseconds UTC as stamps."""
+    return pd.DatetimeIndex(times_us.view("M8[us]")).tz_localize("UTC")
 
 
 def known_before(history: History, cut: int) -> History:

@@ -9,7 +9,7 @@ it is given - a table kept from an earlier call, a file, a parameter fitted on t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 
 import numpy as np
@@ -30,12 +30,15 @@ CHANGES = 8  # cuts right after rows that say something new: a peek one bar ahea
 LARGEST = 5  # cuts right after the rows whose values change most, and right before the largest moves of price
 LEAST_BARS = 3
 MOST_CUTS = 24
+STRIDE = 7919  # rows between the cuts of two turns: a prime, so that all rows get theirs
 NUMBERS = ("floating", "integer", "mixed-integer-float", "decimal", "empty")  # in pandas' words
 
 
-def checked_targets(strategy: Strategy, history: History) -> Targets | None:
-    """The strategy's targets, or None if it is a callback. InputError names bar, symbol and both values if it looked
-    ahead.
+def checked_targets(strategy: Strategy, history: History, turn: int | None = None) -> tuple[Targets, Said] | None:
+    """The strategy's targets and what they say, or None if it is a callback. InputError names bar, symbol and both
+    values if it looked ahead.
+
+    `turn`: which cut alone to check it at, for one of many runs of a strategy; None: at all.
     """
     if not overrides(type(strategy), "targets"):
         return None
@@ -47,16 +50,15 @@ def checked_targets(strategy: Strategy, history: History) -> Targets | None:
         )
     said = said_by(targets.frame, market)
     must_be_watched(said, targets, market)
-    frame = said.on(market)
-    for cut in cuts_of(frame, history):
+    for cut in cuts_of(said, history) if turn is None else cut_of(said, turn, len(history.time)):
         shorter = market.before(cut)
         again = _asked(type(strategy)(**strategy.params.model_dump()), shorter)
         if again is not None:
             compare_terms(strategy, targets, again, shorter)
         then = said_by(again.frame, shorter) if again else None
         if then is None or not then.is_as(said.before(cut)):
-            compare_past(strategy, frame, then.on(shorter) if then else None, cut)
-    return replace(targets, frame=frame)
+            compare_past(strategy, said.on(market), then.on(shorter) if then else None, cut)
+    return targets, said
 
 
 @dataclass(frozen=True)
@@ -121,40 +123,50 @@ def must_be_watched(said: Said, targets: Targets, market: Market) -> None:
         )
 
 
-def cuts_of(frame: pd.DataFrame, history: History) -> list[int]:
+def cuts_of(said: Said, history: History) -> list[int]:
     """Numbers of bars after which the table is made again: spread over history, after rows that differ from the one
     before, after those that differ most, and right before the largest moves of a traded price.
     """
-    bars, values = len(frame), frame.to_numpy()
-    news = np.ones(bars, bool)
+    bars, values = len(history.time), said.values
     same = (values[1:] == values[:-1]) | (np.isnan(values[1:]) & np.isnan(values[:-1]))
-    news[1:] = ~same.all(axis=1)
-    rows = np.flatnonzero(news)
+    news = np.ones(len(values), bool)
+    news[1:] = ~same.all(axis=1) | (np.diff(said.bars) > 1)  # that a row stands there at all is news as well
+    rows = said.bars[news]
     chosen = rows[np.linspace(0, len(rows) - 1, min(CHANGES, len(rows))).astype(int)] + 1
     wished = [
         *(int(bars * share) for share in CUTS),
-        *(int(cut) for cut in largest_moves(frame, history)),
-        *(int(row) + 1 for row in largest_changes(values)),
+        *(int(cut) for cut in largest_moves(said.symbols, history)),
+        *(int(row) + 1 for row in said.bars[largest_changes(said)]),
         *(int(cut) for cut in chosen),
     ]
     kept = dict.fromkeys(max(cut, LEAST_BARS) for cut in wished)
     return sorted([cut for cut in kept if cut < bars][:MOST_CUTS])
 
 
-def largest_moves(frame: pd.DataFrame, history: History) -> npt.NDArray[np.int64]:
+def cut_of(said: Said, turn: int, bars: int) -> list[int]:
+    """The number of bars right after a row, another one at each turn; none where there is no such row."""
+    rows = said.bars[(said.bars + 1 >= LEAST_BARS) & (said.bars + 1 < bars)]
+    return [int(rows[turn * STRIDE % len(rows)]) + 1] if len(rows) else []
+
+
+def largest_moves(symbols: pd.Index, history: History) -> npt.NDArray[np.int64]:
     """The bars over which a traded symbol's close moved furthest, of any of them: cut there, the bar is not known."""
-    traded = [k for k, each in enumerate(history.instruments) if each.symbol in frame.columns]
-    moves = np.abs(np.diff(np.log(history.close[traded]), axis=1)).max(axis=0, initial=0.0)
+    moves = np.zeros(max(0, len(history.time) - 1))
+    for k, instrument in enumerate(history.instruments):
+        if instrument.symbol in symbols:
+            close = history.close[k]
+            np.maximum(moves, np.abs(close[1:] / close[:-1] - 1.0), out=moves)
     return where_largest(moves) + 1
 
 
-def largest_changes(values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    """The rows whose values differ most from the row before, each column by its own largest value."""
-    said = np.nan_to_num(values)
-    scale = np.abs(said).max(axis=0, initial=0.0)
-    shares = said / np.where(scale > 0.0, scale, 1.0)
-    changes = np.abs(np.diff(shares, axis=0, prepend=0.0)).sum(axis=1)
-    return where_largest(changes)
+def largest_changes(said: Said) -> npt.NDArray[np.int64]:
+    """The rows that differ most from the bar before, each column by its own largest value; a bar without is all 0."""
+    sizes = np.nan_to_num(said.values)
+    scale = np.abs(sizes).max(axis=0, initial=0.0)
+    shares = sizes / np.where(scale > 0.0, scale, 1.0)
+    before = np.zeros_like(shares)
+    before[1:] = np.where(np.diff(said.bars)[:, None] > 1, 0.0, shares[:-1])
+    return where_largest(np.abs(shares - before).sum(axis=1))
 
 
 def where_largest(values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
@@ -206,8 +218,9 @@ def said_by(frame: pd.DataFrame, market: Market) -> Said:
         raise InputError(f"targets: {frame.index[bars < 0].min()} is not the open of a bar of this run")
     if frame.columns.has_duplicates:
         raise InputError(f"targets: {frame.columns[frame.columns.duplicated()][0]!r} has two columns")
-    for symbol in frame.columns:
-        _must_be_sizes(symbol, frame[symbol])
+    for symbol, kind in zip(frame.columns, frame.dtypes, strict=True):
+        if kind != np.float64:
+            _must_be_sizes(symbol, frame[symbol])
     try:
         said = frame.to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError) as error:

@@ -57,6 +57,21 @@ class CarryEveryBar(Carry):
             super().on_bar(bar, desk)
 
 
+class CarryAsTable(Strategy):
+    """The same, declared: shares of equity at the ends of days, looked at by how far the coins have strayed."""
+
+    Params = CarryParams
+
+    def symbols(self, instruments: Mapping[str, Instrument]) -> list[str]:
+        """The two legs."""
+        return [SPOT, PERPETUAL]
+
+    def targets(self, market: Market) -> Targets:
+        """A row a day."""
+        frame = pd.DataFrame({SPOT: SHARE, PERPETUAL: -self.params.hedge * SHARE}, index=market.closing("1d"))
+        return Targets(frame, unit="equity", band={SPOT: self.params.band})
+
+
 class TopFundingParams(Params):
     """`many` coins at a time, chosen by the last `settlements` rates."""
 
