@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -106,8 +107,20 @@ class Plan:
         return self.leverage.get(symbol, self.leverage.get("default", 1.0))
 
 
+_KEPT: list[tuple[weakref.ref[History], list[Plan], tuple[Rules, Ints]]] = []
+
+
 def make_rules(plans: Sequence[Plan], history: History) -> tuple[Rules, Ints]:
-    """The Rules of some accounts over a history, and which rule set is in force: int64 [account, bar]."""
+    """The Rules of some accounts over a history, and which rule set is in force: int64 [account, bar].
+
+    The last ones are kept, for nothing changes them: most points of a sweep differ in their strategy alone.
+    """
+    if not (_KEPT and _KEPT[0][0]() is history and _KEPT[0][1] == list(plans)):
+        _KEPT[:] = [(weakref.ref(history, lambda _: _KEPT.clear()), list(plans), _made(plans, history))]
+    return _KEPT[0][2]
+
+
+def _made(plans: Sequence[Plan], history: History) -> tuple[Rules, Ints]:
     sets = [rule_set for plan in plans for rule_set in plan.sets]
     instruments, assets = history.instruments, history.assets
     wallets = max(len(plan.shape.names) for plan in plans)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -39,12 +39,24 @@ class Event:
 
 @dataclass(frozen=True)
 class TargetRows:
-    """A table of targets: sizes [row, instrument] (LEAVE: as it is), and by how large a share of it each position may
-    stray before a row is followed [instrument] (inf: it is not looked at; none at all: every row is followed).
+    """A table of targets: at the open of which bars its rows are followed [row], and the sizes they wish [row,
+    instrument] (LEAVE: as it is), in which unit; whether the orders of a row stand or fall as one; and by how large a
+    share of its size each position may stray before a row is followed [instrument] (inf: it is not looked at; none at
+    all: every row is followed).
     """
 
+    bar: Ints
     size: Floats
-    stray: Floats
+    unit: int = 0
+    together: bool = True
+    stray: Floats = field(default_factory=lambda: np.zeros(0))
+
+    def events(self) -> tuple[Ints, Floats]:
+        """An event a row, for every account: columns of `Event`, and their numbers."""
+        table, number = np.full((len(self.bar), 4), -1, I64), np.zeros((len(self.bar), 3))
+        table[:, 0], table[:, 1], table[:, 2] = self.bar, TARGETS, np.arange(len(self.bar))
+        number[:, 0], number[:, 1] = self.together, self.unit
+        return table, number
 
 
 class Rows:
@@ -145,8 +157,8 @@ def make_tape(
     forward of its expiry, bar by bar, or None.
     """
     market, bars, instruments = layout_of(history), len(history.time), len(history.instruments)
-    table, number, event_at = order_events(events, market.events, bars, history.room)
-    wishes = targets or TargetRows(np.zeros((0, instruments)), np.zeros(0))
+    wishes = targets or TargetRows(np.zeros(0, I64), np.zeros((0, instruments)))
+    table, number, event_at = order_events(events, [wishes.events(), market.events], bars, history.room)
     no_tail = (np.zeros((1, len(history.assets) + instruments)), np.zeros((4, bars), I64))
     moves, known = tail or no_tail
     borrow_row = _borrow_rows(market.table, borrow, len(rules_at), len(history.assets))
@@ -177,15 +189,16 @@ def make_tape(
 
 
 def order_events(
-    events: Iterable[Event], market: tuple[Ints, Floats], bars: int, room: Room
+    events: Iterable[Event], others: Sequence[tuple[Ints, Floats]], bars: int, room: Room
 ) -> tuple[Ints, Floats, Ints]:
-    """Events by bar, then in the order in which a bar's events happen, then as given, the market's last; first event
-    of each bar.
+    """Events by bar, then in the order in which a bar's events happen, then as given, `others` last; of each bar the
+    first.
     """
     given = list(events)
-    table = np.array([(e.bar, e.kind, e.subject, e.account) for e in given], I64).reshape(-1, 4)
-    number = np.array([(e.first, e.second, e.third) for e in given], np.float64).reshape(-1, 3)
-    table, number = np.vstack([table, market[0]]), np.vstack([number, market[1]])
+    own = np.array([(e.bar, e.kind, e.subject, e.account) for e in given], I64).reshape(-1, 4)
+    own_number = np.array([(e.first, e.second, e.third) for e in given], np.float64).reshape(-1, 3)
+    table = np.vstack([own, *(each for each, _ in others)])
+    number = np.vstack([own_number, *(each for _, each in others)])
     inside = np.flatnonzero((table[:, 0] >= 0) & (table[:, 0] < bars))
     order = inside[np.lexsort((table[inside, 1], table[inside, 0]))]
     table, number = np.ascontiguousarray(table[order]), np.ascontiguousarray(number[order])

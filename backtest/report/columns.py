@@ -54,7 +54,10 @@ class Words:
     @cached_property
     def present(self) -> list[str]:
         """The words that occur, in the order they first do."""
-        return list(dict.fromkeys(self.known[pd.unique(self.at)].tolist()))
+        there = np.flatnonzero(np.bincount(self.at, minlength=len(self.known)))
+        if len(there) > 1:
+            there = there[np.argsort([int((self.at == k).argmax()) for k in there])]
+        return list(dict.fromkeys(self.known[there].tolist()))
 
     def among(self, *words: str) -> Bools:
         """Whether each row's word is one of these."""

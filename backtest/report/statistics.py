@@ -15,18 +15,26 @@ from backtest.report.explain import liquidation_cost
 from backtest.report.performance import DAY_US, PATHS, Performance, drawdown
 from backtest.report.record import FORCED, Ints, RunRecord
 
-__all__ = ["Performance", "drawdown", "forced_moments", "holding_return", "minute", "statistics", "survival"]
+__all__ = [
+    "Performance", "by_label", "drawdown", "forced_moments", "holding_return", "minute", "statistics", "survival",
+]  # fmt: skip
 
 YEAR_DAYS = 365.0
 
 
 def statistics(record: RunRecord, account: int | str = 0) -> pd.Series:
     """One account's figures under human labels; percent where the label says [%], money in the numeraire."""
-    numbers = Performance(record, record.number_of(account))
+    number = record.number_of(account)
+    return pd.Series(by_label(record, number), name=record.account_names[number], dtype=object)
+
+
+def by_label(record: RunRecord, account: int) -> dict[str, object]:
+    """The same, by label."""
+    numbers = Performance(record, account)
     figures: dict[str, object] = {}
     for group in (_span, _returns, _payments, _events, _margin, _capital):
         figures.update(group(numbers))
-    return pd.Series(figures, name=record.account_names[numbers.account], dtype=object)
+    return figures
 
 
 def holding_return(record: RunRecord, account: int) -> float:

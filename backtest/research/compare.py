@@ -256,8 +256,7 @@ def reference_book(prepared: Prepared, account: Account, plan: Plan, progress: P
     """The book of a run that nothing refuses and nobody liquidates."""
     config = prepared.config.model_copy(update={"account": [account]})
     strategy = prepared.strategy()
-    events, targets = target_rows(strategy, prepared.history)
-    session = open_session(config, prepared.history, [plan], events, targets)
+    session = open_session(config, prepared.history, [plan], target_rows(strategy, prepared.history))
     drive(strategy, session, progress)
     return session.book
 

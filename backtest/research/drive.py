@@ -18,7 +18,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from backtest.engine.session import Session
-from backtest.engine.tape import Event as TapeEvent
 from backtest.engine.tape import TargetRows
 from backtest.errors import InputError
 from backtest.market.history import History
@@ -43,7 +42,6 @@ from backtest.state import (
     ORDER_ROWS,
     REASON_NAMES,
     REFUSED,
-    TARGETS,
     WAITING,
 )  # fmt: skip
 from backtest.strategy.hooks import asking, overrides
@@ -61,27 +59,19 @@ LONGEST = 512  # closes of a block
 KIND_OF_CAUSE = {int(BY_ORDER): "fill", int(BY_DELIVERY): "delivery", int(BY_LIQUIDATION): "liquidation"}
 
 
-def target_rows(
-    strategy: Strategy, history: History, turn: int | None = None
-) -> tuple[list[TapeEvent], TargetRows | None]:
-    """Tape events and the rows of sizes wished, for a strategy that is a table; nothing for a callback. `turn`: of the
+def target_rows(strategy: Strategy, history: History, turn: int | None = None) -> TargetRows | None:
+    """The rows of a strategy that is a table, each for the bar after its own; None for a callback. `turn`: of the
     prefix check.
     """
     found = checked_targets(strategy, history, turn)
     if found is None:
-        return [], None
+        return None
     targets, said = found
-    known = [instrument.symbol for instrument in history.instruments]
-    table = np.full((len(said.bars), len(known)), LEAVE)
-    table[:, [known.index(symbol) for symbol in said.symbols]] = np.where(np.isnan(said.values), LEAVE, said.values)
-    together, unit = float(targets.together), float(UNITS.index(targets.unit))
-    events = [
-        TapeEvent(bar + 1, int(TARGETS), k, -1, together, unit)
-        for k, bar in enumerate(said.bars.tolist())
-        if bar + 1 < len(history.time)
-    ]
-    stray = [] if targets.band is None else [targets.band_of(symbol) for symbol in known]
-    return events, TargetRows(table, np.array(stray, np.float64))
+    symbols = [instrument.symbol for instrument in history.instruments]
+    size = np.full((len(said.bars), len(symbols)), LEAVE)
+    size[:, [symbols.index(symbol) for symbol in said.symbols]] = np.where(np.isnan(said.values), LEAVE, said.values)
+    stray = [] if targets.band is None else [targets.band_of(symbol) for symbol in symbols]
+    return TargetRows(said.bars + 1, size, UNITS.index(targets.unit), targets.together, np.array(stray, np.float64))
 
 
 def drive(strategy: Strategy, session: Session, progress: Progress | None = None) -> None:

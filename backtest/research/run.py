@@ -13,7 +13,7 @@ import numpy as np
 from backtest.config import Account, RunConfig, load_config
 from backtest.engine.session import Session
 from backtest.engine.tables import Plan
-from backtest.engine.tape import Event, TargetRows
+from backtest.engine.tape import TargetRows
 from backtest.errors import InputError, nearest
 from backtest.ledger.audit import audit
 from backtest.ledger.kinds import WITHDRAWAL
@@ -220,8 +220,8 @@ def live(prepared: Prepared, progress: Progress | None = None) -> Result:
     config, history = prepared.config, prepared.history
     strategy = prepared.strategy()
     plans = [plan_of(config, account, history) for account in config.account]
-    events, targets = target_rows(strategy, history, prepared.turn)
-    session = open_session(config, history, plans, events, targets, prepared.finer)
+    targets = target_rows(strategy, history, prepared.turn)
+    session = open_session(config, history, plans, targets, prepared.finer)
     drive(strategy, session, progress)
     history.room.settle()
     audit(session.book)
@@ -233,7 +233,6 @@ def open_session(
     config: RunConfig,
     history: History,
     plans: Sequence[Plan],
-    events: Sequence[Event] = (),
     targets: TargetRows | None = None,
     finer: FinerBars | None = None,
 ) -> Session:
@@ -253,7 +252,6 @@ def open_session(
         history,
         plans,
         [
-            *events,
             *flows,
             *settlement_events(plans, history),
             *interest_events(plans, history, rates),

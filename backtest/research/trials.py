@@ -17,6 +17,7 @@ import numpy.typing as npt
 from backtest.errors import InputError, StrategyError
 from backtest.report.points import FAILED, OK, REFUSED
 from backtest.report.result import Result
+from backtest.report.statistics import by_label
 from backtest.research.points import Base, Point
 from backtest.research.run import Prepared, live
 from backtest.strategy.hooks import in_words
@@ -89,12 +90,12 @@ def turn_of(point: int) -> int | None:
 
 def figures_of(result: Result) -> dict[str, Any]:
     """Figures by label; with several accounts by `label (account)`."""
-    figures = result.figures
-    alone = figures.shape[1] == 1
+    record = result.record
+    alone = len(record.account_names) == 1
     return {
         label if alone else f"{label} ({account})": value
-        for account in figures.columns
-        for label, value in figures[account].items()
+        for k, account in enumerate(record.account_names)
+        for label, value in by_label(record, k).items()
     }
 
 
