@@ -92,7 +92,7 @@ else:
 
 
 if LINKED:
-    CACHED = KernelCache.in_folder(CACHE, DIGEST)
+    CACHED = KernelCache.in_folder(CACHE, DIGEST, needs_runtime="_nrt" not in OPTIONS)
     PART, LOOP, WHOLE = compiler_of(Part), compiler_of(Loop), compiler_of(Whole)
 else:
     os.environ["NUMBA_CACHE_DIR"] = str(CACHE)
@@ -140,6 +140,7 @@ class Direct:
             self._code = found.entry_point
             if self._outermost and hasattr(found.library, "_shared_module"):
                 found.library._shared_module = None  # some 17 MB of the engine
+                found.library.text = b""
         return answer
 
 

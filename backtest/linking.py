@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from llvmlite.binding import parse_assembly, parse_bitcode
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
@@ -106,11 +108,53 @@ def compiler_of(library: type[JITCodeLibrary]) -> type[Compiler]:
     return KernelCompiler
 
 
+class Kept(JITCodeLibrary):
+    """An entry that was compiled before: its machine code, and its text, which is read only where another entry is to
+    be linked with it. That of the engine takes longer to read than a year of hours to live through.
+    """
+
+    text: bytes
+
+    def _get_module_for_linking(self) -> Any:
+        if self._shared_module is None:
+            self._shared_module = parse_bitcode(self.text)
+            self._codegen._engine._load_defined_symbols(self._shared_module)
+        return self._shared_module
+
+    @classmethod
+    def rebuilt(cls, rebuild: Callable[[Any], Any], engine: Any, payload: Any) -> Any:
+        """A compile result from the cache. `rebuild` is numba's own way, which reads the text, if only to learn which
+        names the machine code has.
+        """
+        (name, kind, data), described, *rest = payload
+        if kind != "object":
+            return rebuild(payload)
+        code, text = data
+        engine._defined_symbols |= {described.llvm_func_name, described.llvm_cpython_wrapper_name}
+        result = rebuild(((name, kind, (code, NO_TEXT)), described, *rest))
+        result.library.__class__, result.library.text, result.library._shared_module = cls, text, None
+        return result
+
+
+NO_TEXT = parse_assembly("").as_bitcode()
+
+
 class KernelCache(FunctionCache):
     """numba's cache of a function, in a place of our own."""
 
+    needs_runtime = False  # whether what is kept counts references
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """What was compiled before. numba would first learn all that it can compile, a fifth of a second long: machine
+        code needs none of that, and whoever has to compile asks for it himself.
+        """
+        if self.needs_runtime:
+            return super().load_overload(sig, target_context)
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(sig, target_context)
+
     @classmethod
-    def in_folder(cls, folder: Path, digest: str) -> type[KernelCache]:
+    def in_folder(cls, folder: Path, digest: str, needs_runtime: bool) -> type[KernelCache]:
         """The cache under `folder`, whose sources are told by `digest` and not by where or how old a file is."""
 
         class Place(_CacheLocator):
@@ -133,4 +177,10 @@ class KernelCache(FunctionCache):
         class Result(CompileResultCacheImpl):
             _locator_classes = [Place]
 
-        return type("KernelCache", (cls,), {"_impl_class": Result})
+            def rebuild(self, target_context: Any, payload: Any) -> Any:
+                engine = getattr(target_context.codegen(), "_engine", None)
+                if not hasattr(engine, "_defined_symbols"):
+                    return super().rebuild(target_context, payload)
+                return Kept.rebuilt(partial(super().rebuild, target_context), engine, payload)
+
+        return type("KernelCache", (cls,), {"_impl_class": Result, "needs_runtime": needs_runtime})

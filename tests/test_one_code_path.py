@@ -258,6 +258,36 @@ def test_an_edited_margin_rule_asks_the_new_margin_at_once(package: Path, tmp_pa
     assert edited[1] == 0
 
 
+LARGEST = """
+import json
+from test_blocks import BTC, Idle, market, settings
+from backtest.research.run import open_session, plan_of, prepare
+from backtest.strategy import Order
+from backtest.engine.capacity import largest_order
+from backtest.ledger.post import post
+asked = ASKED
+history = market(1)
+prepared = prepare(settings("cross", Idle), history)
+session = open_session(prepared.config, history, [plan_of(prepared.config, prepared.config.account[0], history)])
+session.bar = 0 if asked else -1
+size = session.max_contracts(0, Order(BTC, contracts=1.0))
+print(json.dumps([size, *(sum(each.stats.cache_hits.values()) for each in (post, largest_order))]))
+"""
+
+
+@pytest.mark.slow
+def test_what_is_compiled_later_is_linked_with_what_was_kept_and_answers_the_same(tmp_path: Path) -> None:
+    """The first process compiles `post` alone; the second finds it and compiles the largest order, which posts; the
+    third finds both.
+    """
+    environment = {"BACKTEST_CACHE": str(tmp_path / "cache")}
+    assert elsewhere(LARGEST.replace("ASKED", "False"), **environment) == [0.0, 0, 0]
+    found = elsewhere(LARGEST.replace("ASKED", "True"), **environment)
+    again = elsewhere(LARGEST.replace("ASKED", "True"), **environment)
+    assert found[1:] == [1, 0] and again[1:] == [1, 1]
+    assert found[0] == again[0] > 0.0
+
+
 # The whole core, compiled afresh
 
 
