@@ -301,9 +301,10 @@ def write_series(
     if path.with_suffix("").is_dir():
         raise InputError(f"{path.with_suffix('')} is a folder of months; remove it before {path.name} is written")
     table = pa.table({column: _as_arrow(column, values) for column, values in columns.items()})
-    # Times as differences, prices with bytes of a kind side by side: a third to two thirds of the usual size.
+    # Times as differences, prices with bytes of a kind side by side: a third to two thirds of the usual size. Packed
+    # harder (zstd) files are a seventh smaller and take twice as long to read.
     packing = {column: "DELTA_BINARY_PACKED" if _is_time(column) else "BYTE_STREAM_SPLIT" for column in columns}
-    packed = {"compression_level": 9, "use_dictionary": False, "column_encoding": packing}
+    packed = {"use_dictionary": False, "column_encoding": packing}
     _write(path, table.replace_schema_metadata(dict(metadata)), **packed)
     return path
 
@@ -323,7 +324,7 @@ def _write(path: Path, table: Any, **packed: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.aside")
     try:
-        pq.write_table(table, aside, compression="zstd", row_group_size=ROWS_PER_GROUP, **packed)
+        pq.write_table(table, aside, compression="lz4", row_group_size=ROWS_PER_GROUP, **packed)
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
