@@ -13,7 +13,8 @@ from backtest.state import (
     Rules, Tape, WALLET_COLUMNS,
 )  # fmt: skip
 
-FIRST_ROWS = 8192
+FIRST_ROWS = 8192  # enough for a year of a trade a day: a sweep makes a book a point
+NEXT_ROWS = 65_536
 STRIDE = BLOCK + 24  # room of a scratch row: rows a power of two apart would fall on the same lines of the cache
 GROWING = {
     "ledger": LEDGER_ROWS, "fill": FILL_ROWS, "fill_price": FILL_ROWS, "order": ORDER_ROWS, "order_price": ORDER_ROWS,
@@ -78,11 +79,15 @@ def longest_window(tape: Tape) -> int:
 
 
 def grow(book: Book, least: int = 0) -> Book:
-    """The same book with twice the room for rows (at least `least` of them); what is written stays as it is."""
+    """The same book with more room for rows: NEXT_ROWS, then twice as many each time, and `least` at least; what is
+    written stays as it is.
+    """
     larger = {}
     for name, counter in GROWING.items():
         old, written = getattr(book, name), int(book.count[counter])
-        new = np.zeros((max(2 * len(old), least), *old.shape[1:]), old.dtype)  # untouched memory costs nothing yet
+        new = np.zeros(
+            (max(2 * len(old), NEXT_ROWS, least), *old.shape[1:]), old.dtype
+        )  # untouched memory costs nothing yet
         new[:written] = old[:written]
         larger[name] = new
     return book._replace(**larger)

@@ -324,14 +324,16 @@ def bars_looked_into(session: Session, k: int) -> list[str]:
 
 def debts_without_rate(session: Session, k: int) -> list[str]:
     """Assets of which a wallet of the account has been below zero, and for which nobody says what that costs."""
-    rows = session.book.ledger[: session.book.count[LEDGER_ROWS]]
+    rows, shape = session.book.ledger[: session.book.count[LEDGER_ROWS]], session.plans[k].shape
     rows = rows[rows[:, L_ACCOUNT] == k]
-    found = []
-    for a, asset in enumerate(session.history.assets):
-        shape = session.plans[k].shape
-        unified = [w for w, model in enumerate(shape.model) if model and shape.settle[w] < 0]
-        for wallet in unified if session.tape.borrow_row[k, a] < 0 else []:
-            steps = rows[(rows[:, L_ASSET] == a) & (rows[:, L_WALLET] == wallet)][:, L_AMOUNT]
-            if len(steps) and np.cumsum(steps).min() < 0:
-                found.append(asset)
-    return found
+    found = set[int]()
+    for wallet, model in enumerate(shape.model):
+        if model and shape.settle[wallet] < 0:
+            mine = rows[rows[:, L_WALLET] == wallet]
+            mine = mine[np.argsort(mine[:, L_ASSET], kind="stable")]
+            first = np.flatnonzero(np.diff(mine[:, L_ASSET], prepend=-1))
+            for start, steps in zip(first.tolist(), np.split(mine[:, L_AMOUNT], first)[1:], strict=True):
+                asset = int(mine[start, L_ASSET])
+                if session.tape.borrow_row[k, asset] < 0 and np.cumsum(steps).min() < 0:
+                    found.add(asset)
+    return [session.history.assets[asset] for asset in sorted(found)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -150,16 +151,24 @@ class Market:
         """Settled rates by stamp."""
         if not self._prices:
             raise InputError("funding is not known before its stamp; read it off the bar in on_bar")
-        stamps, rates = self._paid(symbol)
-        index = stamps_of(np.array(stamps, np.int64))
-        return pd.Series(rates.copy(), index=index, name=symbol)
+        events = self._events_of[self.number(symbol)]
+        index = stamps_of(self._history.funding_time[events])
+        return pd.Series(self._history.funding_rate[events], index=index, name=symbol)
+
+    @cached_property
+    def _events_of(self) -> list[npt.NDArray[np.int64]]:
+        """Numbers of the settlements of each instrument, oldest first."""
+        instrument = self._history.funding_instrument
+        bounds = np.searchsorted(np.sort(instrument), np.arange(len(self._number) + 1))
+        order = np.argsort(instrument, kind="stable")
+        return [order[first:last] for first, last in pairwise(bounds.tolist())]
 
     def _paid(self, symbol: str) -> tuple[list[int], npt.NDArray[np.float64]]:
         """Stamps (microseconds UTC) and rates of a symbol's settlements: for a bar, which cuts them at its close."""
         found = self._settled.get(symbol)
         if found is None:
-            mine = self._history.funding_instrument == self.number(symbol)
-            found = self._history.funding_time[mine].tolist(), self._history.funding_rate[mine]
+            events = self._events_of[self.number(symbol)]
+            found = self._history.funding_time[events].tolist(), self._history.funding_rate[events]
             self._settled[symbol] = found
         return found
 

@@ -43,6 +43,7 @@ def watched(command: Sequence[str], folder: Path, extra: Mapping[str, str] | Non
     """
     told = folder / "watched.json"
     environment = {**os.environ, "WATCHED": str(told), **(extra or {})}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # as a user's machine: what was read once is there compiled
     with (folder / "output.txt").open("w", encoding="utf-8") as output:
         subprocess.run(
             [sys.executable, "-S", "-c", WATCHER, *command], cwd=ROOT, env=environment, stdout=output, stderr=output,

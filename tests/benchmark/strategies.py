@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+import numpy as np
 import pandas as pd
+from numpy.lib.stride_tricks import sliding_window_view
 
 from backtest import Order, Strategy, Targets
 from backtest.market.schema import Instrument
@@ -108,6 +110,39 @@ class TopFunding(Strategy):
                 orders += [Order(f"{coin}/USDT", target=coins), Order(f"{coin}/USDT:USDT", target=-coins)]
         self.held = set(chosen)
         desk.together(orders)
+
+
+class TopFundingAsTable(Strategy):
+    """The same, declared: shares of equity at the ends of days; what was chosen the day before and is no more goes."""
+
+    Params = TopFundingParams
+
+    def symbols(self, instruments: Mapping[str, Instrument]) -> list[str]:
+        """Every pair there is."""
+        return list(instruments)
+
+    def targets(self, market: Market) -> Targets:
+        """A row a day, from the first on at whose close every rate of the window is known."""
+        many, window = self.params.many, self.params.settlements
+        days = market.closing("1d")
+        coins = [symbol.split("/")[0] for symbol in market.spot()]
+        rates = [market.funding(f"{coin}/USDT:USDT") for coin in coins]
+        known = np.array([each.index.searchsorted(days + market.interval, side="right") for each in rates])
+        days, known = days[(known >= window).all(axis=0)], known[:, (known >= window).all(axis=0)]
+        paid = np.array([
+            sliding_window_view(each.to_numpy(), window)[upto - window].sum(axis=1)
+            for each, upto in zip(rates, known, strict=True)
+        ])  # fmt: skip
+        order = np.argsort(-paid, axis=0, kind="stable")
+        chosen = np.zeros(paid.shape, bool)
+        np.put_along_axis(chosen, order[:many], True, axis=0)
+        before = np.hstack([np.zeros((len(coins), 1), bool), chosen[:, :-1]])
+        share = np.where(chosen, SHARE / many, np.where(before, 0.0, np.nan)).T
+        frame = pd.DataFrame(
+            np.hstack([share, -share]), index=days,
+            columns=[*(f"{coin}/USDT" for coin in coins), *(f"{coin}/USDT:USDT" for coin in coins)],
+        )  # fmt: skip
+        return Targets(frame, unit="equity")
 
 
 class TableOfTargets(Strategy):
