@@ -166,6 +166,7 @@ def compare(
         if mode not in valid:
             raise InputError(f"modes[{k}] = {mode!r}: {nearest(str(mode), valid)} (valid: {', '.join(valid)})")
     prepared = prepare(config)
+    prepared = replace(prepared, targets=target_rows(prepared.strategy(), prepared.history))
     asked = list(modes or prepared.config.compare.modes or [])
     plans, notes = plans_of(prepared, asked or list(MODES), strict=bool(asked))
     steps = _Steps(progress, part, len(plans) + 1)
@@ -256,7 +257,7 @@ def reference_book(prepared: Prepared, account: Account, plan: Plan, progress: P
     """The book of a run that nothing refuses and nobody liquidates."""
     config = prepared.config.model_copy(update={"account": [account]})
     strategy = prepared.strategy()
-    session = open_session(config, prepared.history, [plan], target_rows(strategy, prepared.history))
+    session = open_session(config, prepared.history, [plan], prepared.targets)
     drive(strategy, session, progress)
     return session.book
 

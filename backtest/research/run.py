@@ -63,6 +63,7 @@ class Prepared:
     venue: str
     finer: FinerBars | None = None  # of bars whose survival hangs on the reading of their path
     turn: int | None = None  # one of many runs of a strategy: at which cut alone its table is checked for looking ahead
+    targets: TargetRows | None = None  # the strategy's table, where it has been made and checked before
 
     def strategy(self) -> Strategy:
         """A fresh strategy with the config's parameters."""
@@ -220,7 +221,7 @@ def live(prepared: Prepared, progress: Progress | None = None) -> Result:
     config, history = prepared.config, prepared.history
     strategy = prepared.strategy()
     plans = [plan_of(config, account, history) for account in config.account]
-    targets = target_rows(strategy, history, prepared.turn)
+    targets = prepared.targets or target_rows(strategy, history, prepared.turn)
     session = open_session(config, history, plans, targets, prepared.finer)
     drive(strategy, session, progress)
     history.room.settle()
