@@ -12,6 +12,7 @@ from test_report import cash
 from backtest.calculator.snapshot import read_snapshot
 from backtest.config import Sweep
 from backtest.report.cells import snapshot_frames
+from backtest.report.html import words
 from backtest.report.result import Result
 from backtest.research.compare import Comparison
 from backtest.research.sweep_result import SweepResult
@@ -29,6 +30,13 @@ def test_a_run_shows_its_verdict_before_its_figures() -> None:
     assert shown.startswith("hand Survived. Its lowest margin ratio was 1.40")
     assert "Total Return [%] -1.00" in shown  # 100 -> 99
     assert "figures in all: .stats" in shown
+
+
+def test_a_good_day_told_as_a_year_is_no_line_of_digits() -> None:
+    """A third more in a day is 10^45 times as much in a year: that is told by its power of ten."""
+    assert [words(each) for each in (3678.34, 999_999_999_999.0, 1e12, -4.2e45)] == [
+        "3,678", "999,999,999,999", "1e+12", "-4.2e+45",
+    ]  # fmt: skip
 
 
 def test_a_comparison_shows_its_verdict_before_its_tables() -> None:

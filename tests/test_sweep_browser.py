@@ -183,7 +183,7 @@ def test_the_copy_button_copies_the_config(browser: Browser, page: Path) -> None
 
 def test_figures_are_told_as_everywhere_else(browser: Browser, page: Path) -> None:
     opened(browser, page)
-    values = [0.0, 0.125, 1.005, -0.00874, 0.00123, 1.5e-7, 12_345.67, 999.999, -1234.5, 0.01, 2.5]
+    values = [0.0, 0.125, 1.005, -0.00874, 0.00123, 1.5e-7, 12_345.67, 999.999, -1234.5, 0.01, 2.5, 4.24e45, -1e12]
     told = browser.ask(f"{json.dumps(values)}.map((value) => report.sweep.words(value))")
     assert told == [words(value) for value in values]
     assert browser.ask("[NaN, Infinity, -Infinity].map((value) => report.sweep.words(value))") == ["–", "∞", "−∞"]

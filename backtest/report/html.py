@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+LONGEST = 1e12  # from here on a number is told by its power of ten
+
 
 def words(value: Any) -> str:
     """One figure as a reader wants it: thousands parted, four digits where small, times without seconds."""
@@ -32,6 +34,8 @@ def _number(value: float) -> str:
         return "∞" if value > 0 else "−∞"
     if value == 0:
         return "0"
+    if abs(value) >= LONGEST:
+        return f"{value:.3g}"  # a good day, told as a year
     if abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:,.2f}" if abs(value) >= 0.01 else f"{value:.3g}"

@@ -16,7 +16,7 @@
     if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
     if (value === 0) return "0";
     const digits = whole || Math.abs(value) >= 1000 ? 0 : 2, rounded = { minimumFractionDigits: digits, maximumFractionDigits: digits, roundingMode: "halfEven" };
-    if (Math.abs(value) >= 0.01) return value.toLocaleString("en-US", rounded);
+    if (Math.abs(value) >= 0.01 && (whole || Math.abs(value) < 1e12)) return value.toLocaleString("en-US", rounded);
     return value.toPrecision(3).replace(/\.?0+(e|$)/, "$1").replace(/e([+-])(\d)$/, "e$10$2");
   };
   const ONE = { places: new Int32Array(tried.length), ticks: [""], shown: "", values: null, grouped: false };
