@@ -317,10 +317,28 @@ def test_a_stream_shorter_than_a_bar_is_refused(store: Path) -> None:
         backtest.load_config(settings(store, data={"stream": "5m"}))
 
 
-def test_a_sweep_keeps_its_history_in_memory_and_says_so(store: Path) -> None:
+def test_the_points_of_a_streamed_sweep_are_those_in_memory(store: Path, small_parts: None) -> None:
+    """Every figure, and the equity kept of every point; the table is one for all points, each with books of its own."""
+    swept = []
+    for stream in ("0s", "9h"):
+        told = settings(
+            store, Table, data={"stream": stream},
+            sweep={"grid": {"execution.slippage_bps": [1.0, 20.0], "account.leverage": [3.0, 5.0]}, "curves": "6h"},
+        )  # fmt: skip
+        swept.append(backtest.sweep(told))
+    in_memory, streamed = swept
+    drop = ["seconds"]
+    pd.testing.assert_frame_equal(streamed.points.drop(columns=drop), in_memory.points.drop(columns=drop))
+    assert in_memory.curves is not None
+    pd.testing.assert_frame_equal(streamed.curves, in_memory.curves)
+    ends = [name for name in in_memory.points if name.startswith("End Equity")]
+    assert len(in_memory.points) == 4 and in_memory.points[ends[0]].nunique() > 1
+
+
+def test_a_streamed_sweep_is_one_process_s_and_says_so(store: Path) -> None:
     told = settings(store, Table, data={"stream": "1d"}, sweep={"grid": {"execution.slippage_bps": [1.0, 2.0]}})
-    with pytest.raises(InputError, match=r"\[data\] stream = '1d'.*a sweep"):
-        backtest.sweep(told)
+    with pytest.raises(InputError, match=r"\[data\] stream = '1d'.*sweep with workers = 1"):
+        backtest.sweep(told, workers=2)
 
 
 @pytest.mark.parametrize("stream", ["1h", "2h"])

@@ -163,9 +163,9 @@ def test_a_point_has_the_figures_of_the_run_that_it_is() -> None:
 def test_the_market_is_read_once_for_all_points_of_a_span(monkeypatch: pytest.MonkeyPatch) -> None:
     spans: list[tuple[int, int]] = []
 
-    def counting(config: Any, asked: Any) -> Any:
+    def counting(config: Any, *asked: Any) -> Any:
         spans.append((config.data.start.day, config.data.end.day))
-        return read(config, asked)
+        return read(config, *asked)
 
     monkeypatch.setattr("backtest.research.histories.read", counting)
     grid = {"data.end": ["2024-06-03", "2024-06-04"], "strategy.params.band": [0.1, 0.2], "account.leverage": [2, 3]}

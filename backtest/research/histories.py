@@ -17,10 +17,12 @@ import numpy as np
 from backtest.config import RunConfig
 from backtest.errors import InputError
 from backtest.market.history import History
+from backtest.market.room import MEMORY, Room
 from backtest.market.schema import Instrument
 from backtest.market.store import Store
 from backtest.report.manifest import files_of
 from backtest.research.run import Asked, Prepared, asked_by, prepare, read
+from backtest.research.streaming import is_streamed, room_for
 
 READ_BY = ("data", "prices", "funding", "events")  # the sections that say what a history holds
 
@@ -42,7 +44,11 @@ class Histories:
             return self._kept("given", lambda: prepared)
         store = self._store(config.data.folder)
         asked = asked_by(config, store)
-        return self._kept(_key(config, asked), lambda: read(config, asked))
+        return self._kept(_key(config, asked), lambda: read(config, asked, self._room(config, asked)))
+
+    def _room(self, config: RunConfig, asked: Asked) -> Room:
+        """In memory, which every point finds there, unless the config asks for files."""
+        return room_for(config, len(asked.symbols), len(asked.assets)) if is_streamed(config) else MEMORY
 
     def _kept(self, key: str, make: Callable[[], Prepared]) -> str:
         if key in self._refused:

@@ -20,6 +20,11 @@ LARGE = 100_000_000  # bytes: a history of more is streamed
 PATH_ROWS = 16  # series by bar that an account makes, about
 
 
+def is_streamed(config: RunConfig) -> bool:
+    """Whether a config asks for its bars to be streamed; one that says nothing leaves it to the size of its history."""
+    return config.data.stream is not None and duration_us(config.data.stream) > 0
+
+
 def room_for(config: RunConfig, symbols: int, assets: int) -> Room:
     """Where the bars of a run will lie: all in memory, or in files of which a chunk is held at once."""
     data = config.data

@@ -30,6 +30,7 @@ from backtest.research.cluster import need_ray, ray_rows
 from backtest.research.histories import Histories
 from backtest.research.kept import Kept, opened, write_journal, write_table
 from backtest.research.points import Base, check_points, paths_of, points_of, source_digests, strategies_of
+from backtest.research.streaming import is_streamed
 from backtest.research.sweep_result import SweepResult
 from backtest.research.table import PointTable, frame_table
 from backtest.research.trials import Row, Task, Trials
@@ -67,10 +68,6 @@ def sweep(
         raise InputError(
             f"{loaded.name}: nothing to try; add [sweep.grid], [[sweep.list]] or [sweep.random] to the config"
         )
-    if loaded.data.stream is not None and duration_us(loaded.data.stream):
-        raise InputError(
-            f"[data] stream = {loaded.data.stream!r}: a sweep's points live on one history in memory; leave it out"
-        )
     if engine not in ENGINES:
         raise InputError(f"engine = {engine!r}; {nearest(engine, ENGINES)}")
     if workers < 1:
@@ -79,6 +76,11 @@ def sweep(
         need_ray()
     elif address is not None:
         raise InputError(f"address = {address!r} is of a ray cluster; write engine = 'ray', or leave it out")
+    if is_streamed(loaded) and (workers > 1 or engine == "ray"):
+        raise InputError(
+            f"[data] stream = {loaded.data.stream!r}: files of one history are no two processes' to write; "
+            "sweep with workers = 1 on this machine, or leave stream out"
+        )
     job = _Job(loaded, loaded.sweep, Histories(data), workers, engine, address, progress)
     with job.folder(out) as kept:
         job.live(job.tasks, job.refused, kept)

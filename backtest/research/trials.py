@@ -103,11 +103,13 @@ def curves_of(result: Result, every_us: int) -> list[Curve]:
     """Equity at the closes that fall on a multiple of some time, and at the last one."""
     if not every_us:
         return []
-    found = []
-    for k, name in enumerate(result.record.account_names):
-        rows = result.record.columns("account", k)
-        opens = rows["time"]
-        kept = (opens + result.record.history.interval_us) % every_us == 0
-        kept[-1] = True
-        found.append((name, opens[kept], rows["equity"][kept]))
+    record, found = result.record, []
+    for k, name in enumerate(record.account_names):
+        times, values = list[npt.NDArray[np.int64]](), list[npt.NDArray[np.float64]]()
+        for rows in record.parts("account", k):
+            kept = (rows["time"] + record.history.interval_us) % every_us == 0
+            kept[-1] |= rows["time"][-1] == record.history.time[-1]
+            times.append(rows["time"][kept])
+            values.append(rows["equity"][kept])
+        found.append((name, np.concatenate(times), np.concatenate(values)))
     return found
