@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import pickle
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from sweep_found import config
@@ -20,8 +23,11 @@ from typer.testing import CliRunner
 
 import backtest
 from backtest.cli import app
-from backtest.config import load_config
+from backtest.config import Prices, load_config
+from backtest.engine.tape import layout_of
 from backtest.errors import InputError
+from backtest.market.align import align
+from backtest.market.store import Store
 from backtest.research.points import Base, points_of
 from backtest.research.run import read
 from backtest.research.trials import Row
@@ -253,6 +259,30 @@ def test_workers_that_start_afresh_map_the_histories_and_find_the_same(monkeypat
     alone = told(backtest.sweep(config(SHARES)).points)
     monkeypatch.setattr("backtest.research.sweep.local_rows", lambda *given: local_rows(*given, start="spawn"))
     assert told(backtest.sweep(config(SHARES), workers=2).points) == alone
+
+
+@pytest.mark.usefixtures("in_project")
+def test_a_market_that_travels_is_read_where_it_lies_and_nobody_lays_it_out_again() -> None:
+    """Spot and two perpetuals, one paid in coin: its worth by the mark is a series of its own, and travels too."""
+    symbols = ["BTC/USDT", "BTC/USDT:USDT", "BTC/USD:BTC"]
+    history = align(
+        Store("data/sample"), "binance", symbols, ["USDT", "USD", "BTC"], 1_717_372_800_000_000, 1_717_632_000_000_000,
+        "1h", Prices(),
+    )  # fmt: skip
+    here = layout_of(history)
+    buffers: list[pickle.PickleBuffer] = []
+    packed = pickle.dumps(history, protocol=5, buffer_callback=buffers.append)
+    sent = [memoryview(bytes(each.raw())) for each in buffers]  # as a cluster hands it out: not to be written to
+    assert sum(each.nbytes for each in sent) < 1.1 * here.table.rows[: here.table.used].nbytes + 100_000
+    found = pickle.loads(packed, buffers=sent)
+    there = layout_of(found)
+    assert not there.table.rows.flags.writeable and there.table.used == here.table.used
+    assert np.shares_memory(there.table.rows, np.frombuffer(max(sent, key=len)))
+    assert np.shares_memory(found.mark_low, there.table.rows)
+    for name in ("value_row", "index_row", "last_row", "mark_row", "volume_row"):
+        assert np.array_equal(getattr(there, name), getattr(here, name)), name
+    for field in fields(history):
+        assert field.name in ("table", "room") or str(getattr(found, field.name)) == str(getattr(history, field.name))
 
 
 @pytest.mark.usefixtures("in_project")

@@ -84,8 +84,27 @@ class History:
     room: Room = MEMORY  # where its bars lie, and those of the accounts that live through it
 
     def __getstate__(self) -> dict[str, Any]:
-        """What travels to another process: arrays in memory, whatever they lie in here."""
-        return {**self.__dict__, "table": None, "room": MEMORY}
+        """What travels to another process: arrays in memory, whatever they lie in here; rows of the table with it."""
+        state = {**self.__dict__, "room": MEMORY}
+        for name, rows in self._rows_of_table().items():
+            if _is(getattr(self, name), rows):
+                del state[name]
+        if len(state) == len(self.__dict__):
+            state["table"] = None  # none of its rows is the history's
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.__dict__.update({name: rows for name, rows in self._rows_of_table().items() if name not in state})
+
+    def _rows_of_table(self) -> dict[str, Floats]:
+        """The rows of the table by the name of what they are; none where there is no table."""
+        found, first = dict[str, Floats](), 0
+        for name in BY_BAR if self.table is not None else ():
+            many = len(self.instruments) if name in OF_INSTRUMENTS else len(self.assets)
+            found[name] = self.table.rows[first : first + many]  # type: ignore[union-attr]
+            first += many
+        return found
 
     def between(self, start_us: int, end_us: int) -> History:
         """The bars that open in [start_us, end_us), with their events. InputError when there are none."""
@@ -124,3 +143,8 @@ class History:
             elif field.name.startswith(f"{kind}_"):
                 cut[field.name] = tuple(values[k] for k in keep) if isinstance(values, tuple) else values[keep]
         return cut
+
+
+def _is(one: Floats, other: Floats) -> bool:
+    """Whether two arrays are the same place in memory."""
+    return one.ctypes.data == other.ctypes.data and one.shape == other.shape and one.strides == other.strides

@@ -191,6 +191,10 @@ class Table:
         self.rows = room.zeros((rows + spare, bars), sure=rows)
         self._like: dict[tuple[float, ...], list[int]] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What travels to another process: the rows there are, which nobody copies again to read them."""
+        return {**self.__dict__, "room": MEMORY, "rows": self.rows[: self.used]}
+
     def number(self, array: Array) -> int | None:
         """The row that an array is; None where it lies elsewhere."""
         length, offset = self.rows.shape[1] * 8, array.ctypes.data - self.rows.ctypes.data
@@ -204,29 +208,29 @@ class Table:
         self.room.give_back()
         return row
 
-    def _place(self, array: Array) -> int:
-        own = self.number(array)
-        alike = self._like.setdefault(tuple(array[:: max(1, len(array) // 8)].tolist()), [])
-        for row in alike:
-            if row == own or self._equal(self.rows[row], array):
-                return row
-        if own is None:
-            own = self._spare_row()
-            for part in self.room.parts(len(array)):
-                self.rows[own, part] = array[part]
-        alike.append(own)
-        return own
-
     def make(self, values: Callable[[slice], Array]) -> int:
         """The row of a series that is reckoned part by part."""
         with _PLACING:
-            row = self._spare_row()
+            bars = self.rows.shape[1]
+            said = [float(values(slice(bar, bar + 1))[0]) for bar in range(bars)[_samples(bars)]]
+            return self._row_of(said, None, values)
+
+    def _place(self, array: Array) -> int:
+        own = self.number(array)
+        return self._row_of(array[_samples(len(array))].tolist(), own, lambda part: array[part])
+
+    def _row_of(self, samples: list[float], own: int | None, values: Callable[[slice], Array]) -> int:
+        """The row that says what `values` say: one that is there, `own`, or a new one that they are written to."""
+        alike = self._like.setdefault(tuple(samples), [])
+        for row in alike:
+            if row == own or self._says(row, values):
+                return row
+        if own is None:
+            own = self._spare_row()
             for part in self.room.parts(self.rows.shape[1]):
-                self.rows[row, part] = values(part)
-            found = self._place(self.rows[row])
-            if found != row:
-                self.used -= 1  # as another: its place is free for the next
-            return found
+                self.rows[own, part] = values(part)
+        alike.append(own)
+        return own
 
     def _spare_row(self) -> int:
         """A row nobody has."""
@@ -240,5 +244,10 @@ class Table:
         self.used += 1
         return self.used - 1
 
-    def _equal(self, one: Array, other: Array) -> bool:
-        return all(np.array_equal(one[part], other[part]) for part in self.room.parts(len(one)))
+    def _says(self, row: int, values: Callable[[slice], Array]) -> bool:
+        return all(np.array_equal(self.rows[row, part], values(part)) for part in self.room.parts(self.rows.shape[1]))
+
+
+def _samples(bars: int) -> slice:
+    """Some bars by which series are told apart before they are compared in full."""
+    return slice(None, None, max(1, bars // 8))

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from backtest.engine.tape import layout_of
 from backtest.errors import InputError, StrategyError
 from backtest.report.points import FAILED, OK, REFUSED
 from backtest.report.result import Result
@@ -65,6 +66,12 @@ class Trials:
     base: Base
     histories: Mapping[str, Prepared]
     curve_us: int = 0
+
+    def laid_out(self) -> Trials:
+        """The same, every history laid out for the engine: whoever is given it reads it where it lies."""
+        for prepared in self.histories.values():
+            layout_of(prepared.history)
+        return self
 
     def live(self, task: Task) -> Row:
         """The row of a task; whatever goes wrong is in it."""
