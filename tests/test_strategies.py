@@ -1,4 +1,4 @@
-"""The three strategies: what each asks for, in contracts worked out by hand, and that the examples live."""
+"""The strategies: what each asks for, in contracts worked out by hand, and that the examples live."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from backtest.market.history import History
 from backtest.market.importers.layout import import_layout
 from backtest.research.run import prepare
 from backtest.strategy import Market, Strategy, load_strategy
+from strategies.balanced_carry import BalancedCarry
 from strategies.basis_trade import BasisTrade
 from strategies.funding_carry import FundingCarry, FundingCarryTargets
 from strategies.hedged_long import HedgedLong
@@ -293,6 +294,46 @@ def test_without_names_the_universe_is_every_coin_with_both_legs() -> None:
     assert FundingCarry(bases=[]).symbols({i.symbol: i for i in history.instruments}) == [SPOT, PERP]
 
 
+# Balanced carry
+
+ETH_SPOT, ETH_PERP = "ETH/USDT", "ETH/USDT:USDT"
+
+
+def balanced(btc: list[float], eth: list[float], **params: Any) -> backtest.Result:
+    """The table followed with 1,000 USDT, an hourly look and no slippage."""
+    history = history_of({SPOT: btc, ETH_SPOT: eth, PERP: btc, ETH_PERP: eth})
+    config = {
+        "name": "balanced",
+        "data": {"store": "none", "start": "2024-01-01", "end": "2024-01-02", "interval": "1h"},
+        "account": [{"venue": "binance", "margin": "multi_asset", "leverage": 5, "deposit": {"USDT": 1000.0}}],
+        "strategy": {"class": BalancedCarry, "params": {"bases": ["BTC", "ETH"], "schedule": "1h", **params}},
+    }
+    return backtest.run(config, data=history)
+
+
+def test_six_tenths_of_a_thousand_dollars_are_three_coins_of_a_hundred_and_thirty_of_ten_and_as_many_short() -> None:
+    fills = balanced([100.0] * 3, [10.0] * 3).fills
+    assert dict(zip(fills["symbol"], fills["contracts"], strict=True)) == {
+        SPOT: 3.0, ETH_SPOT: 30.0, PERP: -3.0, ETH_PERP: -30.0,
+    }  # fmt: skip
+
+
+def test_what_moves_within_the_band_is_left_and_what_leaves_it_brings_every_leg_back() -> None:
+    """At 104 three coins are 312 dollars of 999.1, 4.2 % above three tenths of it; at 110 they are 330, 10 % above.
+
+    Coins and shorts earn alike, so equity is still 1,000 less 0.9 of fees; the fee of 0.1 % is taken from the coins.
+    """
+    bought = len(balanced([100.0] * 6, [10.0] * 6).fills)
+    assert len(balanced([100.0, 100.0, 104.0, 104.0, 104.0, 104.0], [10.0] * 6).fills) == bought == 4
+    moved = balanced([100.0, 100.0, 110.0, 110.0, 110.0, 110.0], [10.0] * 6)
+    again = moved.fills[moved.fills["time"].dt.hour > 1]
+    coins = 0.3 * moved.equity.iloc[2] / 110.0
+    assert set(again["time"].dt.hour) == {3}
+    sold, bought_back = (again.set_index("symbol")["contracts"][symbol] for symbol in (SPOT, PERP))
+    assert sold == pytest.approx(coins - 3.0 * 0.999, abs=1e-3)  # whole lots
+    assert bought_back == pytest.approx(3.0 - coins, abs=1e-3)
+
+
 # Through the engine
 
 
@@ -325,7 +366,7 @@ def test_the_callback_and_the_table_of_a_fixed_carry_give_the_same_money_row_by_
 
 
 @pytest.mark.usefixtures("in_project")
-@pytest.mark.parametrize("name", ["hedged_long", "basis_trade", "funding_carry"])
+@pytest.mark.parametrize("name", ["hedged_long", "basis_trade", "funding_carry", "balanced_carry"])
 def test_the_examples_trade_and_live_without_a_refusal(name: str) -> None:
     result = backtest.run(ROOT / "configs" / f"{name}.toml")
     assert len(result.fills) > 0
