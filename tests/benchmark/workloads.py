@@ -12,6 +12,7 @@ import numpy as np
 
 import backtest
 from backtest.market.history import History
+from backtest.strategy import Strategy
 from tests.benchmark import product, reference
 from tests.benchmark.limit import Limit, compiler
 from tests.benchmark.market import BANDS, DAY_US, HEDGES, Market, pair_market, universe
@@ -19,8 +20,10 @@ from tests.benchmark.process import Peer, memory_of, timed, waited
 from tests.benchmark.rounds import Row, Run, Section, contest
 from tests.benchmark.strategies import (
     Carry,
+    CarryAsTable,
     CarryEveryBar,
     TopFunding,
+    TopFundingAsTable,
     given,
 )
 
@@ -116,6 +119,7 @@ def w1(rounds: int, full: bool) -> Section:
         "vectorbt": in_peer(peer),
         "numpy reads the columns": reading(history),
         "product, the same history again": in_product(settings, history),
+        DECLARED: in_product(product.config(market, CarryAsTable), history, ("targets", "engine")),
         "product, targets": in_product(product.config(market, table), history, ("targets", "engine")),
         **{
             f"product, {mode}": in_product(product.config(market, Carry, mode), history, compared=mode == "portfolio")
@@ -143,7 +147,9 @@ def add_memory(section: Section) -> None:
     section.notes.append(said)
 
 
+DECLARED = "product, declared"
 W1_NOTES = {
+    DECLARED: "multi_asset, as shares of equity with a band: prefix check included",
     "C": "bar by bar; margin at low, high and close; 4 columns",
     "product": "multi_asset, asked once a day; a new history each time",
     "vectorbt": "no margin; asked on 1 row in 480",
@@ -170,6 +176,9 @@ def w2(rounds: int, full: bool) -> Section:
         "vectorbt": in_peer(peer),
         "numpy reads the columns": reading(history),
         "product, the same history again": in_product(settings, history),
+        DECLARED: in_product(
+            product.config(market, TopFundingAsTable, leverage=LEVERAGE), history, ("targets", "engine")
+        ),
     }
     if full:
         table = given(product.run(settings, history)[0].orders)
@@ -191,6 +200,7 @@ def w2(rounds: int, full: bool) -> Section:
 
 LEVERAGE = 2.0  # small coins' brackets allow no more at this size
 W2_NOTES = {
+    DECLARED: "multi_asset, as shares of equity: prefix check included",
     "C": "only what is held is looked at",
     "product": "multi_asset, asked once a day; a new history each time",
     "vectorbt": "no margin; asked on 1 row in 8",
@@ -213,8 +223,12 @@ def w3(rounds: int, full: bool) -> Section:
     workers = min(2, os.cpu_count() or 1)
     runs = {
         **judged(history, lambda limit: float(limit.sweep(HEDGES, BANDS).sum())),
-        f"product, {many} points": in_sweep(market, history, chosen, equities, 1),
-        f"product, {many} points, {workers} processes": in_sweep(market, history, chosen, equities, workers),
+        f"product, {many} points": in_sweep(market, Carry, history, chosen, equities, 1),
+        f"product, {many} points, {workers} processes": in_sweep(market, Carry, history, chosen, equities, workers),
+        f"{DECLARED}, {many} points": in_sweep(market, CarryAsTable, history, chosen, equities, 1),
+        f"{DECLARED}, {many} points, {workers} processes": in_sweep(
+            market, CarryAsTable, history, chosen, equities, workers
+        ),
         "vectorbt": in_peer(peer),
     }
     unwarmed = [name for name in runs if name.startswith("product")]
@@ -234,10 +248,15 @@ W3_NOTES = {"C": "one core, whole paths written", "vectorbt": "final equities on
 
 
 def in_sweep(
-    market: Market, history: History, chosen: tuple[np.ndarray, ...], equities: np.ndarray, workers: int
+    market: Market,
+    strategy: type[Strategy],
+    history: History,
+    chosen: tuple[np.ndarray, ...],
+    equities: np.ndarray,
+    workers: int,
 ) -> Run:
     """`backtest.sweep` over some points; told as if it had been all of them."""
-    settings = product.config(market, Carry)
+    settings = product.config(market, strategy)
     settings["data"]["interval"] = "1h"
     listed = [
         {"strategy.params.hedge": float(HEDGES[h]), "strategy.params.band": float(BANDS[b])}
