@@ -249,11 +249,12 @@ class Book(Bundle):
     principal: np.ndarray  # int64 [asset, account]: what is borrowed, without interest
     spare: np.ndarray  # float64 [3, position + asset]: scratch of judgement, scenarios and tail, one moment at a time
     tail_delta: np.ndarray  # float64 [asset, BLOCK]: USD delta by coin, for the tail model
+    tail_basis: np.ndarray  # float64 [instrument, BLOCK]: USD notional exposed to the instrument's basis, for it too
     coins: np.ndarray  # float64 [asset, BLOCK]: free coins of each unit, for portfolio pages
     leg: np.ndarray  # float64 [LEG_ROWS, position + 1]: the legs of one unit, see `margin.portfolio.unit`
     charge: np.ndarray  # float64 [asset, CHARGES]: what the page in force last charged each unit
     cell: np.ndarray  # float64 [asset, CELL_ROWS, scenarios + 32]: its scenario table
-    worst: np.ndarray  # float64 [longest window + 1]: largest losses of the tail model, largest first
+    worst: np.ndarray  # float64 [loss, BLOCK]: largest losses of the tail model, largest first
     saved: np.ndarray  # int64 [room]: one account as it was before a trial
     path: np.ndarray  # float64 [PATH_COLUMNS, account, bar]
     wallet_path: np.ndarray  # float64 [WALLET_COLUMNS, wallet, account, bar]

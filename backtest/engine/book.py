@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from backtest.kernel import plain
 from backtest.ledger.kinds import KIND_NAMES
 from backtest.market.room import MEMORY, Room
+from backtest.margin.tail import worst_of
 from backtest.margin.portfolio.unit import CELL_ROWS, CHARGES, EXTRA_CELLS, LEG_ROWS
 from backtest.state import (
     BLOCK, COUNTERS, FILL_COLUMNS, FILL_ROWS, I64, INCIDENT_COLUMNS, INCIDENT_ROWS, LEDGER_COLUMNS, LEDGER_ROWS,
     LIVE_ORDERS, ORDER_COLUMNS, ORDER_ROWS, PATH_COLUMNS, SCRATCH_ROWS, TRANSFER_COLUMNS, TRANSFER_ROWS, Book,
-    Rules, Tape, WALLET_COLUMNS,
+    Rules, TAIL_LEVEL, Tape, WALLET_COLUMNS,
 )  # fmt: skip
 
 FIRST_ROWS = 8192  # enough for a year of a trade a day: a sweep makes a book a point
@@ -57,12 +59,13 @@ def make_book(rules: Rules, tape: Tape, record: bool = True, rows: int = FIRST_R
         gap=np.zeros(wallets),
         principal=np.zeros((assets, accounts), I64),
         spare=np.zeros((3, max(4, positions + assets))),
-        tail_delta=np.zeros((assets, STRIDE)),
+        tail_delta=np.zeros((assets, STRIDE if has_tail(tape) else 0)),
+        tail_basis=np.zeros((instruments, STRIDE if has_tail(tape) else 0)),
         coins=np.zeros((assets, STRIDE)),
         leg=np.zeros((LEG_ROWS, positions + 1)),
         charge=np.zeros((assets, CHARGES)),
         cell=np.zeros((assets, CELL_ROWS, rules.grid.shape[3] + EXTRA_CELLS)),
-        worst=np.zeros(1 + longest_window(tape)),
+        worst=np.zeros((worst_rows(rules, tape), STRIDE)),
         saved=np.zeros(saved, I64),
         path=room.zeros((PATH_COLUMNS, accounts, bars)),
         wallet_path=room.zeros((WALLET_COLUMNS, wallets, accounts, bars)),
@@ -71,11 +74,18 @@ def make_book(rules: Rules, tape: Tape, record: bool = True, rows: int = FIRST_R
     )
 
 
-def longest_window(tape: Tape) -> int:
-    """Rows of past horizons that the tail model ever sorts through at once, its long run included."""
-    if len(tape.tail_move) < 2:
+def has_tail(tape: Tape) -> bool:
+    """Whether any account is margined by the tail of past moves."""
+    return len(tape.tail_move) > 1
+
+
+def worst_rows(rules: Rules, tape: Tape) -> int:
+    """Losses that the tail model ever keeps of a window, its long run included."""
+    levels = rules.risk[:, TAIL_LEVEL]
+    if not has_tail(tape) or not levels.any():
         return 0
-    return int(np.maximum(tape.tail_rows[1] - tape.tail_rows[0], tape.tail_rows[2] - tape.tail_rows[3]).max())
+    longest = int(np.maximum(tape.tail_rows[1] - tape.tail_rows[0], tape.tail_rows[2] - tape.tail_rows[3]).max())
+    return int(plain(worst_of)(longest, float(levels[levels > 0.0].min())))
 
 
 def grow(book: Book, least: int = 0) -> Book:

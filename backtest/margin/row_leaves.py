@@ -37,6 +37,52 @@ def keep_lower(out, other):
 
 
 @kernel
+def keep_higher(out, other):
+    """out = the higher of the two."""
+    for j in range(len(out)):
+        out[j] = max(out[j], other[j])
+
+
+@kernel
+def exchange_higher(kept, coming):
+    """kept = the higher of the two, coming = the lower: one place of a list of largest numbers, largest first."""
+    for j in range(len(kept)):
+        higher = max(kept[j], coming[j])
+        coming[j] = min(kept[j], coming[j])
+        kept[j] = higher
+
+
+@kernel
+def add_row(out, other):
+    """out += other."""
+    for j in range(len(out)):
+        out[j] += other[j]
+
+
+@kernel
+def take_product(out, row, factor):
+    """out -= row x factor."""
+    for j in range(len(out)):
+        out[j] -= row[j] * factor
+
+
+@kernel
+def divide_by(out, number):
+    """out /= number."""
+    for j in range(len(out)):
+        out[j] /= number
+
+
+@kernel
+def many_above_row(row, other):
+    """How many elements are above those of another row."""
+    many = 0
+    for j in range(len(row)):
+        many += row[j] > other[j]
+    return many
+
+
+@kernel
 def lower_of(out, one, other):
     """out = the lower of the two."""
     for j in range(len(out)):

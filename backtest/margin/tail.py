@@ -12,117 +12,131 @@ from __future__ import annotations
 
 from backtest.kernel import kernel
 from backtest.margin.collateral import many_held, nth_held, side_of
-from backtest.margin.row_leaves import clear
+from backtest.margin.leaves import add_notional
 from backtest.margin.procyclicality import released_share, with_buffer, with_floor, with_stress
-from backtest.margin.scenarios import add_unit_collateral, require_scenarios
-from backtest.span import first_account, first_bar, price
-from backtest.state import (
-    ASSETS, EXPOSURE, GROSS, HERE, INITIAL, INITIAL_FACTOR, LONG_RUN_FLOOR, MAINTENANCE, POSITIONS, STRESS_WEIGHT,
-    TAIL_BUFFER, TAIL_FLOOR, TAIL_IS_SHORTFALL, TAIL_LEVEL,
+from backtest.margin.row_leaves import (
+    add_row, clear, copy_row, divide_by, exchange_higher, keep_higher, many_above_row, take_product,
 )  # fmt: skip
-from backtest.units import STEP
+from backtest.margin.scenarios import add_unit_collateral, require_scenarios
+from backtest.span import first_account, first_bar
+from backtest.state import (
+    ASSETS, CHARGE, DOWN, EXPOSURE, GROSS, HERE, INITIAL, INITIAL_FACTOR, LONG_RUN_FLOOR, MAINTENANCE, POSITIONS,
+    STRESS_WEIGHT, TAIL_BUFFER, TAIL_FLOOR, TAIL_IS_SHORTFALL, TAIL_LEVEL, UP,
+)  # fmt: skip
 
 
 @kernel
 def require_tail(book, rules, tape, prices, wallet, span, point, n):
     """Fill COLLATERAL, INITIAL and MAINTENANCE of one wallet, in USD; the span must lie within one day."""
-    bar = first_bar(span)
+    bar, need = first_bar(span), book.need
     at = tape.rules_at[rules.shape[first_account(span)], bar]
     if tape.tail_rows[1, bar] - tape.tail_rows[0, bar] < 20:
         require_scenarios(book, rules, tape, prices, wallet, span, point, n)
         return
-    clear(book.need[GROSS, :n])
-    for asset in range(book.balance.shape[1]):
-        for j in range(n):
-            book.tail_delta[asset, j] = 0.0
+    clear(need[GROSS, :n])
     for k in range(many_held(book, wallet, ASSETS, span)):
         asset = nth_held(book, wallet, ASSETS, span, k)
         add_unit_collateral(book, rules, tape, prices, wallet, asset, at, span, point, n)
-        for j in range(n):
-            book.tail_delta[asset, j] = book.need[EXPOSURE, j]
+        copy_row(book.tail_delta[asset, :n], need[EXPOSURE, :n])
+    take_bases(book, rules, tape, prices, wallet, span, point, n)
+    take_margin(book, rules, tape, at, wallet, span, n)
     for j in range(n):
-        list_bases(book, rules, tape, prices, wallet, span, point, j)
-        risks = tail_margin(book, rules, tape, at, bar, j)
-        risks = max(risks, rules.risk[at, TAIL_FLOOR] * book.need[GROSS, j])
-        book.need[MAINTENANCE, j] += risks
-        book.need[INITIAL, j] += rules.risk[at, INITIAL_FACTOR] * risks
+        risks = max(need[DOWN, j], rules.risk[at, TAIL_FLOOR] * need[GROSS, j])
+        need[MAINTENANCE, j] += risks
+        need[INITIAL, j] += rules.risk[at, INITIAL_FACTOR] * risks
 
 
 @kernel
-def list_bases(book, rules, tape, prices, wallet, span, point, j):
-    """spare[HERE, instrument] = signed USD notional exposed to that instrument's basis."""
+def take_bases(book, rules, tape, prices, wallet, span, point, n):
+    """tail_basis[instrument] = signed USD notional exposed to that instrument's basis; spare[HERE, instrument]: whether
+    there is any.
+    """
     for i in range(len(rules.kind)):
         book.spare[HERE, i] = 0.0
     for k in range(many_held(book, wallet, POSITIONS, span)):
         position = nth_held(book, wallet, POSITIONS, span, k)
         i = rules.instrument[position]
+        if book.spare[HERE, i] == 0.0:
+            clear(book.tail_basis[i, :n])
+            book.spare[HERE, i] = 1.0
         value = prices[tape.value_row[point, i, side_of(book, position, span)]]
         usd = prices[tape.index_row[point, rules.settlement[i], 0]]
-        book.spare[HERE, i] += (
-            book.contracts[position, first_account(span)] * STEP * abs(price(value, span, j)) * price(usd, span, j)
-        )
+        add_notional(book.tail_basis[i, :n], book.contracts[position], value, span, usd)
 
 
 @kernel
-def loss_in(book, tape, row, j, instruments, assets):
-    """Loss of the book at element j if the moves of one past horizon came again."""
-    loss = 0.0
-    for asset in range(assets):
-        loss -= book.tail_delta[asset, j] * tape.tail_move[row, asset]
-    for i in range(instruments):
-        loss -= book.spare[HERE, i] * tape.tail_move[row, assets + i]
-    return loss
-
-
-@kernel
-def tail_margin(book, rules, tape, at, bar, j):
-    """Tail of the window, with weight on the worst of all the past, and what the table takes against procyclicality."""
-    past = tape.tail_rows[2, bar]
-    tail = tail_loss(book, rules, tape, at, tape.tail_rows[0, bar], tape.tail_rows[1, bar], j)
-    margin = with_stress(tail, worst_loss(book, rules, tape, past, j), rules.risk[at, STRESS_WEIGHT])
+def take_margin(book, rules, tape, at, wallet, span, n):
+    """need[DOWN] = tail of the window, with weight on the worst of all the past, and what the table takes against
+    procyclicality.
+    """
+    need, windows, bar = book.need, tape.tail_rows, first_bar(span)
+    first, last, past, long_run = windows[0, bar], windows[1, bar], windows[2, bar], windows[3, bar]
+    take_tail(book, rules, tape, at, wallet, span, first, last, n)
+    copy_row(need[DOWN, :n], need[CHARGE, :n])
+    take_worst(book, rules, tape, wallet, span, past, n)
+    for j in range(n):
+        need[DOWN, j] = with_stress(need[DOWN, j], need[CHARGE, j], rules.risk[at, STRESS_WEIGHT])
     buffer, floored = rules.risk[at, TAIL_BUFFER], rules.risk[at, LONG_RUN_FLOOR] > 0.0
-    if margin > 0.0 and (buffer > 0.0 or floored):
-        long_run = tail_loss(book, rules, tape, at, tape.tail_rows[3, bar], past, j)
-        if buffer > 0.0:
-            margin = with_buffer(margin, buffer, released_share(margin, long_run, buffer))
-        if floored:
-            margin = with_floor(margin, long_run)
+    if buffer > 0.0 or floored:
+        take_tail(book, rules, tape, at, wallet, span, long_run, past, n)
+        for j in range(n):
+            if need[DOWN, j] > 0.0:
+                need[DOWN, j] = kept_awake(need[DOWN, j], need[CHARGE, j], buffer, floored)
+
+
+@kernel
+def kept_awake(margin, long_run, buffer, floored):
+    """Margin with the tools of the table against procyclicality."""
+    if buffer > 0.0:
+        margin = with_buffer(margin, buffer, released_share(margin, long_run, buffer))
+    if floored:
+        margin = with_floor(margin, long_run)
     return margin
 
 
 @kernel
-def worst_loss(book, rules, tape, past, j):
-    """The largest loss that any horizon of the past (rows before `past`) would bring again."""
-    stressed = 0.0
+def take_loss(book, rules, tape, wallet, span, row, n):
+    """need[UP] = loss of the book if the moves of one past horizon came again."""
+    assets = book.balance.shape[1]
+    clear(book.need[UP, :n])
+    for k in range(many_held(book, wallet, ASSETS, span)):
+        asset = nth_held(book, wallet, ASSETS, span, k)
+        take_product(book.need[UP, :n], book.tail_delta[asset, :n], tape.tail_move[row, asset])
+    for i in range(len(rules.kind)):
+        if book.spare[HERE, i] > 0.0:
+            take_product(book.need[UP, :n], book.tail_basis[i, :n], tape.tail_move[row, assets + i])
+
+
+@kernel
+def take_worst(book, rules, tape, wallet, span, past, n):
+    """need[CHARGE] = the largest loss that any horizon of the past (rows before `past`) would bring again."""
+    clear(book.need[CHARGE, :n])
     for row in range(past):
-        stressed = max(stressed, loss_in(book, tape, row, j, len(rules.kind), book.balance.shape[1]))
-    return stressed
+        take_loss(book, rules, tape, wallet, span, row, n)
+        keep_higher(book.need[CHARGE, :n], book.need[UP, :n])
 
 
 @kernel
-def tail_loss(book, rules, tape, at, first, last, j):
-    """The k-th worst loss of a window of past horizons, or the mean of the k worst."""
-    instruments, assets = len(rules.kind), book.balance.shape[1]
-    many = max(1, int((last - first) * (1.0 - rules.risk[at, TAIL_LEVEL]) + 1e-9))
+def take_tail(book, rules, tape, at, wallet, span, first, last, n):
+    """need[CHARGE] = the k-th worst loss of a window of past horizons, or the mean of the k worst."""
+    tail, many = book.need[CHARGE, :n], worst_of(last - first, rules.risk[at, TAIL_LEVEL])
     for k in range(many):
-        book.worst[k] = 0.0
+        clear(book.worst[k, :n])
     for row in range(first, last):
-        insert(book.worst, many, loss_in(book, tape, row, j, instruments, assets))
-    tail = book.worst[many - 1]
+        take_loss(book, rules, tape, wallet, span, row, n)
+        if many_above_row(book.need[UP, :n], book.worst[many - 1, :n]) > 0:
+            for k in range(many):
+                exchange_higher(book.worst[k, :n], book.need[UP, :n])
     if rules.risk[at, TAIL_IS_SHORTFALL] > 0.0:
-        tail = 0.0
+        clear(tail)
         for k in range(many):
-            tail += book.worst[k]
-        tail /= many
-    return tail
+            add_row(tail, book.worst[k, :n])
+        divide_by(tail, many)
+    else:
+        copy_row(tail, book.worst[many - 1, :n])
 
 
 @kernel
-def insert(worst, many, loss):
-    """Keep the `many` largest losses, largest first."""
-    if loss > worst[many - 1]:
-        k = many - 1
-        while k > 0 and worst[k - 1] < loss:
-            worst[k] = worst[k - 1]
-            k -= 1
-        worst[k] = loss
+def worst_of(horizons, level):
+    """How many of so many horizons lie beyond a level of confidence; one at least."""
+    return max(1, int(horizons * (1.0 - level) + 1e-9))

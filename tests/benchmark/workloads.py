@@ -243,7 +243,7 @@ def w3(rounds: int, full: bool) -> Section:
     return section
 
 
-SAMPLE = 25
+SAMPLE = 100
 W3_NOTES = {"C": "one core, whole paths written", "vectorbt": "final equities only, 50 points at a time"}
 
 
