@@ -45,6 +45,9 @@ class Table(Wishing):
 
 
 class Asked(Wishing):
+    def start(self, market: Any) -> None:
+        self.lots = {symbol: market.instrument(symbol).lot for symbol in SYMBOLS}
+
     def on_bar(self, bar: Any, desk: Any) -> None:
         for name in self.names if bar.number in self.wishes else ():
             self.follow(desk[name], self.wishes[bar.number])
@@ -57,7 +60,7 @@ class Asked(Wishing):
         aims = {symbol: self.size(desk, symbol, wish, unit, equity) for symbol, wish in row.items() if wish == wish}
         watched = dict.fromkeys(aims, band) if isinstance(band, float) else band
         if watched is not None and not any(
-            self.strays(desk.position(symbol), aims[symbol], share)
+            self.strays(desk.position(symbol), aims[symbol], share, self.lots[symbol])
             for symbol, share in watched.items() if symbol in aims
         ):  # fmt: skip
             return
@@ -72,7 +75,9 @@ class Asked(Wishing):
             return float(desk.contracts_of(symbol, base=wish))
         return float(desk.contracts_of(symbol, usd=wish * equity if unit == "equity" else wish))
 
-    def strays(self, held: float, aim: float, share: float) -> bool:
+    def strays(self, held: float, aim: float, share: float, lot: float) -> bool:
+        if round(abs(round(aim, 8) - held), 8) < lot:
+            return False
         return held != 0.0 if aim == 0.0 else abs(held / aim - 1.0) > share
 
 
@@ -184,6 +189,40 @@ def test_a_move_within_the_band_trades_nothing() -> None:
     """At 110 the coins are 549.45 of 1,049.45 dollars; half is 524.725: 4.7 % above, within five."""
     assert len(backtest.run(spot_config(half(0.05)), data=flat_then(110.0)).fills) == 1
     assert len(backtest.run(spot_config(half(0.04)), data=flat_then(110.0)).fills) == 2
+
+
+def test_five_cents_of_a_coin_that_no_lot_can_sell_leave_the_band_of_the_other_coin_as_it_is() -> None:
+    """1,000 dollars, both coins at 100: 5 and 2.5 coins are bought at 100.02, 4.995 and 2.4975 are kept. Out of the
+    second 2.497 are sold in lots of 0.001, and 0.0005 stay for ever. In that row the first is 499.50 of 999.10 dollars:
+    0.0005 too few, half a lot. At 102 it is one per cent above half, within five: nothing is traded at any close.
+    """
+
+    class Left(Strategy):
+        def symbols(self, instruments: Any) -> list[str]:
+            return [SPOT, "ETH/USDT"]
+
+        def targets(self, market: Any) -> Targets:
+            second = np.where(np.arange(len(market.time)) < 5, 0.25, 0.0)
+            frame = pd.DataFrame({SPOT: 0.5, "ETH/USDT": second}, index=market.time)
+            return Targets(frame, unit="equity", band=0.05)
+
+    history = history_of({SPOT: [100.0] * 10 + [102.0] * 10, "ETH/USDT": [100.0] * 20})
+    fills = backtest.run(spot_config(Left), data=history).fills
+    traded = sorted(zip(fills["time"].dt.hour, fills["symbol"], fills["contracts"], strict=True))
+    assert traded == [(1, SPOT, 5.0), (1, "ETH/USDT", 2.5), (6, "ETH/USDT", -2.497)]
+
+
+def test_a_size_below_a_lot_is_no_reason_to_follow_a_row() -> None:
+    """Of 1,000 dollars 0.00002 in a coin at 100 are 0.0002 coins, a fifth of a lot: nothing is asked at any close."""
+
+    class Small(Strategy):
+        def symbols(self, instruments: Any) -> list[str]:
+            return [SPOT]
+
+        def targets(self, market: Any) -> Targets:
+            return Targets(pd.DataFrame({SPOT: 0.00002}, index=market.time), unit="equity", band=0.05)
+
+    assert len(backtest.run(spot_config(Small), data=flat_then(100.0)).orders) == 0
 
 
 def test_without_a_band_every_row_is_an_order() -> None:

@@ -97,14 +97,19 @@ def is_followed(book, rules, tape, account, event, j):
     for i in range(len(rules.kind)):
         if wishes(tape, event, i) and tape.stray[i] < np.inf:
             aim = wished(book, rules, tape, account, event, i)
-            if strays(position_at(book, rules, account, i, j), aim, tape.stray[i]):
+            if strays(position_at(book, rules, account, i, j), aim, tape.stray[i], rules.lot[i]):
                 return True
     return False
 
 
 @kernel
-def strays(held, aim, share):
-    """Whether so many steps held are further from an aim than a share of it."""
+def strays(held, aim, share, lot):
+    """Whether so many steps held are further from an aim than a share of it, and a whole lot would bring them nearer.
+
+    A fee taken in coins leaves less than a lot behind, which no order can sell: that must not turn the band off.
+    """
+    if abs(np.rint(aim * STEPS_PER_UNIT) - held) < lot:
+        return False
     if aim == 0.0:
         return held != 0
     return abs(held * STEP / aim - 1.0) > share

@@ -25,8 +25,9 @@ class Targets:
 
     `unit`: what sizes are in: "contracts" (spot: coins), "base" coins, "usd", or shares of the account's "equity"
     (nothing is traded while that is not above 0); USD are turned into coins by the index, as by `desk.target`.
-    `band`: follow a row only where a position that it names is further from its size than this share of it; by symbol
-    where only some are to be looked at; None: follow every row.
+    `band`: follow a row only where a position that it names is further from its size than this share of it, and by a
+    lot or more (what a fee in coins leaves of a sale is no reason); by symbol where only some are to be looked at;
+    None: follow every row.
     `together`: the orders of a row stand or fall as one.
     """
 
