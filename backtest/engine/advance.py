@@ -120,8 +120,8 @@ def open_bar(book, rules, tape, account, bar):
     exchange(book, rules, tape, account, bar)
     fills = any_due(book, rules, tape, account, bar)
     acts = fills or rules.choice[account, REFILL_TRIGGER] > 0.0
-    note_opening(book, rules, tape, account, bar, acts)
-    if acts and rules.switch[account, UNBOUND] == 0:
+    fails = note_opening(book, rules, tape, account, bar, acts)
+    if fails and rules.switch[account, UNBOUND] == 0:
         visit(book, rules, tape, account, bar, OPEN, OPEN, 1.0, 1.0)
     refill(book, rules, tape, account, bar)
     if fills:

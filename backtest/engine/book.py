@@ -56,7 +56,7 @@ def make_book(rules: Rules, tape: Tape, record: bool = True, rows: int = FIRST_R
         here=np.zeros((4 * instruments + 2 * assets, 1)),
         taken=np.zeros(instruments),
         reserve=np.zeros(assets),
-        gap=np.zeros(wallets),
+        gap=np.zeros((2, wallets)),
         principal=np.zeros((assets, accounts), I64),
         spare=np.zeros((3, max(4, positions + assets))),
         tail_delta=np.zeros((assets, STRIDE if has_tail(tape) else 0)),

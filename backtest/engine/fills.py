@@ -149,10 +149,16 @@ def free_steps(book, rules, tape, bar, account, wallet, asset):
 
 @kernel
 def lacking(book, rules, tape, account, wallet, bar):
-    """USD by which a wallet falls short of initial margin, open-order loss and its isolated positions' orders; below
-    zero: what is free. Leaves need[] as asked of the wallet.
-    """
+    """USD by which a wallet falls short at the moment, see `lacks`. Leaves need[] as asked of the wallet."""
     require_now(book, rules, tape, wallet, account, bar)
+    return lacks(book, rules, account, wallet)
+
+
+@kernel
+def lacks(book, rules, account, wallet):
+    """USD by which a wallet, of which need[] has been asked, falls short of initial margin, open-order loss and its
+    isolated positions' orders; below zero: what is free.
+    """
     asked = book.need[INITIAL, 0] + book.need[OPEN_LOSS, 0] + isolated_orders(book, rules, wallet, account)
     return asked - book.need[COLLATERAL, 0]
 

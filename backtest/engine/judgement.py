@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from backtest.engine.fills import free_steps, lacking
+from backtest.engine.fills import free_steps, lacks
 from backtest.kernel import kernel
 from backtest.ledger.kinds import BUY, SELL
 from backtest.margin.leaves import row_of
@@ -99,19 +99,21 @@ def note_before(book, rules, tape, account, bar):
     for k in range(4):
         book.spare[BEFORE, k] = book.spare[NOW, k]
     for wallet in range(book.balance.shape[0]):
-        if is_shared(rules, account, wallet):
-            book.gap[wallet] = lacking(book, rules, tape, account, wallet, bar)
+        book.gap[HERE, wallet] = book.gap[ONE, wallet]
     for asset in range(book.balance.shape[1]):
         book.reserve[asset] = reserved_spot(book, rules, account, asset)
 
 
 @kernel
 def sum_account(book, rules, tape, account, bar):
-    """spare[NOW] = initial and maintenance margin over all wallets, lowest ratio, collateral; of the moment."""
+    """spare[NOW] = initial and maintenance margin over all wallets, lowest ratio, collateral; of the moment. And what
+    each shared wallet lacks: gap[ONE].
+    """
     initial, maintenance, ratio, collateral = 0.0, 0.0, np.inf, 0.0
     for wallet in range(book.balance.shape[0]):
         if rules.model[rules.shape[account], wallet] != BACKS_NOTHING:
             require_now(book, rules, tape, wallet, account, bar)
+            book.gap[ONE, wallet] = lacks(book, rules, account, wallet)
             initial += book.need[INITIAL, 0]
             maintenance += book.need[MAINTENANCE, 0]
             collateral += book.need[COLLATERAL, 0]
@@ -141,7 +143,6 @@ def judge(book, rules, tape, account, bar):
         return TIER_LEVERAGE
     if short_of_margin(book, rules, tape, account, bar):
         return NO_MARGIN
-    sum_account(book, rules, tape, account, bar)
     if book.spare[NOW, WAS_RATIO] < rules.choice[account, GUARD_RATIO]:
         return GUARDED_RATIO
     if book.spare[NOW, WAS_INITIAL] > rules.choice[account, GUARD_USE] * book.spare[NOW, 3]:
@@ -244,8 +245,8 @@ def short_of_margin(book, rules, tape, account, bar):
         return False
     for wallet in range(book.balance.shape[0]):
         if is_shared(rules, account, wallet):
-            gap = lacking(book, rules, tape, account, wallet, bar)
-            if gap > 0.0 and gap > book.gap[wallet] + SLACK:
+            gap = book.gap[ONE, wallet]
+            if gap > 0.0 and gap > book.gap[HERE, wallet] + SLACK:
                 return True
     return False
 

@@ -16,7 +16,7 @@ from backtest.engine.matching import next_on_leg
 from backtest.engine.attempt import fill_on_the_way
 from backtest.engine.record import is_kept, lower_headroom, record
 from backtest.kernel import kernel
-from backtest.margin.row_leaves import lower_to_ratio
+from backtest.margin.row_leaves import is_sound, lower_to_ratio
 from backtest.margin.moment import set_moment
 from backtest.margin.wallets import require_now
 from backtest.state import (
@@ -134,9 +134,10 @@ def note_moment(book, rules, tape, account, bar, source, target, share, row, on_
 @kernel
 def note_opening(book, rules, tape, account, bar, asks):
     """The lowest ratio with which a bar opens, its wallet, and the headroom of each, before anything is done about it;
-    +inf unless asked.
+    +inf unless asked. Returns whether something must be done about any.
     """
     book.need[OPENED, 0], book.need[OPENED_WALLET, 0] = np.inf, -1.0
+    failed = False
     level = rules.level[tape.rules_at[rules.shape[account], bar], LIQUIDATE_AT]
     for wallet in range(book.balance.shape[0]):
         book.opened[wallet] = np.inf
@@ -151,6 +152,9 @@ def note_opening(book, rules, tape, account, bar, asks):
                 book.need[MAINTENANCE, :1],
                 wallet,
             )
+            failed |= not is_sound(book.need[COLLATERAL, 0], book.need[MAINTENANCE, 0], level)
+            failed |= top_up_due(book, rules, tape, account, wallet, bar) > 0
+    return failed
 
 
 @kernel
@@ -185,9 +189,15 @@ def visit(book, rules, tape, account, bar, source, target, start, end):
 def first_to_fail(book, rules, tape, account, bar, source, target, start, end):
     """Of the wallets that fail at the end of a way, the one that fails first on it, and where; (-1, end) if none."""
     first, earliest = NOTHING, end
+    moved = True
     for wallet in range(book.balance.shape[0]):
-        set_moment(book, rules, tape, account, bar, source, target, end)
-        if leans(book, rules, account, wallet) and fails(book, rules, tape, account, wallet, bar):
+        if not leans(book, rules, account, wallet):
+            continue
+        if moved:
+            set_moment(book, rules, tape, account, bar, source, target, end)
+            moved = False
+        if fails(book, rules, tape, account, wallet, bar):
+            moved = True
             share = where_it_fails(book, rules, tape, account, wallet, bar, source, target, start, end)
             if first < 0 or share < earliest:
                 first, earliest = I64(wallet), share

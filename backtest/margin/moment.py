@@ -33,8 +33,11 @@ def set_moment(book, rules, tape, account, bar, source, target, share):
 @kernel
 def between(here, row, tape, rows, i, side, bar, source, target, share):
     """One price, a share of the way from one point to another; exactly the end at share 1."""
-    a, b = tape.series[rows[source, i, side], bar], tape.series[rows[target, i, side], bar]
-    here[row, 0] = b if share == 1.0 else a + (b - a) * share
+    b = tape.series[rows[target, i, side], bar]
+    if share != 1.0:
+        a = tape.series[rows[source, i, side], bar]
+        b = a + (b - a) * share
+    here[row, 0] = b
 
 
 @kernel
