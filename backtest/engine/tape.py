@@ -99,7 +99,7 @@ class Layout:
     last_row: Ints
     mark_row: Ints
     volume_row: Ints
-    events: tuple[Ints, Floats]  # funding and deliveries, in their order
+    events: tuple[Ints, Floats]  # funding and deliveries, as they happen
     tradable: npt.NDArray[np.uint8]
     time: Ints
     years: Floats
@@ -127,7 +127,7 @@ def _lay_out(history: History) -> Layout:
         mark_row=mark_row,
         volume_row=np.array([[rows.add(name, i) for i in range(instruments)] for name in volumes], I64),
         table=rows.table,
-        events=_of_market(history),
+        events=in_order(*_of_market(history), len(history.time)),
         tradable=np.ascontiguousarray(history.tradable).view(np.uint8),
         time=np.ascontiguousarray(history.time),
         years=history.room.filled(len(history.time), lambda part: history.time[part] / YEAR_US),
@@ -158,7 +158,7 @@ def make_tape(
     """
     market, bars, instruments = layout_of(history), len(history.time), len(history.instruments)
     wishes = targets or TargetRows(np.zeros(0, I64), np.zeros((0, instruments)))
-    table, number, event_at = order_events(events, [wishes.events(), market.events], bars, history.room)
+    table, number, event_at = order_events(events, wishes.events(), market.events, bars, history.room)
     no_tail = (np.zeros((1, len(history.assets) + instruments)), np.zeros((4, bars), I64))
     moves, known = tail or no_tail
     borrow_row = _borrow_rows(market.table, borrow, len(rules_at), len(history.assets))
@@ -189,19 +189,17 @@ def make_tape(
 
 
 def order_events(
-    events: Iterable[Event], others: Sequence[tuple[Ints, Floats]], bars: int, room: Room
+    events: Iterable[Event], rows: tuple[Ints, Floats], market: tuple[Ints, Floats], bars: int, room: Room
 ) -> tuple[Ints, Floats, Ints]:
-    """Events by bar, then in the order in which a bar's events happen, then as given, `others` last; of each bar the
-    first.
+    """Events by bar, then in the order in which a bar's events happen, then as given, rows of targets and the market's
+    (in order already) last; of each bar the first.
     """
     given = list(events)
     own = np.array([(e.bar, e.kind, e.subject, e.account) for e in given], I64).reshape(-1, 4)
     own_number = np.array([(e.first, e.second, e.third) for e in given], np.float64).reshape(-1, 3)
-    table = np.vstack([own, *(each for each, _ in others)])
-    number = np.vstack([own_number, *(each for _, each in others)])
-    inside = np.flatnonzero((table[:, 0] >= 0) & (table[:, 0] < bars))
-    order = inside[np.lexsort((table[inside, 1], table[inside, 0]))]
-    table, number = np.ascontiguousarray(table[order]), np.ascontiguousarray(number[order])
+    own, own_number = in_order(np.vstack([own, rows[0]]), np.vstack([own_number, rows[1]]), bars)
+    before = np.searchsorted(_when(market[0]), _when(own))
+    table, number = np.insert(market[0], before, own, axis=0), np.insert(market[1], before, own_number, axis=0)
     bar = np.ascontiguousarray(table[:, 0])
 
     def firsts(part: slice) -> Ints:
@@ -210,6 +208,18 @@ def order_events(
         return begin + np.cumsum(many) - many
 
     return table, number, room.filled(bars + 1, firsts, I64)
+
+
+def in_order(table: Ints, number: Floats, bars: int) -> tuple[Ints, Floats]:
+    """The events of some bars from the first, as they happen."""
+    inside = np.flatnonzero((table[:, 0] >= 0) & (table[:, 0] < bars))
+    order = inside[np.argsort(_when(table[inside]), kind="stable")]
+    return np.ascontiguousarray(table[order]), np.ascontiguousarray(number[order])
+
+
+def _when(table: Ints) -> Ints:
+    """A number that grows with the bar, and within it with the kind, of each event."""
+    return table[:, 0] * (1 + TARGETS) + table[:, 1]
 
 
 def _value_rows(rows: Rows) -> Ints:
