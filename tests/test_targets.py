@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -188,6 +189,14 @@ def test_a_move_within_the_band_trades_nothing() -> None:
 
 def test_without_a_band_every_row_is_an_order() -> None:
     assert len(backtest.run(spot_config(half(None)), data=flat_then(100.0)).orders) == 19
+
+
+def test_a_table_of_which_no_row_is_followed_is_written_down_like_any_other(tmp_path: Path) -> None:
+    """A flat position is as far from its size as all of it: a band of more than that never opens one."""
+    result = backtest.run(spot_config(half(1.5)), data=flat_then(100.0))
+    assert result.orders.empty
+    assert result.ledger[["kind", "order"]].to_numpy().tolist() == [["deposit", -1]]
+    result.save(tmp_path / "saved")
 
 
 def test_shares_of_nothing_are_not_traded() -> None:
