@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from fake_port import history_of
+from fake_port import HOUR_US, START_US, history_of
 from numba import config as numba_config
 from test_blocks import ACCOUNTS, BARS, BTC, COIN, ETH, SPOT, SYMBOLS, market, settings, text
 
@@ -266,6 +266,27 @@ def test_a_row_that_names_nothing_the_band_looks_at_is_refused() -> None:
         return Targets(frame, band={SPOT: 0.1})
 
     assert "the row at 2024-01-01 07:00 names no symbol that the band looks at (BTC/USDT)" in refused(made)
+
+
+LATE = {"price_begins": (START_US, START_US + 5 * HOUR_US), "index_begins": (START_US, START_US + 5 * HOUR_US)}
+
+
+@pytest.mark.parametrize("unit", ["base", "usd", "equity"])
+def test_a_size_that_no_price_makes_contracts_of_yet_is_refused(unit: str) -> None:
+    """The coin's price begins with the sixth hour: what the history holds before it is what it will open at."""
+    late = replace(history_of({SPOT: [100.0] * 20, COIN: [100.0] * 20}), **LATE)
+
+    def lived_from(kind: type[Wishing], first: int, before: float) -> backtest.Result:
+        wishes = {bar: {COIN: 0.1 if bar >= first else before} for bar in range(19)}
+        return lived(kind, "cross", wishes, {"unit": unit, "band": None, "together": True}, late)
+
+    words = rf"0.1 of {COIN} at 2024-01-01 04:00 \(unit = '{unit}'\) cannot be told in contracts: it had no price"
+    with pytest.raises(InputError, match=words):
+        lived_from(Table, 4, float("nan"))
+    with pytest.raises(InputError, match="nan is not a number of contracts"):
+        lived_from(Asked, 4, float("nan"))
+    for nothing in (0.0, -0.0, float("nan")):
+        same(lived_from(Table, 5, nothing), lived_from(Asked, 5, nothing))
 
 
 def test_a_size_that_the_ledger_cannot_hold_is_told_with_its_time() -> None:

@@ -50,6 +50,7 @@ def checked_targets(strategy: Strategy, history: History, turn: int | None = Non
         )
     said = said_by(targets.frame, market)
     must_be_watched(said, targets, market)
+    must_be_priced(said, targets, market)
     for cut in cuts_of(said, history) if turn is None else cut_of(said, turn, len(history.time)):
         shorter = market.before(cut)
         again = _asked(type(strategy)(**strategy.params.model_dump()), shorter)
@@ -121,6 +122,21 @@ def must_be_watched(said: Said, targets: Targets, market: Market) -> None:
             f"targets: the row at {at} names no symbol that the band looks at ({', '.join(said.symbols[watched])}), so "
             "it would never be followed; name one in it, or give the band for all"
         )
+
+
+def must_be_priced(said: Said, targets: Targets, market: Market) -> None:
+    """InputError for a size that a price has to make contracts of, at a close when nobody knew one: what the history
+    holds there is the price it will open at. No size at all is none at any price.
+    """
+    for column, symbol in enumerate(said.symbols):
+        early = said.values[: np.searchsorted(said.bars, market.sized_from(symbol, targets.unit)), column]
+        wishes = (early != 0.0) & ~np.isnan(early)
+        if wishes.any():
+            row = int(wishes.argmax())
+            raise InputError(
+                f"targets: {early[row]:g} of {symbol} at {market.time[said.bars[row]]:%Y-%m-%d %H:%M} (unit = "
+                f"{targets.unit!r}) cannot be told in contracts: it had no price by that close; write NaN until it has"
+            )
 
 
 def cuts_of(said: Said, history: History) -> list[int]:
