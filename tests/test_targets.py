@@ -151,7 +151,7 @@ def flat_then(close: float) -> History:
     return history_of({SPOT: [100.0] * 10 + [close] * 10})
 
 
-def half(band: float | None) -> Strategy:
+def half(band: float | None, share: float = 0.5) -> Strategy:
     """Half of equity in coins, wished at every close."""
 
     class Half(Strategy):
@@ -159,7 +159,7 @@ def half(band: float | None) -> Strategy:
             return [SPOT]
 
         def targets(self, market: Any) -> Targets:
-            return Targets(pd.DataFrame({SPOT: 0.5}, index=market.time), unit="equity", band=band)
+            return Targets(pd.DataFrame({SPOT: share}, index=market.time), unit="equity", band=band)
 
     return Half  # type: ignore[return-value]
 
@@ -192,8 +192,8 @@ def test_without_a_band_every_row_is_an_order() -> None:
 
 
 def test_a_table_of_which_no_row_is_followed_is_written_down_like_any_other(tmp_path: Path) -> None:
-    """A flat position is as far from its size as all of it: a band of more than that never opens one."""
-    result = backtest.run(spot_config(half(1.5)), data=flat_then(100.0))
+    """A band about nothing, while nothing is held."""
+    result = backtest.run(spot_config(half(0.1, share=0.0)), data=flat_then(100.0))
     assert result.orders.empty
     assert result.ledger[["kind", "order"]].to_numpy().tolist() == [["deposit", -1]]
     result.save(tmp_path / "saved")
@@ -222,6 +222,9 @@ def test_shares_of_nothing_are_not_traded() -> None:
         ({"band": -0.1}, "band = -0.1; write a share of the size from 0 up"),
         ({"band": float("inf")}, "band = inf; write a share"),
         ({"band": True}, "band = True; write a share"),
+        ({"band": 5}, "band = 5; no position at all is only 1 away .* write a share below 1"),
+        ({"band": {SPOT: 10**400}}, "band of BTC/USDT = 10+; no position at all"),
+        ({"unit": np.array(["usd", "base"])}, r"unit = array\(.*; valid: base"),
         ({"band": {"BTC/USD": 0.1}}, "band of 'BTC/USD', which is no column; did you mean 'BTC/USDT'"),
         ({"band": {SPOT: "wide"}}, "band of BTC/USDT = 'wide'"),
         ({"band": {}}, "an empty band would follow no row"),
@@ -231,6 +234,16 @@ def test_shares_of_nothing_are_not_traded() -> None:
 def test_terms_that_mean_nothing_are_refused_in_words(terms: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
         Targets(pd.DataFrame({SPOT: [1.0]}), **terms)
+
+
+def test_a_band_of_no_column_is_told_whatever_columns_are() -> None:
+    with pytest.raises(InputError, match="band of 'BTC/USDT', which is no column; valid: 0, x"):
+        Targets(pd.DataFrame({0: [1.0], "x": [1.0]}), band={SPOT: 0.1})
+
+
+def test_a_number_that_no_float_can_be_is_no_size() -> None:
+    words = refused(lambda market: Targets(pd.DataFrame({SPOT: [10**400] * len(market.time)}, index=market.time)))
+    assert "every value must be a number or NaN (int too large to convert to float)" in words
 
 
 def refused(made: Any) -> str:

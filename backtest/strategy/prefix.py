@@ -239,7 +239,7 @@ def said_by(frame: pd.DataFrame, market: Market) -> Said:
             _must_be_sizes(symbol, frame[symbol])
     try:
         said = frame.to_numpy(dtype=np.float64, na_value=np.nan)
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise InputError(f"targets: every value must be a number or NaN ({error})") from error
     if np.isinf(said).any():
         raise InputError("targets: an infinite size; write NaN to leave a position alone")
