@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import count
+from math import gcd
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +32,7 @@ CHANGES = 8  # cuts right after rows that say something new: a peek one bar ahea
 LARGEST = 5  # cuts right after the rows whose values change most, and right before the largest moves of price
 LEAST_BARS = 3
 MOST_CUTS = 24
-STRIDE = 7919  # rows between the cuts of two turns: a prime, so that all rows get theirs
+STRIDE = 0.618  # of all rows, lies between the cuts of two turns: the golden ratio, so that few turns are spread well
 NUMBERS = ("floating", "integer", "mixed-integer-float", "decimal", "empty")  # in pandas' words
 
 
@@ -160,9 +162,13 @@ def cuts_of(said: Said, history: History) -> list[int]:
 
 
 def cut_of(said: Said, turn: int, bars: int) -> list[int]:
-    """The number of bars right after a row, another one at each turn; none where there is no such row."""
+    """The number of bars right after a row, another one at each turn until all had theirs; none without such a row."""
     rows = said.bars[(said.bars + 1 >= LEAST_BARS) & (said.bars + 1 < bars)]
-    return [int(rows[turn * STRIDE % len(rows)]) + 1] if len(rows) else []
+    many = len(rows)
+    if not many:
+        return []
+    stride = next(step for step in count(int(STRIDE * many)) if gcd(step, many) == 1)
+    return [int(rows[turn * stride % many]) + 1]
 
 
 def largest_moves(symbols: pd.Index, history: History) -> npt.NDArray[np.int64]:
