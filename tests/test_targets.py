@@ -302,9 +302,12 @@ def test_a_size_that_no_price_makes_contracts_of_yet_is_refused(unit: str) -> No
         same(lived_from(Table, 5, nothing), lived_from(Asked, 5, nothing))
 
 
-def test_a_size_that_the_ledger_cannot_hold_is_told_with_its_time() -> None:
-    words = refused(lambda market: Targets(pd.DataFrame({SPOT: 1e10}, index=market.time), unit="equity"))
-    assert "targets: at 2024-01-01T01:00:00" in words and "does not fit the ledger" in words
+@pytest.mark.jit_off
+@pytest.mark.parametrize("sizes", [{SPOT: 1e10}, {SPOT: 1.0, BTC: 1e10}, {BTC: 1e10, SPOT: np.nan}])
+def test_a_size_that_the_ledger_cannot_hold_is_told_with_its_symbol_and_its_row(sizes: dict[str, float]) -> None:
+    words = refused(lambda market: Targets(pd.DataFrame(sizes, index=market.time[3:]), unit="equity"))
+    symbol = BTC if BTC in sizes else SPOT
+    assert f"targets: 1e+10 of {symbol} at 2024-01-01 03:00: account 'main' would need a size that does not" in words
 
 
 def test_a_tiny_price_makes_no_size_wrap_around() -> None:
