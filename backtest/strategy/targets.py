@@ -24,9 +24,10 @@ class Targets:
     """`frame`: index bar open times (UTC), columns symbols, values sizes, NaN: leave it alone.
 
     `unit`: what sizes are in: "contracts" (spot: coins), "base" coins, "usd", or shares of the account's "equity"
-    (nothing is traded while that is not above 0); USD are turned into coins by the index, as by `desk.target`.
-    `band`: follow a row only where a position that it names is further from its size than this share of it; by symbol
-    where only some are to be looked at; None: follow every row.
+    (nothing is traded while that is not above 0); USD are turned into coins by the index, as by `desk.target`, so that
+    before its first price no size but 0 can be told.
+    `band`: follow a row only where a position that it names is further from its size than this share of it, below 1; by
+    symbol where only some are to be looked at; None: follow every row.
     `together`: the orders of a row stand or fall as one.
     """
 
