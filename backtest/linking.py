@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -147,11 +148,22 @@ class KernelCache(FunctionCache):
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """What was compiled before. numba would first learn all that it can compile, a fifth of a second long: machine
         code needs none of that, and whoever has to compile asks for it himself.
+
+        None as well where a file is cut off or is not what was written: it is compiled anew, and kept in its place.
         """
-        if self.needs_runtime:
-            return super().load_overload(sig, target_context)
-        with self._guard_against_spurious_io_errors():
-            return self._load_overload(sig, target_context)
+        load = super().load_overload if self.needs_runtime else self._load_overload
+        try:
+            with self._guard_against_spurious_io_errors():
+                return load(sig, target_context)
+        except Exception:
+            with suppress(OSError):
+                Path(self._cache_file._index_path).unlink()
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep what was compiled; where the folder takes no more files, the next process compiles it again."""
+        with suppress(OSError):
+            super().save_overload(sig, data)
 
     @classmethod
     def in_folder(cls, folder: Path, digest: str, needs_runtime: bool) -> type[KernelCache]:

@@ -208,7 +208,7 @@ def prepare(scenario: dict[str, Any]) -> tuple[list[Plan], Book, Rules, Tape]:
         if e["kind"] == "flow"
     ]
     tape = make_tape(history, rules_at, flows)
-    book = make_book(rules, tape, rows=65_536)
+    book = make_book(rules, tape, rows=1 << 16)  # nobody makes room on the way here
     for k, account in enumerate(scenario["accounts"]):
         for wallet, amounts in account["deposit"].items():
             for asset, amount in amounts.items():

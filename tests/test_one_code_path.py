@@ -288,6 +288,37 @@ def test_what_is_compiled_later_is_linked_with_what_was_kept_and_answers_the_sam
     assert found[0] == again[0] > 0.0
 
 
+BUFFERED = """
+import json
+from backtest.margin.procyclicality import with_buffer
+print(json.dumps([with_buffer(100.0, 0.25, 0.0), *(sum(each.values()) for each in with_buffer.stats[1:])]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("runtime", ["0", "1"])
+@pytest.mark.parametrize("kind", ["nbi", "nbc"])
+@pytest.mark.parametrize("left", [0, 700])
+def test_what_was_kept_and_is_cut_off_is_compiled_anew_and_kept(
+    kind: str, left: int, runtime: str, tmp_path: Path
+) -> None:
+    """Hits and misses of the cache: none in the first process and in the one that finds a part of a file."""
+    environment = {"BACKTEST_CACHE": str(tmp_path), "BACKTEST_NUMBA_RUNTIME": runtime}
+    assert elsewhere(BUFFERED, **environment) == [125.0, 0, 1]
+    (kept,) = tmp_path.rglob(f"*.{kind}")
+    kept.write_bytes(kept.read_bytes()[:left])
+    assert elsewhere(BUFFERED, **environment) == [125.0, 0, 1]
+    assert elsewhere(BUFFERED, **environment) == [125.0, 1, 0]
+
+
+@pytest.mark.slow
+def test_a_folder_that_takes_no_compiled_code_is_done_without(tmp_path: Path) -> None:
+    digest = elsewhere("from backtest.kernel import DIGEST\nprint(repr(DIGEST).replace(chr(39), chr(34)))")
+    (tmp_path / digest).mkdir()
+    (tmp_path / digest / "backtest.margin.procyclicality").write_text("a file where a folder should be")
+    assert elsewhere(BUFFERED, BACKTEST_CACHE=str(tmp_path)) == [125.0, 0, 1]
+
+
 # The whole core, compiled afresh
 
 

@@ -26,7 +26,7 @@ from backtest.strategy import (
     rolling_beta,
     whole_lots,
 )
-from backtest.strategy.prefix import checked_targets
+from backtest.strategy.prefix import Said, checked_targets, cut_of
 from backtest.strategy.schedule import wake_bars
 
 SPOT, PERP, INVERSE, DATED = "BTC/USDT", "BTC/USDT:USDT", "BTC/USD:BTC", "BTC/USDT:USDT-240329"
@@ -279,6 +279,14 @@ def test_a_peek_on_few_bars_is_caught_too() -> None:
 
     with pytest.raises(InputError, match="looks ahead"):
         checked_targets(table(made), history_of({SPOT: path}))
+
+
+@pytest.mark.parametrize("rows", [1, 2, 60, 7919, 2 * 7919, 8760])
+def test_the_points_of_a_sweep_are_checked_for_looking_ahead_at_different_rows(rows: int) -> None:
+    said = Said(np.arange(2, rows + 2), pd.Index([SPOT]), np.ones((rows, 1)))
+    cuts = [cut_of(said, turn, rows + 10)[0] for turn in range(1, 50)]
+    assert len(set(cuts)) == min(rows, 49)
+    assert min(cuts) <= 3 + 0.1 * rows and max(cuts) > 0.9 * rows
 
 
 def test_a_universe_chosen_by_how_it_ended_is_caught() -> None:

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from fake_port import history_of
+from fake_port import HOUR_US, START_US, history_of
 from numba import config as numba_config
 from test_blocks import ACCOUNTS, BARS, BTC, COIN, ETH, SPOT, SYMBOLS, market, settings, text
 
@@ -155,7 +156,7 @@ def flat_then(close: float) -> History:
     return history_of({SPOT: [100.0] * 10 + [close] * 10})
 
 
-def half(band: float | None) -> Strategy:
+def half(band: float | None, share: float = 0.5) -> Strategy:
     """Half of equity in coins, wished at every close."""
 
     class Half(Strategy):
@@ -163,7 +164,7 @@ def half(band: float | None) -> Strategy:
             return [SPOT]
 
         def targets(self, market: Any) -> Targets:
-            return Targets(pd.DataFrame({SPOT: 0.5}, index=market.time), unit="equity", band=band)
+            return Targets(pd.DataFrame({SPOT: share}, index=market.time), unit="equity", band=band)
 
     return Half  # type: ignore[return-value]
 
@@ -229,6 +230,14 @@ def test_without_a_band_every_row_is_an_order() -> None:
     assert len(backtest.run(spot_config(half(None)), data=flat_then(100.0)).orders) == 19
 
 
+def test_a_table_of_which_no_row_is_followed_is_written_down_like_any_other(tmp_path: Path) -> None:
+    """A band about nothing, while nothing is held."""
+    result = backtest.run(spot_config(half(0.1, share=0.0)), data=flat_then(100.0))
+    assert result.orders.empty
+    assert result.ledger[["kind", "order"]].to_numpy().tolist() == [["deposit", -1]]
+    result.save(tmp_path / "saved")
+
+
 def test_shares_of_nothing_are_not_traded() -> None:
     """A ruined account asks for nothing more, whatever its table wishes."""
     ruined = history_of({BTC: [100.0] * 5 + [1.0] * 15})
@@ -252,6 +261,9 @@ def test_shares_of_nothing_are_not_traded() -> None:
         ({"band": -0.1}, "band = -0.1; write a share of the size from 0 up"),
         ({"band": float("inf")}, "band = inf; write a share"),
         ({"band": True}, "band = True; write a share"),
+        ({"band": 5}, "band = 5; no position at all is only 1 away .* write a share below 1"),
+        ({"band": {SPOT: 10**400}}, "band of BTC/USDT = 10+; no position at all"),
+        ({"unit": np.array(["usd", "base"])}, r"unit = array\(.*; valid: base"),
         ({"band": {"BTC/USD": 0.1}}, "band of 'BTC/USD', which is no column; did you mean 'BTC/USDT'"),
         ({"band": {SPOT: "wide"}}, "band of BTC/USDT = 'wide'"),
         ({"band": {}}, "an empty band would follow no row"),
@@ -261,6 +273,16 @@ def test_shares_of_nothing_are_not_traded() -> None:
 def test_terms_that_mean_nothing_are_refused_in_words(terms: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
         Targets(pd.DataFrame({SPOT: [1.0]}), **terms)
+
+
+def test_a_band_of_no_column_is_told_whatever_columns_are() -> None:
+    with pytest.raises(InputError, match="band of 'BTC/USDT', which is no column; valid: 0, x"):
+        Targets(pd.DataFrame({0: [1.0], "x": [1.0]}), band={SPOT: 0.1})
+
+
+def test_a_number_that_no_float_can_be_is_no_size() -> None:
+    words = refused(lambda market: Targets(pd.DataFrame({SPOT: [10**400] * len(market.time)}, index=market.time)))
+    assert "every value must be a number or NaN (int too large to convert to float)" in words
 
 
 def refused(made: Any) -> str:
@@ -298,9 +320,33 @@ def test_a_row_that_names_nothing_the_band_looks_at_is_refused() -> None:
     assert "the row at 2024-01-01 07:00 names no symbol that the band looks at (BTC/USDT)" in refused(made)
 
 
-def test_a_size_that_the_ledger_cannot_hold_is_told_with_its_time() -> None:
-    words = refused(lambda market: Targets(pd.DataFrame({SPOT: 1e10}, index=market.time), unit="equity"))
-    assert "targets: at 2024-01-01T01:00:00" in words and "does not fit the ledger" in words
+LATE = {"price_begins": (START_US, START_US + 5 * HOUR_US), "index_begins": (START_US, START_US + 5 * HOUR_US)}
+
+
+@pytest.mark.parametrize("unit", ["base", "usd", "equity"])
+def test_a_size_that_no_price_makes_contracts_of_yet_is_refused(unit: str) -> None:
+    """The coin's price begins with the sixth hour: what the history holds before it is what it will open at."""
+    late = replace(history_of({SPOT: [100.0] * 20, COIN: [100.0] * 20}), **LATE)
+
+    def lived_from(kind: type[Wishing], first: int, before: float) -> backtest.Result:
+        wishes = {bar: {COIN: 0.1 if bar >= first else before} for bar in range(19)}
+        return lived(kind, "cross", wishes, {"unit": unit, "band": None, "together": True}, late)
+
+    words = rf"0.1 of {COIN} at 2024-01-01 04:00 \(unit = '{unit}'\) cannot be told in contracts: it had no price"
+    with pytest.raises(InputError, match=words):
+        lived_from(Table, 4, float("nan"))
+    with pytest.raises(InputError, match="nan is not a number of contracts"):
+        lived_from(Asked, 4, float("nan"))
+    for nothing in (0.0, -0.0, float("nan")):
+        same(lived_from(Table, 5, nothing), lived_from(Asked, 5, nothing))
+
+
+@pytest.mark.jit_off
+@pytest.mark.parametrize("sizes", [{SPOT: 1e10}, {SPOT: 1.0, BTC: 1e10}, {BTC: 1e10, SPOT: np.nan}])
+def test_a_size_that_the_ledger_cannot_hold_is_told_with_its_symbol_and_its_row(sizes: dict[str, float]) -> None:
+    words = refused(lambda market: Targets(pd.DataFrame(sizes, index=market.time[3:]), unit="equity"))
+    symbol = BTC if BTC in sizes else SPOT
+    assert f"targets: 1e+10 of {symbol} at 2024-01-01 03:00: account 'main' would need a size that does not" in words
 
 
 def test_a_tiny_price_makes_no_size_wrap_around() -> None:

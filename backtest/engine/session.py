@@ -26,10 +26,11 @@ from backtest.errors import InputError, nearest
 from backtest.kernel import direct
 from backtest.ledger.kinds import DEPOSIT, WITHDRAWAL
 from backtest.ledger.post import post
+from backtest.market.grid import when
 from backtest.state import (
-    ARRIVED, T_ACCOUNT, T_ASSET, T_MOVED, T_STATE, UNDER_WAY, ASKING, BY_LAST, FORCED, LIVED, LOOK_INSIDE,
-    O_ACCOUNT, ORDER_KINDS, ORDER_ROWS, POST_ONLY, REDUCE_ONLY, TOO_LARGE, TO_TARGET,
-    TRANSFER_ROWS,
+    ARRIVED, T_ACCOUNT, T_ASSET, T_MOVED, T_STATE, UNDER_WAY, ASKING, BY_LAST, E_KIND, E_SUBJECT, FORCED, LEAVE,
+    LIVED, LOOK_INSIDE, O_ACCOUNT, O_BAR, ORDER_KINDS, ORDER_ROWS, POST_ONLY, REDUCE_ONLY, TARGETS, TOO_LARGE,
+    TO_TARGET, TRANSFER_ROWS,
 )  # fmt: skip
 from backtest.units import HEADROOM, STEP, to_steps
 
@@ -164,11 +165,17 @@ class Session(Statement):
             self.looked_into.append(Inside(account, bar, fine.interval_us))
 
     def _too_large(self, account: int) -> InputError:
-        """Why a row of targets cannot be followed."""
-        closed = np.datetime64(int(self.history.time[self.book.cursor[account]]), "us")
+        """Why a row of targets cannot be followed: of its wishes in their order, those before have become orders."""
+        bar, orders = int(self.book.cursor[account]), self.book.order[: self.book.count[ORDER_ROWS]]
+        events = slice(*self.tape.event_at[bar : bar + 2].tolist())
+        rows = self.tape.event[events][self.tape.event[events, E_KIND] == TARGETS, E_SUBJECT]
+        wishes = self.tape.target[int(rows[0])]
+        placed = int(((orders[:, O_BAR] == bar - 1) & (orders[:, O_ACCOUNT] == account)).sum())
+        k = int(np.flatnonzero(wishes != LEAVE)[placed])
         return InputError(
-            f"targets: at {closed} account {self.plans[account].name!r} would need a size that does not fit the ledger "
-            f"(largest amount {HEADROOM:,} units)"
+            f"targets: {wishes[k]:g} of {self.history.instruments[k].symbol} at {when(self.history.time[bar - 1])}: "
+            f"account {self.plans[account].name!r} would need a size that does not fit the ledger (largest amount "
+            f"{HEADROOM:,} units)"
         )
 
     def _make_room(self, more: int = 64) -> None:

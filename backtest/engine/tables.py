@@ -115,9 +115,12 @@ def make_rules(plans: Sequence[Plan], history: History) -> tuple[Rules, Ints]:
 
     The last ones are kept, for nothing changes them: most points of a sweep differ in their strategy alone.
     """
-    if not (_KEPT and _KEPT[0][0]() is history and _KEPT[0][1] == list(plans)):
-        _KEPT[:] = [(weakref.ref(history, lambda _: _KEPT.clear()), list(plans), _made(plans, history))]
-    return _KEPT[0][2]
+    for whose, of, made in _KEPT[:]:
+        if whose() is history and of == list(plans):
+            return made
+    made = _made(plans, history)
+    _KEPT[:] = [(weakref.ref(history, lambda _: _KEPT.clear()), list(plans), made)]
+    return made
 
 
 def _made(plans: Sequence[Plan], history: History) -> tuple[Rules, Ints]:

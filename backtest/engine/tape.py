@@ -110,9 +110,12 @@ _KEPT: list[tuple[weakref.ref[History], Layout]] = []
 
 def layout_of(history: History) -> Layout:
     """The history laid out. The last one is kept: many accounts are taken through the same one."""
-    if not _KEPT or _KEPT[0][0]() is not history:
-        _KEPT[:] = [(weakref.ref(history, lambda _: _KEPT.clear()), _lay_out(history))]
-    return _KEPT[0][1]
+    for whose, layout in _KEPT[:]:
+        if whose() is history:
+            return layout
+    layout = _lay_out(history)
+    _KEPT[:] = [(weakref.ref(history, lambda _: _KEPT.clear()), layout)]
+    return layout
 
 
 def _lay_out(history: History) -> Layout:

@@ -102,11 +102,13 @@ class Desk:
         return self._port.max_contracts(self._account, order)
 
     def contracts_of(self, symbol: str, *, base: float | None = None, usd: float | None = None) -> float:
-        """Contracts worth so many coins, or so many USD at the last close."""
+        """Contracts worth so many coins, or so many USD at the last close; NaN before there is a price, 0 for none."""
         instrument, bar = self._bar.market.instrument(symbol), self._bar
         if (base is None) == (usd is None):
             raise InputError(f"{symbol}: say either base or usd")
         _must_be_number(symbol, base if base is not None else usd)
+        if not (base or usd):
+            return 0.0
         coins = base if base is not None else (usd or 0.0) / bar.index[instrument.base]
         if instrument.kind == "inverse":
             return coins * bar.mark[symbol] / instrument.contract_size

@@ -115,6 +115,14 @@ class Market:
             raise InputError(f"{symbol!r} is not in this run; {nearest(symbol, self._number)}")
         return self._number[symbol]
 
+    def sized_from(self, symbol: str, unit: str) -> int:
+        """Number of the first bar at whose close a size in some unit of `Targets` can be told in contracts."""
+        row = self.number(symbol)
+        instrument, first = self._terms[row], 0
+        if unit in ("usd", "equity"):
+            first = self._indexed[self._asset[instrument.base]]
+        return max(first, self._born[row]) if instrument.kind == "inverse" and unit != "contracts" else first
+
     def _series(self, table: np.ndarray, row: int, name: str, begins: int = 0) -> pd.Series:
         if not self._prices:
             raise InputError("prices are not known before their bar has closed; read them off the bar in on_bar")

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import count
+from math import gcd
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +32,7 @@ CHANGES = 8  # cuts right after rows that say something new: a peek one bar ahea
 LARGEST = 5  # cuts right after the rows whose values change most, and right before the largest moves of price
 LEAST_BARS = 3
 MOST_CUTS = 24
-STRIDE = 7919  # rows between the cuts of two turns: a prime, so that all rows get theirs
+STRIDE = 0.618  # of all rows, lies between the cuts of two turns: the golden ratio, so that few turns are spread well
 NUMBERS = ("floating", "integer", "mixed-integer-float", "decimal", "empty")  # in pandas' words
 
 
@@ -50,6 +52,7 @@ def checked_targets(strategy: Strategy, history: History, turn: int | None = Non
         )
     said = said_by(targets.frame, market)
     must_be_watched(said, targets, market)
+    must_be_priced(said, targets, market)
     for cut in cuts_of(said, history) if turn is None else cut_of(said, turn, len(history.time)):
         shorter = market.before(cut)
         again = _asked(type(strategy)(**strategy.params.model_dump()), shorter)
@@ -123,6 +126,21 @@ def must_be_watched(said: Said, targets: Targets, market: Market) -> None:
         )
 
 
+def must_be_priced(said: Said, targets: Targets, market: Market) -> None:
+    """InputError for a size that a price has to make contracts of, at a close when nobody knew one: what the history
+    holds there is the price it will open at. No size at all is none at any price.
+    """
+    for column, symbol in enumerate(said.symbols):
+        early = said.values[: np.searchsorted(said.bars, market.sized_from(symbol, targets.unit)), column]
+        wishes = (early != 0.0) & ~np.isnan(early)
+        if wishes.any():
+            row = int(wishes.argmax())
+            raise InputError(
+                f"targets: {early[row]:g} of {symbol} at {market.time[said.bars[row]]:%Y-%m-%d %H:%M} (unit = "
+                f"{targets.unit!r}) cannot be told in contracts: it had no price by that close; write NaN until it has"
+            )
+
+
 def cuts_of(said: Said, history: History) -> list[int]:
     """Numbers of bars after which the table is made again: spread over history, after rows that differ from the one
     before, after those that differ most, and right before the largest moves of a traded price.
@@ -144,9 +162,13 @@ def cuts_of(said: Said, history: History) -> list[int]:
 
 
 def cut_of(said: Said, turn: int, bars: int) -> list[int]:
-    """The number of bars right after a row, another one at each turn; none where there is no such row."""
+    """The number of bars right after a row, another one at each turn until all had theirs; none without such a row."""
     rows = said.bars[(said.bars + 1 >= LEAST_BARS) & (said.bars + 1 < bars)]
-    return [int(rows[turn * STRIDE % len(rows)]) + 1] if len(rows) else []
+    many = len(rows)
+    if not many:
+        return []
+    stride = next(step for step in count(int(STRIDE * many)) if gcd(step, many) == 1)
+    return [int(rows[turn * stride % many]) + 1]
 
 
 def largest_moves(symbols: pd.Index, history: History) -> npt.NDArray[np.int64]:
@@ -223,7 +245,7 @@ def said_by(frame: pd.DataFrame, market: Market) -> Said:
             _must_be_sizes(symbol, frame[symbol])
     try:
         said = frame.to_numpy(dtype=np.float64, na_value=np.nan)
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise InputError(f"targets: every value must be a number or NaN ({error})") from error
     if np.isinf(said).any():
         raise InputError("targets: an infinite size; write NaN to leave a position alone")

@@ -24,10 +24,11 @@ class Targets:
     """`frame`: index bar open times (UTC), columns symbols, values sizes, NaN: leave it alone.
 
     `unit`: what sizes are in: "contracts" (spot: coins), "base" coins, "usd", or shares of the account's "equity"
-    (nothing is traded while that is not above 0); USD are turned into coins by the index, as by `desk.target`.
-    `band`: follow a row only where a position that it names is further from its size than this share of it, and by a
-    lot or more (what a fee in coins leaves of a sale is no reason); by symbol where only some are to be looked at;
-    None: follow every row.
+    (nothing is traded while that is not above 0); USD are turned into coins by the index, as by `desk.target`, so that
+    before its first price no size but 0 can be told.
+    `band`: follow a row only where a position that it names is further from its size than this share of it, below 1,
+    and by a lot or more (what a fee in coins leaves of a sale is no reason); by symbol where only some are to be looked
+    at; None: follow every row.
     `together`: the orders of a row stand or fall as one.
     """
 
@@ -44,14 +45,13 @@ class Targets:
             )
         if not isinstance(self.together, bool):
             raise InputError(f"Targets: together = {self.together!r}; write True or False")
-        if self.unit not in UNITS:
+        if not isinstance(self.unit, str) or self.unit not in UNITS:
             raise InputError(f"Targets: unit = {self.unit!r}; {nearest(str(self.unit), UNITS)}")
         if isinstance(self.band, Mapping):
             for symbol, share in self.band.items():
                 if symbol not in self.frame.columns:
-                    raise InputError(
-                        f"Targets: band of {symbol!r}, which is no column; {nearest(str(symbol), self.frame.columns)}"
-                    )
+                    known = map(str, self.frame.columns)
+                    raise InputError(f"Targets: band of {symbol!r}, which is no column; {nearest(symbol, known)}")
                 _must_be_share(share, f"band of {symbol}")
             if not self.band:
                 raise InputError("Targets: an empty band would follow no row; leave it out, or name a symbol")
@@ -68,3 +68,8 @@ class Targets:
 def _must_be_share(share: Any, what: str) -> None:
     if not is_number(share) or not 0.0 <= share < inf:
         raise InputError(f"Targets: {what} = {share!r}; write a share of the size from 0 up, such as 0.02")
+    if share >= 1.0:
+        raise InputError(
+            f"Targets: {what} = {share!r}; no position at all is only 1 away from its size, so none would be opened; "
+            "write a share below 1, such as 0.02"
+        )

@@ -47,7 +47,7 @@ class Names:
         """Numbers of orders, -1 none. Those of a table of targets are numbered by bar, then account: the engine writes
         down one account after the other, for as many bars as it is let live at once.
         """
-        if not self._by_table or not len(orders):
+        if not self._by_table or not (orders >= 0).any():
             return orders
         places = np.argsort(self.order_rows())
         return np.where(orders >= 0, places[orders], orders)
