@@ -236,6 +236,19 @@ def test_a_strategy_that_fails_is_told_with_hook_and_bar() -> None:
         lived(lambda self, bar, desk: desk.buy("BTC/USDTT", 1.0))
 
 
+def test_a_strategy_that_exits_fails_like_any_other_and_ends_no_sweep() -> None:
+    def leave(self: Any, bar: Any, desk: Any) -> None:
+        raise SystemExit(3)
+
+    with pytest.raises(StrategyError, match=r"Mine.on_bar at the bar of 2023-06-01 00:00: SystemExit: 3"):
+        lived(leave)
+    made = type("Mine", (Strategy,), {"symbols": lambda self, known: [SPOT, PERP], "on_bar": leave})
+    swept = backtest.sweep(
+        {**config(), "strategy": {"class": made}, "sweep": {"grid": {"execution.slippage_bps": [1, 2]}}}
+    )
+    assert swept.points["status"].tolist() == ["failed", "failed"]
+
+
 def test_spot_alone_under_cross_needs_what_was_paid_in() -> None:
     result = lived(lambda self, bar, desk: bar.number == 3 and desk.buy(SPOT, 0.1), symbols=[SPOT])
     figures = result.figures.iloc[:, 0]

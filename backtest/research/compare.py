@@ -32,7 +32,8 @@ from backtest.report.result import Result
 from backtest.report.statistics import minute, statistics
 from backtest.research.accounts import plan_of, without_idle
 from backtest.research.drive import drive, target_rows
-from backtest.research.run import Prepared, live, notes_of, open_session, prepare
+from backtest.research.notes import notes_of
+from backtest.research.run import Prepared, live, open_session, prepare
 from backtest.state import F_BAR, F_CONTRACTS, F_ORDER, F_POSITION, FILL_ROWS, LIMIT, O_KIND, Book
 
 if TYPE_CHECKING:

@@ -8,15 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from backtest.config import Account, RunConfig, load_config
 from backtest.engine.session import Session
 from backtest.engine.tables import Plan
 from backtest.engine.tape import TargetRows
 from backtest.errors import InputError, nearest
 from backtest.ledger.audit import audit
-from backtest.ledger.kinds import WITHDRAWAL
 from backtest.market.align import align
 from backtest.market.finer import FinerBars
 from backtest.market.grid import Reader, when
@@ -24,29 +21,18 @@ from backtest.market.history import History
 from backtest.market.joined import Joined
 from backtest.market.room import MEMORY, Room
 from backtest.market.routes import STABLE
-from backtest.market.schema import INTERVALS, parse_symbol
+from backtest.market.schema import parse_symbol
 from backtest.market.store import Store
 from backtest.report.frames import record_of
 from backtest.report.result import Result
 from backtest.research.accounts import borrow_rates, flows_of, interest_events, pay_in, plan_of, settlement_events
 from backtest.research.drive import drive, target_rows
 from backtest.research.happenings import deleveragings, with_outages
+from backtest.research.notes import accounts_left_alone, cut_withdrawals, notes_of
 from backtest.research.streaming import room_for
 from backtest.research.tails import tail_of
-from backtest.state import (
-    L_ACCOUNT,
-    L_AMOUNT,
-    L_ASSET,
-    L_BAR,
-    L_KIND,
-    L_WALLET,
-    LEDGER_ROWS,
-    O_ACCOUNT,
-    ORDER_ROWS,
-)  # fmt: skip
-from backtest.strategy.hooks import asking, overrides
+from backtest.strategy.hooks import asking
 from backtest.strategy.strategy import Strategy, load_strategy
-from backtest.units import STEP
 
 if TYPE_CHECKING:
     from backtest.market.schema import Instrument
@@ -266,75 +252,3 @@ def open_session(
     for k, account in enumerate(config.account):
         pay_in(session, account, k)
     return session
-
-
-def notes_of(session: Session) -> list[str]:
-    """What a reader of the result must know: assumed numbers, counterfactual rules, debts without interest."""
-    notes = []
-    for k, plan in enumerate(session.plans):
-        for asset in debts_without_rate(session, k):
-            notes.append(f"account {plan.name}: owed {asset} at times; no borrow rate is known, so it paid no interest")
-        rows = [row for rule_set in plan.sets for row in rule_set.rows]
-        notes += bars_looked_into(session, k)
-        if plan.top_up[0] > 0.0:
-            notes.append(f"account {plan.name}: lowest ratios of bars with a top-up are those without it")
-        if any(row.assumed for row in rows):
-            many = len({(row.table, row.key) for row in rows if row.assumed})
-            notes.append(f"account {plan.name}: {many} venue numbers are assumed, see the manifest's rules")
-        if plan.mode.counterfactual or any(row.counterfactual for row in rows):
-            notes.append(f"account {plan.name}: COUNTERFACTUAL rules, not what the venue had on those dates")
-    return notes
-
-
-def accounts_left_alone(strategy: Strategy, session: Session) -> list[str]:
-    """A callback that never names a desk trades the first account, whatever the others hold."""
-    if overrides(type(strategy), "targets") or len(session.plans) < 2:
-        return []
-    orders = session.book.order[: session.book.count[ORDER_ROWS]]
-    idle = [plan.name for k, plan in enumerate(session.plans) if k > 0 and not (orders[:, O_ACCOUNT] == k).any()]
-    if not idle:
-        return []
-    names = ", ".join(repr(name) for name in idle)
-    return [f"no order was placed in account {names}: `desk` is the first account's, `desk[name]` another's"]
-
-
-def cut_withdrawals(config: RunConfig, session: Session) -> list[str]:
-    """Scheduled withdrawals of which not everything was free to leave."""
-    ledger, notes = session.book.ledger[: session.book.count[LEDGER_ROWS]], []
-    for k, account in enumerate(config.account):
-        for flow in (each for each in account.flows if each.amount < 0.0):
-            bar, asset = int(np.searchsorted(session.history.time, flow.time_us)), session.assets[flow.asset]
-            mine = (ledger[:, L_ACCOUNT] == k) & (ledger[:, L_BAR] == bar) & (ledger[:, L_ASSET] == asset)
-            paid = -float(ledger[mine & (ledger[:, L_KIND] == WITHDRAWAL), L_AMOUNT].sum()) * STEP
-            if paid < -flow.amount - STEP:
-                words = f"of {-flow.amount:,.8g} {flow.asset} asked for at {when(flow.time_us)}, {paid:,.8g} were free"
-                notes.append(f"account {account.name}: withdrawal: {words}")
-    return notes
-
-
-def bars_looked_into(session: Session, k: int) -> list[str]:
-    """Which bars, undecided by their low and high alone, were lived through on finer ones."""
-    mine = [each for each in session.looked_into if each.account == k]
-    if not mine:
-        return []
-    lengths = sorted({text for each in mine for text, us in INTERVALS.items() if us == each.interval_us})
-    first = when(int(session.history.time[mine[0].bar]))
-    words = f"{len(mine)} bar(s) whose path could decide survival were lived through on {' and '.join(lengths)} bars"
-    return [f"account {session.plans[k].name}: {words}, the first {first}"]
-
-
-def debts_without_rate(session: Session, k: int) -> list[str]:
-    """Assets of which a wallet of the account has been below zero, and for which nobody says what that costs."""
-    rows, shape = session.book.ledger[: session.book.count[LEDGER_ROWS]], session.plans[k].shape
-    rows = rows[rows[:, L_ACCOUNT] == k]
-    found = set[int]()
-    for wallet, model in enumerate(shape.model):
-        if model and shape.settle[wallet] < 0:
-            mine = rows[rows[:, L_WALLET] == wallet]
-            mine = mine[np.argsort(mine[:, L_ASSET], kind="stable")]
-            first = np.flatnonzero(np.diff(mine[:, L_ASSET], prepend=-1))
-            for start, steps in zip(first.tolist(), np.split(mine[:, L_AMOUNT], first)[1:], strict=True):
-                asset = int(mine[start, L_ASSET])
-                if session.tape.borrow_row[k, asset] < 0 and np.cumsum(steps).min() < 0:
-                    found.add(asset)
-    return [session.history.assets[asset] for asset in sorted(found)]

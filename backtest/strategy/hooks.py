@@ -33,7 +33,7 @@ class asking:
         pass
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Exception):
+        if isinstance(error, Exception | SystemExit):  # a strategy that exits fails, and does not end a sweep
             where = f"{type(self._strategy).__name__}.{self._hook}{self._at()}"
             if isinstance(error, InputError):
                 raise InputError(f"{error} (in {where})") from error
