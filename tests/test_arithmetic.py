@@ -130,7 +130,7 @@ class Desk:
         hourly = [Event(bar, int(INTEREST), first=1.0) for bar in range(1, bars if borrow else 1)]
         rates = [np.full(bars, borrow[name]) if name in borrow else None for name in assets] if borrow else []
         self.tape = make_tape(self.history, at, [*hourly, *happenings], None, [rates] if borrow else ())
-        self.book = make_book(self.rules, self.tape)
+        self.book = make_book(self.rules, self.tape, rows=1 << 16)  # nobody makes room on the way here
         self.symbols = list(instruments)
         for wallet, amounts in deposit.items():
             for name, amount in amounts.items():

@@ -587,7 +587,7 @@ def desk_over(history: History, taker: float = 0.0, delivery_fee: float = 0.0) -
     plan = Plan("desk", "cross", mode, desk.shape, (rules,), {"default": 5.0}, cuts=False)
     desk.rules, at = make_rules([plan], history)
     desk.tape = make_tape(history, at)
-    desk.book = make_book(desk.rules, desk.tape)
+    desk.book = make_book(desk.rules, desk.tape, rows=1 << 16)  # nobody makes room on the way here
     desk.symbols = [instrument.symbol for instrument in instruments]
     return desk
 

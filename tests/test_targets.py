@@ -47,7 +47,7 @@ class Table(Wishing):
 
 class Asked(Wishing):
     def start(self, market: Any) -> None:
-        self.lots = {symbol: market.instrument(symbol).lot for symbol in SYMBOLS}
+        self.lots = {symbol: market.instrument(symbol).lot for symbol in market.symbols}
 
     def on_bar(self, bar: Any, desk: Any) -> None:
         for name in self.names if bar.number in self.wishes else ():

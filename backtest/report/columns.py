@@ -54,9 +54,10 @@ class Words:
     @cached_property
     def present(self) -> list[str]:
         """The words that occur, in the order they first do."""
-        there = np.flatnonzero(np.bincount(self.at, minlength=len(self.known)))
+        at = self.at % len(self.known) if len(self.known) else self.at  # -1 is the last word
+        there = np.flatnonzero(np.bincount(at, minlength=len(self.known)))
         if len(there) > 1:
-            there = there[np.argsort([int((self.at == k).argmax()) for k in there])]
+            there = there[np.argsort([int((at == k).argmax()) for k in there])]
         return list(dict.fromkeys(self.known[there].tolist()))
 
     def among(self, *words: str) -> Bools:
