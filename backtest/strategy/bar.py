@@ -135,7 +135,7 @@ class Bar:
         """The last n values up to this bar of a symbol's (or, for `index`, an asset's) series; fewer near the start."""
         if series not in SERIES:
             raise InputError(f"no series {series!r}; {nearest(series, SERIES)}")
-        _must_count(n, f"past of {name}")
+        _must_count(n, "past", name)
         row, begins = self._row(series, name)
         first = max(0, self.number + 1 - n)
         values: Floats = getattr(self._history, LOOKUPS.get(series, series))[row, first : self.number + 1].copy()
@@ -144,7 +144,7 @@ class Bar:
 
     def funding(self, symbol: str, n: int = 1) -> Floats:
         """The last n settled funding rates whose stamp has passed, oldest first; fewer near the start."""
-        _must_count(n, f"funding of {symbol}")
+        _must_count(n, "funding", symbol)
         stamps, rates = self._whole._paid(symbol)
         known = bisect_right(stamps, self.closes_us)
         return rates[max(0, known - n) : known].copy()
@@ -155,7 +155,7 @@ class Bar:
         The time is that between the stamps, whatever their interval. Where fewer have passed, those; NaN before the
         second stamp, whose distance from the first is the first interval known.
         """
-        _must_count(n, f"annualised funding of {symbol}")
+        _must_count(n, "annualised funding", symbol)
         rates = self.funding(symbol, n + 1)
         stamps, _ = self._whole._paid(symbol)
         known = bisect_right(stamps, self.closes_us)
@@ -181,10 +181,10 @@ class Bar:
         return (self.close[symbol] * quote / self.index[instrument.base] - 1.0) / years
 
 
-def _must_count(n: int, what: str) -> None:
+def _must_count(n: int, what: str, name: str) -> None:
     if type(n) is int and n > 0:
         return
     if isinstance(n, bool) or not isinstance(n, int | np.integer):
-        raise InputError(f"{what}: {n!r} values cannot be counted; ask for a whole number, 1 or more")
+        raise InputError(f"{what} of {name}: {n!r} values cannot be counted; ask for a whole number, 1 or more")
     if n < 1:
-        raise InputError(f"{what}: the last {n} values are none; ask for 1 or more")
+        raise InputError(f"{what} of {name}: the last {n} values are none; ask for 1 or more")
