@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import backtest
+from backtest.config import load_config
 from backtest.errors import InputError
 from backtest.research.compare import Comparison, compare
 from backtest.research.compared import load_comparison
@@ -100,3 +102,19 @@ def test_rules_of_other_dates_are_labelled_wherever_the_mode_is_named(tmp_path: 
     assert result.manifest["accounts"][0]["mode"] == "cross (counterfactual)"
     assert "cross (counterfactual)" in result.report(tmp_path / "page.html").read_text()
     assert "cross (counterfactual)" in result.plot().layout.title.text
+
+
+def test_the_modes_of_a_table_are_lived_side_by_side_and_each_is_as_if_it_were_alone() -> None:
+    """Told in the order of the modes, though they are lived at once; to the bit what each is on its own."""
+    config = load_config(ROOT / "configs" / "balanced_carry.toml").resolved()
+    config["data"].update(store=str(ROOT / "data" / "sample"), start="2023-03-01T00:00:00Z", end="2023-04-15T00:00:00Z")
+    said: list[str] = []
+    done: list[tuple[int, int]] = []
+    together = compare(config, VENUE_MODES, progress=lambda *at: done.append(at), part=said.append)
+    assert said == ["same fills, 1/5", "isolated, 2/5", "cross, 3/5", "multi_asset, 4/5", "portfolio, 5/5"]
+    assert [at for at, _ in done] == sorted(at for at, _ in done) and done[-1][0] == done[-1][1]
+    for mode, result in together.runs.items():
+        alone = backtest.run({**config, "account": [{**config["account"][0], "name": mode, "margin": mode}]})
+        assert len(alone.fills) > 4
+        for frame in ("account", "ledger", "fills", "orders"):
+            pd.testing.assert_frame_equal(getattr(result, frame), getattr(alone, frame), check_exact=True)

@@ -28,7 +28,8 @@ PART = 32_768  # bars looked at together where many are gone through: three mont
 TAKEN = 256  # values picked out of a series at once: each brings the pages around it along
 SMALL = 1 << 16  # bytes: what is smaller is kept in memory
 UNKNOWN = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)  # the file system cannot keep room ahead
-_PLACING = threading.RLock()  # accounts of a sweep are lived side by side over one table
+_PLACING = threading.RLock()  # accounts may be lived side by side over one table
+_LISTING = threading.Lock()  # and make room while another gives some back
 
 
 class Room:
@@ -100,7 +101,8 @@ class Scratch(Room):
         except OSError as error:
             raise self._refusal(error) from error
         mapped.madvise(mmap.MADV_RANDOM)  # while it is written: else a page brings many others along, of every series
-        self._maps.add(mapped)
+        with _LISTING:
+            self._maps.add(mapped)
         return np.frombuffer(mapped, dtype).reshape(shape)
 
     def _mapped(self, size: int, sure: int) -> mmap.mmap:
@@ -147,14 +149,18 @@ class Scratch(Room):
             cure = "name another folder in the environment variable TMPDIR"
         return InputError(f"no file for the run's bars can be made in {self.folder} ({error.strerror}); {cure}")
 
+    def _mappings(self) -> list[mmap.mmap]:
+        with _LISTING:
+            return list(self._maps)
+
     def give_back(self) -> None:
-        for mapped in list(self._maps):
+        for mapped in self._mappings():
             mapped.madvise(mmap.MADV_DONTNEED)
         pa.default_memory_pool().release_unused()  # what files were read with
 
     def settle(self) -> None:
         """Pages that the system had to let go come again many at a time."""
-        for mapped in list(self._maps):
+        for mapped in self._mappings():
             mapped.madvise(mmap.MADV_NORMAL)
 
     def must_hold(self, size: int) -> None:

@@ -9,7 +9,9 @@ cuts and liquidations, and the first place where two accounts part ways is named
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -171,7 +173,7 @@ def compare(
     plans, notes = plans_of(prepared, asked or list(MODES), strict=bool(asked))
     steps = _Steps(progress, part, len(plans) + 1)
     replay = replay_orders(prepared, plans, steps.next("same fills"))
-    runs = {mode: signals_run(prepared, account, steps.next(mode)) for mode, (account, _) in plans.items()}
+    runs = dict(lived_by_mode(prepared, {mode: account for mode, (account, _) in plans.items()}, steps))
     orders = pd.concat([_replayed(replay.record, k, mode) for k, mode in enumerate(plans)], axis=1)
     signals = pd.concat([_answers(result.record, 0, mode) for mode, result in runs.items()], axis=1)
     verdict = verdict_of(orders, signals, runs)
@@ -266,6 +268,24 @@ def _ordered_fills(book: Book) -> list[tuple[Any, Any]]:
     """Rows of fills that orders made (deliveries happen by themselves), with their prices."""
     count = int(book.count[FILL_ROWS])
     return [(book.fill[k], book.fill_price[k]) for k in range(count) if book.fill[k, F_ORDER] >= 0]
+
+
+def lived_by_mode(prepared: Prepared, accounts: Mapping[str, Account], steps: _Steps) -> Iterator[tuple[str, Result]]:
+    """The strategy under each mode. A table asks for no Python while it is lived, so its modes are lived side by side;
+    a strategy that is asked may share what it keeps with its other runs, so those come one after the other.
+    """
+    if prepared.targets is None:
+        for mode, account in accounts.items():
+            yield mode, signals_run(prepared, account, steps.next(mode))
+        return
+    bars = len(prepared.history.time)
+    with ThreadPoolExecutor(min(len(accounts), os.cpu_count() or 1)) as threads:
+        lived = threads.map(lambda account: signals_run(prepared, account, None), accounts.values())
+        for mode in accounts:
+            report, result = steps.next(mode), next(lived)
+            if report is not None:
+                report(bars, bars)
+            yield mode, result
 
 
 def signals_run(prepared: Prepared, account: Account, progress: Progress | None) -> Result:

@@ -6,6 +6,8 @@ A process is timed from outside, kernels compiled before; the first run after an
 from __future__ import annotations
 
 import json
+import os
+import statistics
 import sys
 import tempfile
 from dataclasses import replace
@@ -19,7 +21,7 @@ from tests.benchmark import product
 from tests.benchmark.market import Market, made, pair_market
 from tests.benchmark.process import waited, watched
 from tests.benchmark.rounds import Row, Section, in_rounds, measured
-from tests.benchmark.strategies import Carry
+from tests.benchmark.strategies import Carry, CarryAsTable
 
 MODES = ("isolated", "cross", "multi_asset", "portfolio")
 
@@ -128,8 +130,29 @@ def in_this_process(path: Path, folder: Path) -> list[Row]:
     with_read = f"; {whole / (read + mean):.1f} times one `run` from Parquet to figures"
     return [
         *rows, Row("product: compare, four modes", whole, note=note + with_read),
-        Row("  without reading", whole - read, note=times),
+        Row("  without reading", whole - read, note=times), side_by_side(prepared),
     ]  # fmt: skip
+
+
+def side_by_side(prepared: runs.Prepared) -> Row:
+    """One experiment of a declared strategy: each mode on its own, on as many threads as there are cores."""
+    in_memory = runs.prepare(prepared.config.streamed("0s"))
+    strategy = in_memory.config.strategy.model_copy(update={"class_": CarryAsTable})
+    config = in_memory.config.model_copy(update={"strategy": strategy})
+    declared = replace(in_memory, config=config)
+    declared = replace(declared, targets=comparing.target_rows(declared.strategy(), declared.history))
+    accounts = {mode: comparing.account_under(config.account[0], mode) for mode in MODES}
+    alone, together = list[float](), list[float]()
+    for _ in range(4):  # the first warms up
+        alone.append(waited(lambda: [comparing.signals_run(declared, each, None) for each in accounts.values()])[1])
+        steps = comparing._Steps(None, None, len(MODES))
+        together.append(waited(lambda steps=steps: dict(comparing.lived_by_mode(declared, accounts, steps)))[1])  # type: ignore[misc]
+    mean, side = statistics.median(alone[1:]) / len(MODES), statistics.median(together[1:])
+    threads = min(len(MODES), os.cpu_count() or 1)
+    note = (
+        f"one experiment of the declared strategy, on {threads} threads: {side / mean:.1f} times the mean of its runs"
+    )
+    return Row("  four modes side by side", side, note=f"{note}, {mean * 1e3:.0f} ms")
 
 
 def lived_and_read(path: Path, prepared: runs.Prepared, mode: str) -> None:
