@@ -134,14 +134,13 @@ class History:
     def _events(self, kind: str, first: int, last: int) -> dict[str, Any]:
         """The columns of one kind of event that fall on the bars [first, last), bars counted anew."""
         bars: Ints = getattr(self, f"{kind}_bar")
-        keep = np.flatnonzero((bars >= first) & (bars < last))
+        keep = slice(*np.searchsorted(bars, (first, last)).tolist())  # events are in the order of their bars
         cut: dict[str, Any] = {}
         for field in fields(self):
-            values = getattr(self, field.name)
             if field.name == f"{kind}_bar":
-                cut[field.name] = bars[keep] - first
+                cut[field.name] = bars[keep] - first if first else bars[keep]
             elif field.name.startswith(f"{kind}_"):
-                cut[field.name] = tuple(values[k] for k in keep) if isinstance(values, tuple) else values[keep]
+                cut[field.name] = getattr(self, field.name)[keep]
         return cut
 
 

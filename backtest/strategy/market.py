@@ -69,6 +69,9 @@ class Market:
         """The market with its prices as it was known when bar cut - 1 closed."""
         shorter = Market(known_before(self._history, cut), self._prices)
         shorter.time = self.time[:cut]  # the same stamps, not made anew
+        paid, known = self._history.funding_time, shorter._history.funding_time
+        if len(known) and known.ctypes.data == paid.ctypes.data:  # the first of the same settlements
+            shorter._events_of = [each[: np.searchsorted(each, len(known))] for each in self._events_of]
         return shorter
 
     @property
@@ -223,17 +226,13 @@ def stamps_of(times_us: npt.NDArray[np.int64]) -> pd.DatetimeIndex:
 
 def known_before(history: History, cut: int) -> History:
     """What was known when bar cut - 1 closed: its bars, and the funding stamped up to that very instant."""
-    shorter = history.before(cut)
-    passed = history.funding_time <= int(history.time[cut - 1]) + history.interval_us
-    return replace(
-        shorter,
-        funding_bar=history.funding_bar[passed],
-        funding_instrument=history.funding_instrument[passed],
-        funding_rate=history.funding_rate[passed],
-        funding_price=history.funding_price[passed],
-        funding_time=history.funding_time[passed],
-        funding_flag=history.funding_flag[passed],
-    )
+    shorter, closes_us = history.before(cut), int(history.time[cut - 1]) + history.interval_us
+    near = int(np.searchsorted(history.funding_bar, cut + 1))  # of later bars no stamp has passed
+    passed = history.funding_time[:near] <= closes_us
+    many = int(np.count_nonzero(passed))
+    keep = slice(many) if passed[:many].all() else np.flatnonzero(passed)
+    names = ("bar", "instrument", "rate", "price", "time", "flag")
+    return replace(shorter, **{f"funding_{name}": getattr(history, f"funding_{name}")[keep] for name in names})
 
 
 def _first_bars(history: History, begins: tuple[int, ...], many: int) -> list[int]:
