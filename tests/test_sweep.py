@@ -437,7 +437,7 @@ def test_a_strategy_whose_file_has_changed_is_another_sweep(tmp_path: Path) -> N
         backtest.sweep(given, out=tmp_path / "out")
         with (tmp_path / "mortal.py").open("a", encoding="utf-8") as file:
             file.write("# another day\n")
-        with pytest.raises(InputError, match=r"holds the points of another sweep.*\nstrategies\.mortal:Mortal: "):
+        with pytest.raises(InputError, match=r"holds the points of another sweep.*\nthe file of mortal:Mortal has"):
             backtest.sweep(given, out=tmp_path / "out")
 
 
@@ -551,6 +551,27 @@ def test_a_window_chooses_the_first_of_the_best_points_that_lived(choose: str, p
     split = split_of(kind="walk_forward", train="3d", test="2d", choose=choose)
     windows = windows_of(split, load_config(config({"grid": {"a": [1]}})).data)[:1]
     assert chosen(rows, windows, split) == {0: point}
+
+
+@pytest.mark.parametrize(
+    ("statistic", "point"), [("Max Drawdown [%]", 1), ("Least Capital", 1), ("Total Return [%]", 2), ("Fills", 2)]
+)
+def test_a_window_that_is_not_told_which_way_takes_the_better_one(statistic: str, point: int) -> None:
+    """The least drawdown and capital, the most return; of what is neither good nor bad the most."""
+    rows = pd.DataFrame(
+        {"window": 0, "part": "train", "point": range(3), "status": "ok", statistic: [5.0, 1.0, 9.0]}
+    )  # fmt: skip
+    split = split_of(kind="walk_forward", train="3d", test="2d", statistic=statistic)
+    windows = windows_of(split, load_config(config({"grid": {"a": [1]}})).data)[:1]
+    assert chosen(rows, windows, split) == {0: point}
+
+
+@pytest.mark.usefixtures("in_project")
+def test_the_leaders_by_drawdown_are_those_who_lost_least() -> None:
+    result = backtest.sweep(config(SHARES))
+    drawdowns = result.leaders("Max Drawdown [%]")["Max Drawdown [%]"].tolist()
+    assert drawdowns == sorted(drawdowns) and drawdowns[0] == result.best("Max Drawdown [%]")["Max Drawdown [%]"]
+    assert result.best("Max Drawdown [%]", lowest=False)["Max Drawdown [%]"] == drawdowns[-1]
 
 
 @pytest.mark.usefixtures("in_project")

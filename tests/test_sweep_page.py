@@ -127,8 +127,9 @@ def test_the_page_says_of_how_many_the_best_is_and_how_many_died_or_failed(tmp_p
     assert "ZeroDivisionError" in page[page.index('id="failures"') :]
 
 
-def test_the_best_by_the_lowest_of_a_statistic(tmp_path: Path) -> None:
-    page = text_of(six(), tmp_path, statistic="Max Drawdown [%]", lowest=True)
+@pytest.mark.parametrize("said", [{}, {"lowest": True}])
+def test_the_best_drawdown_is_the_lowest_whether_that_is_said_or_not(said: dict[str, bool], tmp_path: Path) -> None:
+    page = text_of(six(), tmp_path, statistic="Max Drawdown [%]", **said)
     assert "Best by Max Drawdown [%]: 5.00 with strategy.params.band = 0.1, account.margin = portfolio" in page
     assert "5.00</b><span>best Max Drawdown [%], point 5" in page
     with pytest.raises(InputError, match="did you mean 'Sharpe'"):

@@ -362,3 +362,22 @@ def test_a_tiny_price_makes_no_size_wrap_around() -> None:
 
     with pytest.raises(InputError, match="does not fit the ledger"):
         backtest.run(spot_config(Rich), data=tiny)
+
+
+def test_a_table_that_asks_for_more_than_the_account_can_pay_says_so_in_the_notes() -> None:
+    """Three times equity in coins that nobody lends: every row after the first fills is short of balance."""
+
+    class Greedy(Strategy):
+        def symbols(self, instruments: Any) -> list[str]:
+            return [SPOT]
+
+        def targets(self, market: Any) -> Targets:
+            return Targets(pd.DataFrame({SPOT: 3.0}, index=market.time), unit="equity")
+
+    config = {**spot_config(Greedy), "execution": {"refusal": "refuse"}}
+    result = backtest.run(config, data=history_of({SPOT: [100.0] * 20}))
+    assert (result.orders["state"] == "refused").all() and len(result.orders) == 19
+    said = "account main: 19 of 19 orders were refused and 0 cut, mostly by: balance; the strategy asks for more than"
+    assert any(note.startswith(said) for note in result.manifest["notes"])
+    modest = backtest.run(spot_config(half(None)), data=flat_then(100.0))
+    assert not any("were refused" in note for note in modest.manifest["notes"])

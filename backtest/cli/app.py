@@ -43,6 +43,12 @@ app = typer.Typer(
 
 Config = Annotated[Path, typer.Argument(help="The run, a .toml or .json file.", show_default=False)]
 Out = Annotated[Path | None, typer.Option("--out", help="Result folder (default: results/<name>).", show_default=False)]
+CompareOut = Annotated[
+    Path | None, typer.Option("--out", help="Result folder (default: results/<name>-compare).", show_default=False)
+]
+SweepOut = Annotated[
+    Path | None, typer.Option("--out", help="Result folder (default: results/<name>-sweep).", show_default=False)
+]
 Page = Annotated[bool, typer.Option("--report", help="Write the report page into the folder as well; takes a while.")]
 
 
@@ -121,7 +127,7 @@ def compare(config: Config, out: Out = None, page: Page = False, quiet: Quiet = 
 @app.command()
 def sweep(
     config: Config,
-    out: Out = None,
+    out: SweepOut = None,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Points lived side by side.")] = 1,
     engine: Annotated[str, typer.Option("--engine", help="local, or ray for a cluster.")] = "local",
     address: Annotated[str | None, typer.Option("--address", help="Of a ray cluster.", show_default=False)] = None,
@@ -132,6 +138,7 @@ def sweep(
     """Try every point of a config's table `sweep`; stopped, the same command goes on where it was."""
     with answering():
         import backtest
+        from backtest.report.points import short_names
         from backtest.research.sweep_result import words_of
 
         loaded = backtest.load_config(config)
@@ -139,20 +146,24 @@ def sweep(
         tell_of_compiling(quiet)
         with progress_bar(loaded.name, quiet or as_json, "points") as bar:
             bar.stage("reading", then="living")
-            result = backtest.sweep(
-                loaded, out=folder, workers=workers, engine=engine, address=address, progress=bar.advance
-            )
+            try:
+                result = backtest.sweep(
+                    loaded, out=folder, workers=workers, engine=engine, address=address, progress=bar.advance
+                )
+            except KeyboardInterrupt:
+                typer.echo(f"Stopped. What was lived is kept in {folder}; the same command goes on.", err=True)
+                raise
         page = {"report": str(result.report())} if report else {}
         if as_json:
             tables = {"points": result.points} | ({} if result.windows is None else {"windows": result.windows})
             rows = {name: records_of(table) for name, table in tables.items()}
             print_json({"folder": str(folder), "trials": result.trials, "verdict": words_of(result), **page, **rows})
         elif not quiet:
-            print_frame(result.leaders() if result.windows is None else result.windows, loaded.name)
+            shown = result.leaders() if result.windows is None else result.windows
+            print_frame(shown.rename(columns=short_names(result.settings)), loaded.name)
             print_words(words_of(result), [])
             typer.echo(f"Result folder: {folder}")
-            if page:
-                typer.echo(f"Report page:   {page['report']}")
+            typer.echo(f"Report page:   {page.get('report', f'backtest report {folder}')}")
         if not result.lived:
             raise typer.Exit(RUN_FAILED if "failed" in set(result.points["status"]) else BAD_INPUT)
 

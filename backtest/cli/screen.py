@@ -160,7 +160,7 @@ def print_places(folder: Path) -> None:
 
 
 SHOWN = (
-    "Total Return [%]", "Sharpe", "Max Drawdown [%]", "Lowest Margin Ratio", "Survived", "seconds",
+    "Total Return [%]", "Sharpe", "Max Drawdown [%]", "Lowest Margin Ratio", "Refusals", "Survived", "seconds",
 )  # fmt: skip
 """Figures of a point that fit on a line; all of them are in its file."""
 

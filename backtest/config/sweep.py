@@ -108,8 +108,8 @@ class Split(Section):
     """Points chosen on one span of the data and judged on the next, with a fresh account.
 
     `walk_forward`: `train` and `test` one after the other, moved on by `step` (`test` if it is not said), as often as
-    they fit. `holdout`: once, `test` being what is left if it is not said. The `statistic` chooses, its highest or
-    lowest value; of equal ones, the first point.
+    they fit. `holdout`: once, `test` being what is left if it is not said. The `statistic` chooses, its better
+    value (the lowest of a drawdown, a volatility, a capital), or as `choose` says; of equal ones, the first point.
     """
 
     kind: Literal["walk_forward", "holdout"]
@@ -117,7 +117,7 @@ class Split(Section):
     test: Span | None = None
     step: Span | None = None
     statistic: str = "Sharpe"
-    choose: Literal["highest", "lowest"] = "highest"
+    choose: Literal["highest", "lowest"] | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

@@ -50,7 +50,11 @@ class Store:
         self.path = Path(path)
         if not self.path.is_dir():
             beside = [each.name for each in self.path.parent.iterdir() if each.is_dir()] if self._near() else []
-            raise InputError(f"no store at {self.path}; {nearest(self.path.name, beside)}")
+            hint = f"{nearest(self.path.name, beside)}; or " if beside else ""
+            raise InputError(
+                f"no store at {self.path}; {hint}make one: `backtest data sample {self.path}` writes the sample, "
+                "`backtest data import` your own files"
+            )
         if not self.venues():
             raise InputError(
                 f"{self.path} is not a store: no folder in it has {INSTRUMENTS}; import data, or make the sample store"

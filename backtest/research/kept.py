@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from backtest.errors import InputError
-from backtest.report.differences import unequal
+from backtest.report.differences import Difference, unequal
 from backtest.report.folder import PARTIAL, SWEEP, check_target, written_file
 from backtest.research.table import PLACE, PointTable, curve_table
 from backtest.research.trials import Place, Row
@@ -168,7 +168,7 @@ def check_same(path: Path, journal: Mapping[str, Any]) -> None:
     there = json.loads(path.read_text(encoding="utf-8"))
     now = json.loads(json.dumps(journal))
     found = unequal({**there, "result": None}, {**now, "result": None})
-    told = [f"{each.key}: {_short(each.a)}, {_short(each.b)}" for each in found]
+    told = [_told(each) for each in found]
     if told:
         more = [f"and {len(told) - SAID} more"] if len(told) > SAID else []
         lines = "\n".join([*told[:SAID], *more])
@@ -176,6 +176,13 @@ def check_same(path: Path, journal: Mapping[str, Any]) -> None:
             f"{path.parent}: holds the points of another sweep; remove it, or choose another folder with --out. "
             f"There, and now:\n{lines}"
         )
+
+
+def _told(each: Difference) -> str:
+    """What differs: the two values, and of a strategy's file that it is another one now."""
+    if each.key.startswith("strategies.") and None not in (each.a, each.b):
+        return f"the file of {each.key.removeprefix('strategies.')} has changed"
+    return f"{each.key}: {_short(each.a)}, {_short(each.b)}"
 
 
 def _short(value: Any) -> str:

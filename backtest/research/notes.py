@@ -11,7 +11,28 @@ from backtest.engine.session import Session
 from backtest.ledger.kinds import WITHDRAWAL
 from backtest.market.grid import when
 from backtest.market.schema import INTERVALS
-from backtest.state import L_ACCOUNT, L_AMOUNT, L_ASSET, L_BAR, L_KIND, L_WALLET, LEDGER_ROWS, O_ACCOUNT, ORDER_ROWS
+from backtest.state import (
+    GUARDED_RATIO,
+    GUARDED_USE,
+    L_ACCOUNT,
+    L_AMOUNT,
+    L_ASSET,
+    L_BAR,
+    L_KIND,
+    L_WALLET,
+    LEDGER_ROWS,
+    NO_BALANCE,
+    NO_LOAN,
+    NO_MARGIN,
+    O_ACCOUNT,
+    O_REASON,
+    O_STATE,
+    ORDER_ROWS,
+    REASON_NAMES,
+    REFUSED,
+    RESTRICTED,
+    TIER_LEVERAGE,
+)  # fmt: skip
 from backtest.strategy.hooks import overrides
 from backtest.strategy.strategy import Strategy
 from backtest.units import STEP
@@ -24,6 +45,7 @@ def notes_of(session: Session) -> list[str]:
         for asset in debts_without_rate(session, k):
             notes.append(f"account {plan.name}: owed {asset} at times; no borrow rate is known, so it paid no interest")
         rows = [row for rule_set in plan.sets for row in rule_set.rows]
+        notes += orders_refused(session, k)
         notes += bars_looked_into(session, k)
         if plan.top_up[0] > 0.0:
             notes.append(f"account {plan.name}: lowest ratios of bars with a top-up are those without it")
@@ -33,6 +55,23 @@ def notes_of(session: Session) -> list[str]:
         if plan.mode.counterfactual or any(row.counterfactual for row in rows):
             notes.append(f"account {plan.name}: COUNTERFACTUAL rules, not what the venue had on those dates")
     return notes
+
+
+MONEY = [int(r) for r in (NO_BALANCE, NO_LOAN, RESTRICTED, TIER_LEVERAGE, NO_MARGIN, GUARDED_RATIO, GUARDED_USE)]
+MANY = 0.1  # of an account's orders: from here on its strategy was hardly followed
+
+
+def orders_refused(session: Session, k: int) -> list[str]:
+    """Whether the account could not pay for what its strategy asked for: then its figures are another strategy's."""
+    orders = session.book.order[: session.book.count[ORDER_ROWS]]
+    orders = orders[orders[:, O_ACCOUNT] == k]
+    short = orders[np.isin(orders[:, O_REASON], MONEY)]
+    if len(short) <= MANY * len(orders):
+        return []
+    refused = int((short[:, O_STATE] == REFUSED).sum())
+    why = REASON_NAMES[int(np.bincount(short[:, O_REASON]).argmax())]
+    words = f"{refused:,} of {len(orders):,} orders were refused and {len(short) - refused:,} cut, mostly by: {why}"
+    return [f"account {session.plans[k].name}: {words}; the strategy asks for more than the account can carry"]
 
 
 def accounts_left_alone(strategy: Strategy, session: Session) -> list[str]:

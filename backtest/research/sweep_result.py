@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
 from backtest.config.sweep import Sweep
 from backtest.errors import InputError, nearest
+from backtest.report.better import way
 from backtest.report.files import read_json
 from backtest.report.folder import SWEEP, is_ours, write_page
 from backtest.report.html import counted
@@ -24,7 +26,7 @@ from backtest.research.kept import JOURNAL, kept_curves
 from backtest.research.point_config import packed_configs
 from backtest.research.points import Point, paths_of, points_of
 from backtest.research.table import PLACE, in_words
-from backtest.research.walk_forward import best_row
+from backtest.research.walk_forward import best_row, takes_lowest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,13 +77,20 @@ class SweepResult:
 
         return sweep_cell(self, words_of(self))
 
-    def best(self, statistic: str = "Sharpe", lowest: bool = False) -> pd.Series:
-        """The row with the highest (or lowest) value of a statistic, and of how many `trials` it is the best.
+    def lowest_is_best(self, statistic: str) -> bool:
+        """Whether less of a statistic is better: as the split says of its own, else of drawdowns, capital and such."""
+        split = self.swept.split
+        return takes_lowest(split) if split is not None and split.statistic == statistic else way(statistic) < 0
+
+    def best(self, statistic: str = "Sharpe", lowest: bool | None = None) -> pd.Series:
+        """The row with the best value of a statistic (with `lowest`, the lowest or the highest), and of how many
+        `trials` it is the best.
 
         With a split, of all windows' train parts; `windows` says what became of each choice. InputError for what is no
         statistic, or where no point lived.
         """
-        found = best_row(Points(self.points, self.settings).rows, statistic, lowest)
+        low = self.lowest_is_best(statistic) if lowest is None else lowest
+        found = best_row(Points(self.points, self.settings).rows, statistic, low)
         if found is None:
             raise InputError(f"no point of {self.name!r} has a value of {statistic!r}; see `points` for the errors")
         return pd.concat([found, pd.Series({"trials": self.trials})])
@@ -94,10 +103,11 @@ class SweepResult:
         return self.points.pivot_table(index=index, columns=columns, values=statistic, aggfunc="mean")
 
     def leaders(self, statistic: str = "Sharpe", many: int = 10) -> pd.DataFrame:
-        """The rows with the highest values of a statistic, the best first; none where no point lived."""
+        """The rows with the best values of a statistic, the best first; none where no point lived."""
         if statistic not in self.points:
             return self.points.head(0)
-        return self.points[self.points["status"] == OK].sort_values(statistic, ascending=False).head(many)
+        lived, low = self.points[self.points["status"] == OK], self.lowest_is_best(statistic)
+        return lived.sort_values(statistic, ascending=low).head(many)
 
     def plot_heatmap(self, x: str, y: str | None = None, statistic: str | None = None) -> go.Figure:
         """Means of a statistic over the points of each pair of values of two settings; with a split, over the train
@@ -120,7 +130,8 @@ class SweepResult:
     def report(self, path: str | Path | None = None, statistic: str | None = None, lowest: bool | None = None) -> Path:
         """Write the sweep's page, and say where it is. `path` None: report.html in the sweep's folder.
 
-        `statistic`, `lowest`: what the best point is chosen by; None as in the split, else the highest Sharpe.
+        `statistic`, `lowest`: what the best point is chosen by; None: as in the split, else by Sharpe, and of a
+        statistic its better value.
         InputError where it cannot be written, or for what is no statistic.
         """
         from backtest.report.sweep_page import sweep_page
@@ -128,8 +139,7 @@ class SweepResult:
         if path is None and self.folder is None:
             raise InputError(f"the sweep {self.name!r} has no folder; name the page to write, such as 'report.html'")
         by = statistic or self.statistic
-        chosen_low = self.swept.split is not None and self.swept.split.choose == "lowest" and statistic is None
-        low = chosen_low if lowest is None else lowest
+        low = self.lowest_is_best(by) if lowest is None else lowest
         page = sweep_page(self, words_of(self, by, low), by, low)
         return write_page(path or Path(str(self.folder)) / "report.html", page)
 
@@ -157,7 +167,7 @@ def _span(window: Any, part: str) -> Point:
     return {"data.start": window[first].isoformat(), "data.end": window[last].isoformat()}
 
 
-def words_of(result: SweepResult, statistic: str | None = None, lowest: bool = False) -> str:
+def words_of(result: SweepResult, statistic: str | None = None, lowest: bool | None = None) -> str:
     """The sweep in a paragraph: how many points, which was best, what that is worth, and what became of the others."""
     statistic = statistic or result.statistic
     points = Points(result.points, result.settings)
@@ -172,11 +182,7 @@ def words_of(result: SweepResult, statistic: str | None = None, lowest: bool = F
             f"Without figures: {counted(len(failed), 'row')}, the first: {failed['error'].iloc[0].rstrip('.')}."
         )
     if result.windows is not None:
-        inside, outside = result.windows["in_sample"].mean(), result.windows["out_of_sample"].mean()
-        words.append(
-            f"Chosen in {len(result.windows)} windows by {result.windows['statistic'].iloc[0]}: {inside:.2f} on the "
-            f"span they were chosen on, {outside:.2f} on the span after it, on average."
-        )
+        words.append(_of_windows(result.windows))
     elif len(failed) < len(result.points) and statistic in result.points:
         best = result.best(statistic, lowest)
         chosen_by = ", ".join(f"{name} = {_to_six(best[name])}" for name in result.settings)
@@ -185,6 +191,17 @@ def words_of(result: SweepResult, statistic: str | None = None, lowest: bool = F
             "very span they were tried on; [sweep.split] judges it on another."
         )
     return " ".join(words)
+
+
+def _of_windows(windows: pd.DataFrame) -> str:
+    """What the windows' choices were worth, on average."""
+    inside, outside = windows["in_sample"].mean(), windows["out_of_sample"].mean()
+    if np.isnan(inside):
+        return "In no window could a point be chosen."
+    return (
+        f"Chosen in {len(windows)} windows by {windows['statistic'].iloc[0]}: {inside:.2f} on the span they were "
+        f"chosen on, {outside:.2f} on the span after it, on average."
+    )
 
 
 def _to_six(value: Any) -> str:

@@ -19,6 +19,7 @@ from backtest.config import Data
 from backtest.config.sweep import CENTURY_DAYS, Split
 from backtest.config.types import duration_us, in_words
 from backtest.errors import InputError, nearest
+from backtest.report.better import way
 from backtest.report.points import OK, TEST, TRAIN
 from backtest.research.points import Point
 
@@ -68,6 +69,11 @@ def check_split(paths: Sequence[str]) -> None:
             )
 
 
+def takes_lowest(split: Split) -> bool:
+    """Whether the lowest value of the split's statistic is the best."""
+    return split.choose == "lowest" if split.choose is not None else way(split.statistic) < 0
+
+
 def best_row(rows: pd.DataFrame, statistic: str, lowest: bool) -> pd.Series | None:
     """The row with the highest (or lowest) value of a statistic; of equal ones the first; None where none has any.
 
@@ -90,7 +96,7 @@ def chosen(rows: pd.DataFrame, windows: Sequence[Window], split: Split) -> dict[
     """Point by window, for windows with a point that could be lived."""
     found = {}
     for number in range(len(windows)):
-        best = best_row(_part(rows, number, TRAIN), split.statistic, split.choose == "lowest")
+        best = best_row(_part(rows, number, TRAIN), split.statistic, takes_lowest(split))
         if best is not None:
             found[number] = int(best["point"])
     return found

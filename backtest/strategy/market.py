@@ -19,7 +19,7 @@ import pandas as pd
 from backtest.errors import InputError, nearest
 from backtest.market.grid import when
 from backtest.market.history import History
-from backtest.market.schema import Instrument
+from backtest.market.schema import INTERVALS, Instrument
 from backtest.strategy.schedule import wake_bars
 
 
@@ -100,6 +100,8 @@ class Market:
 
     def closing(self, interval: str) -> pd.DatetimeIndex:
         """Open times of the bars whose close falls on an interval, such as "8h" or "1d": rows for a table."""
+        if interval not in INTERVALS:
+            raise InputError(f"closing: {interval!r} is no interval; {nearest(str(interval), INTERVALS)}")
         wakes, _ = wake_bars(interval, self._history)
         return stamps_of(self._history.time[wakes])
 

@@ -36,7 +36,8 @@ def wake_bars(schedule: str | tuple[str, ...], history: History) -> tuple[npt.ND
         return wakes, ()
     if schedule not in INTERVALS:
         raise InputError(
-            f"schedule: {schedule!r} means nothing; valid: 'every bar', 'funding', an interval, or a tuple of events"
+            f"schedule: {schedule!r} means nothing; valid: 'every bar', 'funding', an interval "
+            f"({', '.join(INTERVALS)}), or a tuple of events"
         )
     if INTERVALS[schedule] < history.interval_us:
         raise InputError(f"schedule: {schedule} is shorter than the run's bars")

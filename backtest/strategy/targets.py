@@ -24,11 +24,11 @@ class Targets:
     """`frame`: index bar open times (UTC), columns symbols, values sizes, NaN: leave it alone.
 
     `unit`: what sizes are in: "contracts" (spot: coins), "base" coins, "usd", or shares of the account's "equity"
-    (nothing is traded while that is not above 0); USD are turned into coins by the index, as by `desk.target`, so that
-    before its first price no size but 0 can be told.
-    `band`: follow a row only where a position that it names is further from its size than this share of it, below 1,
-    and by a lot or more (what a fee in coins leaves of a sale is no reason); by symbol where only some are to be looked
-    at; None: follow every row.
+    (nothing is traded while that is not above 0); USD are turned into coins by the index, as by `desk.target`, so a
+    coin that has no price yet can only be wished 0.
+    `band`: follow a row only where a position that it names is further from its size than this share of it (below 1),
+    and by a lot or more: less than a lot, such as the rest that a fee in coins leaves of a sale, no order can trade. By
+    symbol where only some are to be looked at; None: follow every row.
     `together`: the orders of a row stand or fall as one.
     """
 
