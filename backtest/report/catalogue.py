@@ -159,14 +159,14 @@ def _sweep(place: Path, shown: str) -> Entry:
     if journal.get("result") is None:
         return told
     _check_frames(place, ("points",))
-    return Entry(**{**vars(told), **_points(place / POINTS)})
+    return Entry(**{**vars(told), **_points(place / POINTS, told.many)})
 
 
 _READERS = {RUN: _run, COMPARISON: _comparison, SWEEP: _sweep}
 
 
-def _points(path: Path) -> dict[str, Any]:
-    """What became of a sweep's points; of what it tried, not every account has a figure."""
+def _points(path: Path, trials: int) -> dict[str, Any]:
+    """What became of a sweep's points, in a split of its rows: a point has one in every window."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -181,7 +181,8 @@ def _points(path: Path) -> dict[str, Any]:
     lived = [row for row in rows if row["status"] == "ok"]
     became = _became(lived)
     failed = len(rows) - len(lived)
-    return {**became, "many": len(rows), "verdict": became["verdict"] + (f", {failed} failed" if failed else "")}
+    verdict = became["verdict"] if len(rows) == trials else became["verdict"].replace(" survived", " rows survived")
+    return {**became, "many": trials, "verdict": verdict + (f", {failed} failed" if failed else "")}
 
 
 def _became(columns: list[dict[str, Any]]) -> dict[str, Any]:
