@@ -26,6 +26,7 @@ from backtest.cli.screen import (
     Quiet,
     answering,
     columns_of,
+    print_folder,
     print_frame,
     print_json,
     print_places,
@@ -100,7 +101,9 @@ def run(
 
 
 @app.command()
-def compare(config: Config, out: Out = None, page: Page = False, quiet: Quiet = False, as_json: AsJson = False) -> None:
+def compare(
+    config: Config, out: CompareOut = None, page: Page = False, quiet: Quiet = False, as_json: AsJson = False
+) -> None:
     """Run the same strategy under every margin mode, side by side."""
     with answering():
         import backtest
@@ -162,8 +165,7 @@ def sweep(
             shown = result.leaders() if result.windows is None else result.windows
             print_frame(shown.rename(columns=short_names(result.settings)), loaded.name)
             print_words(words_of(result), [])
-            typer.echo(f"Result folder: {folder}")
-            typer.echo(f"Report page:   {page.get('report', f'backtest report {folder}')}")
+            print_folder(folder)
         if not result.lived:
             raise typer.Exit(RUN_FAILED if "failed" in set(result.points["status"]) else BAD_INPUT)
 

@@ -152,11 +152,16 @@ def print_list(head: str, lines: list[str]) -> None:
 
 
 def print_places(folder: Path) -> None:
-    """Where a result lies, and what in it to open first; without a page, what writes it."""
+    """Where a result lies, and what in it to open first."""
+    print_folder(folder)
+    typer.echo(f"Picture:       {folder / 'picture.png'}")
+
+
+def print_folder(folder: Path) -> None:
+    """Where a result lies, and its page; without one, what writes it."""
     page = folder / "report.html"
     typer.echo(f"Result folder: {folder}")
     typer.echo(f"Report page:   {page if page.exists() else shlex.join(['backtest', 'report', str(folder)])}")
-    typer.echo(f"Picture:       {folder / 'picture.png'}")
 
 
 SHOWN = (
