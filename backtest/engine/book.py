@@ -95,9 +95,8 @@ def grow(book: Book, least: int = 0) -> Book:
     larger = {}
     for name, counter in GROWING.items():
         old, written = getattr(book, name), int(book.count[counter])
-        new = np.zeros(
-            (max(2 * len(old), NEXT_ROWS, least), *old.shape[1:]), old.dtype
-        )  # untouched memory costs nothing yet
+        rows = max(2 * len(old), NEXT_ROWS, least)
+        new = np.zeros((rows, *old.shape[1:]), old.dtype)  # untouched memory costs nothing yet
         new[:written] = old[:written]
         larger[name] = new
     return book._replace(**larger)

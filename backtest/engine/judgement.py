@@ -113,7 +113,8 @@ def sum_account(book, rules, tape, account, bar):
     for wallet in range(book.balance.shape[0]):
         if rules.model[rules.shape[account], wallet] != BACKS_NOTHING:
             require_now(book, rules, tape, wallet, account, bar)
-            book.gap[ONE, wallet] = lacks(book, rules, account, wallet)
+            if is_shared(rules, account, wallet):
+                book.gap[ONE, wallet] = lacks(book, rules, account, wallet)
             initial += book.need[INITIAL, 0]
             maintenance += book.need[MAINTENANCE, 0]
             collateral += book.need[COLLATERAL, 0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from backtest.kernel import kernel
 from backtest.state import (
-    FORCED, I64, INVERSE, O_CONTRACTS, O_FILLED, O_FLAGS, O_POSITION, REDUCE_ONLY, SPOT, TO_TARGET,
+    ASSETS, FORCED, I64, INVERSE, NOTHING, O_CONTRACTS, O_FILLED, O_FLAGS, O_POSITION, REDUCE_ONLY, SPOT, TO_TARGET,
 )  # fmt: skip
 from backtest.units import STEP
 
@@ -38,14 +38,34 @@ def in_lots(contracts, lot):
 @kernel
 def position_of(book, rules, account, position):
     """Steps held: contracts of a future; of spot, the coins in the spot wallet less those owed."""
+    return position_at(book, rules, account, position, NOTHING)
+
+
+@kernel
+def position_at(book, rules, account, position, j):
+    """The same at bar j of a stretch, through which coins may still be paid or owed; NOTHING: as the books stand."""
     i = rules.instrument[position]
     if rules.kind[i] != SPOT:
         return book.contracts[position, account]
-    shape = rules.shape[account]
-    owned = book.balance[rules.spot_wallet[shape], rules.base[i], account]
+    shape, asset = rules.shape[account], rules.base[i]
+    owned = balance_at(book, account, rules.spot_wallet[shape], asset, j)
     if rules.loan_wallet[shape] >= 0:
-        owned += book.balance[rules.loan_wallet[shape], rules.base[i], account]
+        owned += balance_at(book, account, rules.loan_wallet[shape], asset, j)
     return owned
+
+
+@kernel
+def balance_at(book, account, wallet, asset, j):
+    """Steps of an asset at bar j of a stretch: what runs there, of assets that any bar of it holds."""
+    balance = book.balance[wallet, asset, account]
+    if j == NOTHING:
+        return balance
+    if balance != 0:
+        return book.running[wallet, asset, j]
+    for k in range(book.held[account, wallet, ASSETS, 0]):
+        if book.held[account, wallet, ASSETS, 1 + k] == asset:
+            return book.running[wallet, asset, j]
+    return balance
 
 
 @kernel

@@ -10,7 +10,6 @@ from __future__ import annotations
 import numpy as np
 
 from backtest.engine.events import run_balances
-from backtest.engine.forced import sound
 from backtest.engine.liquidation import liquidate, top_up_due
 from backtest.engine.matching import next_on_leg
 from backtest.engine.attempt import fill_on_the_way
@@ -152,8 +151,7 @@ def note_opening(book, rules, tape, account, bar, asks):
                 book.need[MAINTENANCE, :1],
                 wallet,
             )
-            failed |= not is_sound(book.need[COLLATERAL, 0], book.need[MAINTENANCE, 0], level)
-            failed |= top_up_due(book, rules, tape, account, wallet, bar) > 0
+            failed |= fails_as_asked(book, rules, tape, account, wallet, bar)
     return failed
 
 
@@ -209,7 +207,15 @@ def fails(book, rules, tape, account, wallet, bar):
     """Whether something must be done about a wallet at the moment: it is unsound, or its top-up is due and can be
     paid.
     """
-    if not sound(book, rules, tape, account, wallet, bar):
+    require_now(book, rules, tape, wallet, account, bar)
+    return fails_as_asked(book, rules, tape, account, wallet, bar)
+
+
+@kernel
+def fails_as_asked(book, rules, tape, account, wallet, bar):
+    """The same of a wallet of which need[] has been asked."""
+    level = rules.level[tape.rules_at[rules.shape[account], bar], LIQUIDATE_AT]
+    if not is_sound(book.need[COLLATERAL, 0], book.need[MAINTENANCE, 0], level):
         return True
     return top_up_due(book, rules, tape, account, wallet, bar) > 0
 

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from backtest.market.history import History
 
 Floats = npt.NDArray[np.float64]
-SIDES = ("long", "short")
 AIMED, POSTED, REDUCING, LAST = (int(flag) for flag in (TO_TARGET, POST_ONLY, REDUCE_ONLY, BY_LAST))
 
 advance_now, place_now, post_now = direct(advance, outermost=True), direct(place), direct(post)

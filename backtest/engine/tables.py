@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ import numpy.typing as npt
 from backtest.engine.shape import Shape
 from backtest.errors import InputError, nearest
 from backtest.market.history import History
+from backtest.market.last import Last
 from backtest.market.schema import Instrument
 from backtest.margin.portfolio import bybit, deribit, okx, paradex, span, tims
 from backtest.margin.portfolio.unit import GRID_ROWS, NUMBERS
@@ -107,7 +107,7 @@ class Plan:
         return self.leverage.get(symbol, self.leverage.get("default", 1.0))
 
 
-_KEPT: list[tuple[weakref.ref[History], list[Plan], tuple[Rules, Ints]]] = []
+_LAST: Last[tuple[Rules, Ints]] = Last()
 
 
 def make_rules(plans: Sequence[Plan], history: History) -> tuple[Rules, Ints]:
@@ -115,12 +115,7 @@ def make_rules(plans: Sequence[Plan], history: History) -> tuple[Rules, Ints]:
 
     The last ones are kept, for nothing changes them: most points of a sweep differ in their strategy alone.
     """
-    for whose, of, made in _KEPT[:]:
-        if whose() is history and of == list(plans):
-            return made
-    made = _made(plans, history)
-    _KEPT[:] = [(weakref.ref(history, lambda _: _KEPT.clear()), list(plans), made)]
-    return made
+    return _LAST.of(history, list(plans), lambda: _made(plans, history))
 
 
 def _made(plans: Sequence[Plan], history: History) -> tuple[Rules, Ints]:

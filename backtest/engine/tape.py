@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -10,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtest.market.history import History, rows_of
+from backtest.market.last import Last
 from backtest.market.room import Room, Table
 from backtest.state import (
     CLOSE, DELEVERAGE, DELIVERY, EACH, FLOW, FUNDING, HIGH, I64, LOW, MOMENT, OPEN, SETTLEMENT, TARGETS, Tape,
@@ -105,17 +105,12 @@ class Layout:
     years: Floats
 
 
-_KEPT: list[tuple[weakref.ref[History], Layout]] = []
+_LAST: Last[Layout] = Last()
 
 
 def layout_of(history: History) -> Layout:
     """The history laid out. The last one is kept: many accounts are taken through the same one."""
-    for whose, layout in _KEPT[:]:
-        if whose() is history:
-            return layout
-    layout = _lay_out(history)
-    _KEPT[:] = [(weakref.ref(history, lambda _: _KEPT.clear()), layout)]
-    return layout
+    return _LAST.of(history, None, lambda: _lay_out(history))
 
 
 def _lay_out(history: History) -> Layout:

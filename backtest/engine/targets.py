@@ -9,12 +9,12 @@ from __future__ import annotations
 import numpy as np
 
 from backtest.engine.events import concerns
-from backtest.engine.order_size import position_of
+from backtest.engine.order_size import position_at
 from backtest.engine.orders import place
 from backtest.kernel import kernel
 from backtest.state import (
-    ASSETS, BLOCK, CLOSE, E_BAR, E_KIND, E_SUBJECT, INVERSE, IN_COINS, IN_CONTRACTS, IN_EQUITY, LEAVE, MARKET, NOTHING,
-    ORDER_ROWS, O_BAR, P_EQUITY, SPOT, TARGETS, TO_TARGET,
+    BLOCK, CLOSE, E_BAR, E_KIND, E_SUBJECT, INVERSE, IN_COINS, IN_CONTRACTS, IN_EQUITY, LEAVE, MARKET, NOTHING,
+    ORDER_ROWS, O_BAR, P_EQUITY, TARGETS, TO_TARGET,
 )  # fmt: skip
 from backtest.units import HEADROOM, STEP, STEPS_PER_UNIT, units
 
@@ -124,11 +124,8 @@ def equity_before(book, tape, account, event):
 @kernel
 def wished(book, rules, tape, account, event, i):
     """Contracts that a row wishes of an instrument, at the close before it; as `Desk.contracts_of` reckons them."""
-    size, unit, close = (
-        tape.target[tape.event[event, E_SUBJECT], i],
-        tape.number[event, 1],
-        tape.event[event, E_BAR] - 1,
-    )
+    size, unit = tape.target[tape.event[event, E_SUBJECT], i], tape.number[event, 1]
+    close = tape.event[event, E_BAR] - 1
     if unit == IN_CONTRACTS:
         return size
     if unit == IN_EQUITY:
@@ -138,26 +135,3 @@ def wished(book, rules, tape, account, event, i):
     if rules.kind[i] == INVERSE:
         size *= tape.series[tape.mark_row[CLOSE, i, 0], close]
     return size / rules.size[i]
-
-
-@kernel
-def position_at(book, rules, account, i, j):
-    """Steps held at bar j of a stretch, as `position_of` counts them; NOTHING: as the books stand."""
-    if j == NOTHING or rules.kind[i] != SPOT:
-        return position_of(book, rules, account, i)
-    shape, asset = rules.shape[account], rules.base[i]
-    owned = balance_at(book, account, rules.spot_wallet[shape], asset, j)
-    if rules.loan_wallet[shape] >= 0:
-        owned += balance_at(book, account, rules.loan_wallet[shape], asset, j)
-    return owned
-
-
-@kernel
-def balance_at(book, account, wallet, asset, j):
-    """Steps of an asset at bar j of a stretch: what runs there, of assets that any bar of it holds."""
-    if book.balance[wallet, asset, account] != 0:
-        return book.running[wallet, asset, j]
-    for k in range(book.held[account, wallet, ASSETS, 0]):
-        if book.held[account, wallet, ASSETS, 1 + k] == asset:
-            return book.running[wallet, asset, j]
-    return book.balance[wallet, asset, account]

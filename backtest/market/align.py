@@ -29,7 +29,7 @@ from backtest.market.grid import (
     note_origin,
     when,
 )  # fmt: skip
-from backtest.market.history import BY_BAR, OF_INSTRUMENTS, History, rows_of
+from backtest.market.history import History, named_rows, rows_of
 from backtest.market.room import MEMORY, PART, Room, Table
 from backtest.market.routes import Routes
 from backtest.market.schema import Instrument
@@ -121,11 +121,7 @@ class _Pages:
         rows, spare = rows_of(instruments, assets)
         self.table = Table(room, rows, spare, grid.bars)
         self.tradable: Bools = room.zeros((instruments, grid.bars), np.bool_)
-        self.by_name, first = dict[str, Floats](), 0
-        for name in BY_BAR:
-            many = instruments if name in OF_INSTRUMENTS else assets
-            self.by_name[name] = self.table.rows[first : first + many]
-            first += many
+        self.by_name = named_rows(self.table.rows, instruments, assets)
 
     def write(self, number: int, part: slice, **values: Floats) -> None:
         """Bars of one instrument or asset, by name of their row."""

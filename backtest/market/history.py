@@ -32,6 +32,16 @@ def rows_of(instruments: int, assets: int) -> tuple[int, int]:
     return len(OF_INSTRUMENTS) * instruments + len(OF_ASSETS) * assets, MADE * instruments + 4 * assets + 16
 
 
+def named_rows(rows: Floats, instruments: int, assets: int) -> dict[str, Floats]:
+    """The first rows of a table by the name of what they are."""
+    found, first = dict[str, Floats](), 0
+    for name in BY_BAR:
+        many = instruments if name in OF_INSTRUMENTS else assets
+        found[name] = rows[first : first + many]
+        first += many
+    return found
+
+
 @dataclass(frozen=True)
 class History:
     """Prices and events of a span, aligned: rows of instruments or assets, columns of bars.
@@ -99,12 +109,7 @@ class History:
 
     def _rows_of_table(self) -> dict[str, Floats]:
         """The rows of the table by the name of what they are; none where there is no table."""
-        found, first = dict[str, Floats](), 0
-        for name in BY_BAR if self.table is not None else ():
-            many = len(self.instruments) if name in OF_INSTRUMENTS else len(self.assets)
-            found[name] = self.table.rows[first : first + many]  # type: ignore[union-attr]
-            first += many
-        return found
+        return {} if self.table is None else named_rows(self.table.rows, len(self.instruments), len(self.assets))
 
     def between(self, start_us: int, end_us: int) -> History:
         """The bars that open in [start_us, end_us), with their events. InputError when there are none."""

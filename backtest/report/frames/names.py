@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backtest.engine.session import SIDES, Session
+from backtest.engine.session import Session
+from backtest.engine.statement import SIDES
 from backtest.report.columns import Column, Columns, Words
 from backtest.state import E_KIND, O_ACCOUNT, O_BAR, ORDER_ROWS, TARGETS
 
