@@ -359,6 +359,7 @@ def test_the_order_of_the_accounts_changes_nothing(seed: int, kind: str, order: 
     story = drawn(seed, kind)
     shuffled = story | {"accounts": [story["accounts"][k] for k in order]}
     one, other = live(story)[1], live(shuffled)[1]
+    assert one.count[LEDGER_ROWS] == other.count[LEDGER_ROWS] > 0
     for m, k in enumerate(order):
         same_money(one, k, other, m)
 
@@ -368,6 +369,7 @@ def test_the_order_of_the_accounts_changes_nothing(seed: int, kind: str, order: 
 def test_where_the_history_is_cut_changes_no_money(seed: int, kind: str, cuts: set[int]) -> None:
     story = drawn(seed, kind)
     one, other = live(story)[1], live(story, {c for c in cuts if c < story["bars"]})[1]
+    assert one.count[LEDGER_ROWS] == other.count[LEDGER_ROWS] > 0
     for k in range(4):
         same_money(one, k, other, k)
 
@@ -408,6 +410,7 @@ def test_a_refused_order_changes_nothing(seed: int, kind: str) -> None:
     story = drawn(seed, kind)
     one = live(story)[1]
     other = live(without_refused(story, one))[1]
+    assert one.count[LEDGER_ROWS] == other.count[LEDGER_ROWS] > 0
     for k in range(4):
         same_money(one, k, other, k)
 

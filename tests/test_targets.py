@@ -147,6 +147,7 @@ def test_how_many_bars_are_looked_at_in_vain_changes_nothing(least: int, monkeyp
     history, wishes = market(7), kept(7, "equity")
     terms = {"unit": "equity", "band": 0.05, "together": True}
     usual = lived(Table, "portfolio", wishes, terms, history)
+    assert len(usual.fills) > 3
     monkeypatch.setattr(following, "LEAST_PATIENCE", least)
     same(lived(Table, "portfolio", wishes, terms, history), usual)
 
