@@ -9,8 +9,10 @@ would pass 2^63 silently.
 from __future__ import annotations
 
 from math import isfinite
+from typing import Any, overload
 
 import numpy as np
+import numpy.typing as npt
 
 from backtest.errors import InputError
 from backtest.kernel import kernel
@@ -24,6 +26,17 @@ HEADROOM = 2**62 // STEPS_PER_UNIT  # largest amount the engine takes, in whole 
 def units(steps):
     """A float count of steps, rounded to the nearest whole step (half to even)."""
     return np.int64(np.rint(steps))
+
+
+@overload
+def amount_of(steps: int) -> float: ...
+@overload
+def amount_of(steps: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]: ...
+def amount_of(steps: Any) -> Any:
+    """Steps, one number or an array, as the amount they stand for: the float nearest to it, so that 2.417 reads as it
+    was written. Kernels multiply by STEP, which is quicker and may be a last bit off.
+    """
+    return steps / STEPS_PER_UNIT
 
 
 def to_steps(amount: float, what: str) -> int:

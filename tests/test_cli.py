@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,8 @@ from backtest.engine.transfers import ask_transfer
 from backtest.engine.weigh import weigh
 from backtest.ledger.post import post
 from backtest.report.result import Result
+from backtest.strategy import Strategy
+from backtest.strategy.hooks import asking
 
 RUN = """
 name = "carry"
@@ -102,6 +105,18 @@ def test_a_run_that_breaks_says_where_with_code_3(folder: Path, monkeypatch: pyt
     assert "ZeroDivisionError: no hedge ratio (test_cli.py, line" in done.stderr
 
 
+def test_a_strategy_that_breaks_says_where_with_code_3(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(config: Any, progress: Any = None) -> Result:
+        with asking(Strategy(), "on_bar", 0):
+            raise ZeroDivisionError("no hedge ratio")
+
+    monkeypatch.setitem(vars(backtest), "run", broken)
+    done = CliRunner().invoke(app, ["run", "carry.toml"])
+    assert done.exit_code == 3
+    told = "Strategy.on_bar at the bar of 1970-01-01 00:00: ZeroDivisionError: no hedge ratio"
+    assert re.search(rf"The strategy failed:\n  {told} \(test_cli.py, line \d+\)\n", done.stderr)
+
+
 def test_a_place_for_the_result_is_looked_for_before_the_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def never(config: Any, progress: Any = None) -> Result:
         raise AssertionError("the run was started")
@@ -153,6 +168,8 @@ sys.path[:0] = [{tests!r}, {root!r}]
 import backtest
 from backtest.cli import app
 from backtest.report.result import Result
+from backtest.strategy import Strategy
+from backtest.strategy.hooks import asking
 from test_report import cash
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background has none
 vars(backtest)["run"] = lambda config, progress=None: Result(cash([110.0]))

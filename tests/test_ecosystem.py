@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+import pickle
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -209,3 +211,19 @@ def test_contracts_that_pay_in_coin_are_refused_by_name() -> None:
     rows = [(0, "BTC", "deposit", 1.0, "")]
     with pytest.raises(InputError, match="BTC/USD:BTC was traded: vectorbt has no contracts that pay in coin"):
         by_hand([fill(0, "BTC/USD:BTC", -1.0, 100.0, 100.0)], rows, [100.0, 120.0, 90.0]).to_vectorbt()
+
+
+# Other processes
+
+
+@pytest.mark.parametrize("copied", [lambda run: pickle.loads(pickle.dumps(run)), copy.copy, copy.deepcopy])
+def test_a_run_that_goes_to_another_process_or_is_copied_tells_the_same(
+    carried: Result, copied: Callable[[Result], Result]
+) -> None:
+    other = copied(carried)
+    assert len(carried.fills) > 0
+    for name in FRAMES:
+        pd.testing.assert_frame_equal(getattr(other.record, name), getattr(carried.record, name))
+    pd.testing.assert_frame_equal(other.figures, carried.figures)
+    pd.testing.assert_frame_equal(other.explain("month"), carried.explain("month"))
+    assert other.manifest == carried.manifest

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace as Row
@@ -79,7 +80,7 @@ from backtest.state import (
     Book,
     Rules,
 )
-from backtest.units import to_steps
+from backtest.units import amount_of, to_steps
 from backtest.venues.schema import RuleSet
 
 STEP = 1e-8
@@ -184,6 +185,13 @@ def test_every_position_is_the_sum_of_its_fills(seed: int, kind: str) -> None:
         if rules.kind[row[F_POSITION]] != SPOT:
             expected[row[F_POSITION], row[F_ACCOUNT]] += row[F_CONTRACTS]
     assert np.array_equal(expected, book.contracts)
+
+
+@given(st.decimals(min_value=-9_999_999, max_value=9_999_999, places=8))
+def test_an_amount_reads_as_it_was_written(written: Decimal) -> None:
+    steps = to_steps(float(written), "amount")
+    assert amount_of(steps) == float(written)
+    assert amount_of(np.array([steps])).tolist() == [float(written)]
 
 
 DELAYS = st.tuples(st.booleans(), st.floats(0, 3000), st.integers(0, 5), st.integers(0, 4))

@@ -12,8 +12,9 @@ import pytest
 from fake_port import HOUR_US, FakePort, desk_at, history_of
 from pydantic import BaseModel
 
-from backtest.errors import InputError
+from backtest.errors import InputError, StrategyError
 from backtest.strategy import (
+    Bar,
     Desks,
     Market,
     OpenOrder,
@@ -26,6 +27,7 @@ from backtest.strategy import (
     rolling_beta,
     whole_lots,
 )
+from backtest.strategy.hooks import asking
 from backtest.strategy.prefix import Said, checked_targets, cut_of
 from backtest.strategy.schedule import wake_bars
 
@@ -392,6 +394,39 @@ def test_a_strategy_that_is_not_there_is_refused_with_the_nearest(named: Any, wo
 def test_a_strategy_without_symbols_is_told_to_name_them() -> None:
     with pytest.raises(InputError, match="which symbols"):
         Strategy().symbols({})
+
+
+class ForgetsTheDesk(Strategy):
+    def on_bar(self, bar: Bar) -> None:  # type: ignore[override]
+        pass
+
+
+class AsksForMore(Strategy):
+    def targets(self, market: Market, when: str) -> None:  # type: ignore[override]
+        pass
+
+
+class TakesWhatComes(Strategy):
+    def on_bar(self, *given: Any) -> None:
+        pass
+
+    @staticmethod
+    def start(market: Market, again: bool = False) -> None:  # type: ignore[override]
+        pass
+
+
+def test_a_hook_that_cannot_be_asked_is_refused_with_how_it_is_written() -> None:
+    with pytest.raises(InputError, match=r"ForgetsTheDesk.on_bar\(self, bar.*: write on_bar\(self, bar, desk\)"):
+        load_strategy(ForgetsTheDesk, {})
+    with pytest.raises(InputError, match=r"AsksForMore.targets\(.*: write targets\(self, market\)"):
+        load_strategy(AsksForMore, {})
+    assert isinstance(load_strategy(TakesWhatComes, {}), TakesWhatComes)
+
+
+def test_what_goes_wrong_in_a_library_is_told_with_the_strategys_own_line() -> None:
+    told = r"LinAlgError: Singular matrix \(test_strategy_face.py, line \d+\)$"
+    with pytest.raises(StrategyError, match=told), asking(Strategy(), "on_bar"):
+        np.linalg.inv(np.zeros((2, 2)))
 
 
 def test_parameters_do_not_change_during_a_run() -> None:

@@ -46,7 +46,7 @@ from backtest.state import (
     STATE_NAMES,
     Book,
 )  # fmt: skip
-from backtest.units import STEP, to_steps
+from backtest.units import STEP, amount_of, to_steps
 
 LARGEST = 1e7
 CHANGES = ("haircut", "add", "funding", "move", "basis", "prices")
@@ -331,7 +331,7 @@ def _read_back(placed: Placed, book: Book) -> Snapshot:
     given = {placed.number(p): p for p in placed.snapshot.positions}
     for number in np.flatnonzero(book.contracts[:, 0]).tolist():
         instrument = placed.instruments[number % n]
-        contracts, cost = int(book.contracts[number, 0]) * STEP, int(book.cost[number, 0]) * STEP
+        contracts, cost = amount_of(int(book.contracts[number, 0])), amount_of(int(book.cost[number, 0]))
         kept = given[number].model_dump() if number in given else {"symbol": instrument.symbol}
         changed = {"contracts": contracts, "size": None, "side": None, "mark": None, "margin": None}
         if instrument.kind != "option":
@@ -341,7 +341,7 @@ def _read_back(placed: Placed, book: Book) -> Snapshot:
         positions.append({**kept, **changed, "isolated": isolates})
     shape = placed.plan.shape
     loans = {
-        asset: -int(book.balance[shape.loans, a, 0]) * STEP
+        asset: -amount_of(int(book.balance[shape.loans, a, 0]))
         for a, asset in enumerate(placed.assets)
         if shape.loans >= 0 and book.balance[shape.loans, a, 0] < 0
     }
@@ -358,7 +358,7 @@ def _waiting(placed: Placed, book: Book) -> list[dict[str, Any]]:
         rows.append(
             RestingOrder(
                 symbol=placed.instruments[int(row[O_POSITION]) % n].symbol,
-                contracts=int(row[O_CONTRACTS] - row[O_FILLED]) * STEP,
+                contracts=amount_of(int(row[O_CONTRACTS] - row[O_FILLED])),
                 price=float(book.order_price[order, 0]),
                 position_side=("short" if row[O_POSITION] >= n else "long") if placed.plan.two_sided else None,
                 reduce_only=bool(row[O_FLAGS] & REDUCE_ONLY),
@@ -371,7 +371,7 @@ def _told(placed: Placed, book: Book, number: int, order: NewOrder) -> str:
     """What became of the order, in words."""
     row = book.order[number]
     state, reason = STATE_NAMES[row[O_STATE]], REASON_NAMES[row[O_REASON]]
-    filled = int(row[O_FILLED]) * STEP
+    filled = amount_of(int(row[O_FILLED]))
     at = f" @ {order.price:g}" if order.price is not None else ""
     words = f"order {order.symbol} {order.contracts:g}{at}: {state}"
     words += f" ({filled:g})" if filled and filled != order.contracts else ""

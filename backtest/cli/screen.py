@@ -23,7 +23,7 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from backtest.errors import InputError
+from backtest.errors import InputError, StrategyError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,11 +48,15 @@ def answering() -> Iterator[None]:
         _trace()
         _tell("Cannot run this:", f"{_place_of(error)}{error.strerror or error}")
         raise typer.Exit(BAD_INPUT) from error
+    except StrategyError as error:
+        _trace()
+        _tell("The strategy failed:", f"{error}\nSet BACKTEST_TRACEBACK=1 to see the way there.")
+        raise typer.Exit(RUN_FAILED) from error
     except Exception as error:
         _trace()
         place = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(place.filename).name}, line {place.lineno}"
-        hint = "This is a fault of the program or the strategy; set BACKTEST_TRACEBACK=1 to see where it came from."
+        hint = "This is a fault of the program; set BACKTEST_TRACEBACK=1 to see where it came from."
         _tell("The run failed:", f"{type(error).__name__}: {error} ({where})\n{hint}")
         raise typer.Exit(RUN_FAILED) from error
     finally:

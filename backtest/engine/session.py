@@ -32,7 +32,7 @@ from backtest.state import (
     LIVED, LOOK_INSIDE, O_ACCOUNT, O_BAR, ORDER_KINDS, ORDER_ROWS, POST_ONLY, REDUCE_ONLY, TARGETS, TOO_LARGE,
     TO_TARGET, TRANSFER_ROWS,
 )  # fmt: skip
-from backtest.units import HEADROOM, STEP, to_steps
+from backtest.units import HEADROOM, amount_of, to_steps
 
 if TYPE_CHECKING:
     from backtest.market.finer import FinerBars
@@ -275,7 +275,5 @@ class Session(Statement):
         if self.bar < 0 or not wish:
             return 0.0
         self.book = grow(self.book) if self.book.count[0] + 4096 > len(self.book.ledger) else self.book
-        return (
-            float(largest_order(self.book, self.rules, self.tape, self.bar, account, position, 1 if wish > 0 else -1))
-            * STEP
-        )
+        side = 1 if wish > 0 else -1
+        return amount_of(int(largest_order(self.book, self.rules, self.tape, self.bar, account, position, side)))

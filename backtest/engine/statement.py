@@ -15,7 +15,7 @@ from backtest.state import (
     LIVE_ORDERS, ORDER_KINDS, O_ACCOUNT, O_CONTRACTS, O_FILLED, O_FLAGS, O_KIND, O_POSITION, O_STATE, P_EQUITY,
     TO_TARGET, WAITING, W_COLLATERAL, W_INITIAL, W_MAINTENANCE, Book, Tape,
 )  # fmt: skip
-from backtest.units import STEP
+from backtest.units import STEP, amount_of
 
 if TYPE_CHECKING:
     from backtest.market.history import History
@@ -98,8 +98,8 @@ class Statement:
         """Units of an asset in one wallet, or in all of them (coins under way included, loans deducted)."""
         a = self.asset_of(asset)
         if wallet is not None:
-            return float(self.book.balance[self.wallet_of(account, wallet, asset), a, account]) * STEP
-        return float(sum(self.book.balance[:, a, account].tolist())) * STEP
+            return amount_of(int(self.book.balance[self.wallet_of(account, wallet, asset), a, account]))
+        return amount_of(sum(self.book.balance[:, a, account].tolist()))
 
     def contracts(self, account: int, symbol: str, side: str | None = None) -> float:
         """Signed contracts of a future, in hedge mode of one `side` or both together; of spot, the coins in the spot
@@ -108,12 +108,12 @@ class Statement:
         k = self._symbol(symbol)
         shape = self.plans[account].shape
         if side is not None:
-            return float(self.book.contracts[self.position_of(account, symbol, side), account]) * STEP
+            return amount_of(int(self.book.contracts[self.position_of(account, symbol, side), account]))
         if self.history.instruments[k].kind != "spot":
-            return float(sum(self.book.contracts[k :: len(self.symbols), account].tolist())) * STEP
+            return amount_of(sum(self.book.contracts[k :: len(self.symbols), account].tolist()))
         base = self.asset_of(self.history.instruments[k].base)
         owed = self.book.balance[shape.loans, base, account] if shape.loans >= 0 else 0
-        return float(self.book.balance[shape.spot, base, account] + owed) * STEP
+        return amount_of(int(self.book.balance[shape.spot, base, account] + owed))
 
     def positions(self, account: int) -> Mapping[str, float]:
         """Net `contracts` by symbol, read when they are asked for and kept until the account lives on."""
@@ -185,7 +185,7 @@ class Statement:
                     "id": order,
                     "symbol": self.history.instruments[row[O_POSITION] % len(self.symbols)].symbol,
                     "kind": ORDER_KINDS[row[O_KIND]],
-                    "contracts": float(row[O_CONTRACTS] - (0 if aimed else row[O_FILLED])) * STEP,
+                    "contracts": amount_of(int(row[O_CONTRACTS] - (0 if aimed else row[O_FILLED]))),
                     "target": aimed,
                     "price": float(prices[0]) or None,
                     "trigger": float(prices[1]) or None,

@@ -7,8 +7,8 @@ the asset named beside them, dollar amounts are valued at the bar's close index.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, fields
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -226,6 +226,10 @@ class LivedRecord(RunRecord):
             raise AttributeError(name)
         self.__dict__[name] = self.made(name).frame(FRAMES[name])
         return self.__dict__[name]
+
+    def __reduce__(self) -> tuple[partial[RunRecord], tuple[()]]:
+        """In another process it is its frames; what they are made of lies in the engine's books."""
+        return partial(RunRecord, **{each.name: getattr(self, each.name) for each in fields(RunRecord)}), ()
 
     def made(self, frame: str) -> Columns:
         """All accounts' rows of a frame by column."""

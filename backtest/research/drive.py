@@ -50,7 +50,7 @@ from backtest.strategy.prefix import checked_targets
 from backtest.strategy.schedule import wake_bars
 from backtest.strategy.strategy import Event, Strategy
 from backtest.strategy.targets import UNITS
-from backtest.units import STEP
+from backtest.units import amount_of
 
 Progress = Callable[[int, int], None]
 CHUNK = 4096
@@ -172,7 +172,7 @@ class _News:
                 KIND_OF_CAUSE.get(int(row[F_CAUSE]), "liquidation"),
                 self._time(row[F_BAR]),
                 self._symbol(row[F_POSITION]),
-                float(row[F_CONTRACTS]) * STEP,
+                amount_of(int(row[F_CONTRACTS])),
                 float(price[0]),
                 position_side=self._side(row[F_ACCOUNT], row[F_POSITION]),
             )
@@ -183,7 +183,7 @@ class _News:
                 "refusal",
                 self._time(row[O_DONE_BAR]),
                 self._symbol(row[O_POSITION]),
-                float(row[O_CONTRACTS]) * STEP,
+                amount_of(int(row[O_CONTRACTS])),
                 float("nan"),
                 REASON_NAMES[row[O_REASON]],
                 self._side(row[O_ACCOUNT], row[O_POSITION]),

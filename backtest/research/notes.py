@@ -35,7 +35,7 @@ from backtest.state import (
 )  # fmt: skip
 from backtest.strategy.hooks import overrides
 from backtest.strategy.strategy import Strategy
-from backtest.units import STEP
+from backtest.units import STEP, amount_of
 
 
 def notes_of(session: Session) -> list[str]:
@@ -93,7 +93,7 @@ def cut_withdrawals(config: RunConfig, session: Session) -> list[str]:
         for flow in (each for each in account.flows if each.amount < 0.0):
             bar, asset = int(np.searchsorted(session.history.time, flow.time_us)), session.assets[flow.asset]
             mine = (ledger[:, L_ACCOUNT] == k) & (ledger[:, L_BAR] == bar) & (ledger[:, L_ASSET] == asset)
-            paid = -float(ledger[mine & (ledger[:, L_KIND] == WITHDRAWAL), L_AMOUNT].sum()) * STEP
+            paid = -amount_of(int(ledger[mine & (ledger[:, L_KIND] == WITHDRAWAL), L_AMOUNT].sum()))
             if paid < -flow.amount - STEP:
                 words = f"of {-flow.amount:,.8g} {flow.asset} asked for at {when(flow.time_us)}, {paid:,.8g} were free"
                 notes.append(f"account {account.name}: withdrawal: {words}")

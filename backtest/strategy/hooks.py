@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
-from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
+from inspect import getattr_static, isasyncgenfunction, iscoroutinefunction, isgeneratorfunction, signature
 from pathlib import Path
+from sysconfig import get_path
+from types import FunctionType
 
+import backtest
 from backtest.errors import InputError, StrategyError, nearest
 from backtest.market.grid import when
 from backtest.strategy.strategy import Strategy
 
 HOOKS = ("symbols", "start", "on_bar", "on_event", "targets")
+LIBRARIES = (str(Path(backtest.__file__).parent), *{get_path(kind) for kind in ("stdlib", "purelib", "platlib")})
 
 
 class asking:
@@ -46,9 +50,11 @@ class asking:
 
 
 def in_words(error: BaseException) -> str:
-    """An exception with its kind, and the file and line it came from."""
-    places = traceback.extract_tb(error.__traceback__)
-    own = [each for each in places if not each.filename.startswith(("<frozen", "<string"))]
+    """An exception with its kind, and the file and line it came from: of code that is nobody's library, if it went
+    through any.
+    """
+    places = [each for each in traceback.extract_tb(error.__traceback__) if not each.filename.startswith("<")]
+    own = [each for each in places if not each.filename.startswith(LIBRARIES)] or places
     place = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
     return f"{type(error).__name__}: {error}{place}"
 
@@ -58,6 +64,17 @@ def overrides(kind: type[Strategy], hook: str) -> bool:
     return getattr(kind, hook) is not getattr(Strategy, hook)
 
 
+def _takes(kind: type[Strategy], hook: str) -> bool:
+    """Whether a class's hook takes what the hook is given."""
+    many = len(signature(getattr(Strategy, hook)).parameters)
+    bound = not isinstance(getattr_static(kind, hook), FunctionType)
+    try:
+        signature(getattr(kind, hook)).bind(*[None] * (many - bound))
+    except TypeError:
+        return False
+    return True
+
+
 def check_hooks(kind: type[Strategy]) -> None:
     """InputError for a strategy that would never be asked, asked in vain, or in two ways of which only one can hold."""
     for hook in HOOKS:
@@ -65,6 +82,9 @@ def check_hooks(kind: type[Strategy]) -> None:
         if isgeneratorfunction(asked) or iscoroutinefunction(asked) or isasyncgenfunction(asked):
             word = "a `yield` in it" if isgeneratorfunction(asked) else "an `async` before it"
             raise InputError(f"{kind.__name__}.{hook} has {word}, so that asking it does nothing; take that out")
+        if not _takes(kind, hook):
+            given = ", ".join(signature(getattr(Strategy, hook)).parameters)
+            raise InputError(f"{kind.__name__}.{hook}{signature(asked)} cannot be asked: write {hook}({given})")
     acts = [hook for hook in ("on_bar", "on_event") if overrides(kind, hook)]
     if overrides(kind, "targets") and acts:
         raise InputError(f"{kind.__name__} has both targets and {acts[0]}: write one, the other would never be asked")

@@ -25,7 +25,7 @@ from backtest.state import (
     W_INITIAL,
     W_MAINTENANCE,
 )  # fmt: skip
-from backtest.units import STEP
+from backtest.units import amount_of
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -103,7 +103,7 @@ def cash(session: Session, names: Names, k: int, part: slice) -> Floats:
             here = np.zeros(len(worth), np.int64)
             np.add.at(here, bars[first:last] - part.start, steps[first:last])
             before = int(steps[:first].sum())
-            worth += (before + np.cumsum(here)) * STEP * session.history.index_close[a, part]
+            worth += amount_of(before + np.cumsum(here)) * session.history.index_close[a, part]
     return worth
 
 

@@ -28,7 +28,7 @@ from backtest.state import (
     L_WALLET,
     LEDGER_ROWS,
 )  # fmt: skip
-from backtest.units import STEP
+from backtest.units import amount_of
 
 Ints = npt.NDArray[np.int64]
 
@@ -44,7 +44,7 @@ def ledger_columns(session: Session, names: Names) -> Columns:
             "wallet": lambda: names.wallet(rows[:, L_ACCOUNT], rows[:, L_WALLET]),
             "asset": lambda: names.asset(rows[:, L_ASSET]),
             "kind": lambda: listed(KIND_NAMES, rows[:, L_KIND]),
-            "amount": lambda: rows[:, L_AMOUNT] * STEP,
+            "amount": lambda: amount_of(rows[:, L_AMOUNT]),
             "steps": lambda: rows[:, L_AMOUNT],
             "instrument": lambda: names.symbol(rows[:, L_INSTRUMENT]),
             "order": lambda: names.order(paid_by(rows)),
@@ -71,10 +71,10 @@ def funding_columns(session: Session, names: Names) -> Columns:
             "account": lambda: names.account(rows[:, L_ACCOUNT]),
             "symbol": lambda: names.symbol(rows[:, L_INSTRUMENT]),
             "side": lambda: names.side(rows[:, L_ACCOUNT], rows[:, L_INSTRUMENT]),
-            "contracts": lambda: held_before(session, rows) * STEP,
+            "contracts": lambda: amount_of(held_before(session, rows)),
             "price": lambda: np.where(on_index(session, rows), indices_of(session, rows), history.funding_price[at]),
             "rate": lambda: history.funding_rate[at],
-            "amount": lambda: rows[:, L_AMOUNT] * STEP,
+            "amount": lambda: amount_of(rows[:, L_AMOUNT]),
             "asset": lambda: names.asset(rows[:, L_ASSET]),
             "flag": lambda: history.funding_flag[at],
         },

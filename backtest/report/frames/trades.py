@@ -44,7 +44,7 @@ from backtest.state import (
     REASON_NAMES,
     STATE_NAMES,
 )  # fmt: skip
-from backtest.units import STEP
+from backtest.units import amount_of
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -63,15 +63,15 @@ def fill_columns(session: Session, names: Names) -> Columns:
             "account": lambda: names.account(rows[:, F_ACCOUNT]),
             "symbol": lambda: names.symbol(positions),
             "side": lambda: names.side(rows[:, F_ACCOUNT], rows[:, F_POSITION]),
-            "contracts": lambda: rows[:, F_CONTRACTS] * STEP,
+            "contracts": lambda: amount_of(rows[:, F_CONTRACTS]),
             "price": lambda: prices[:, 0],
             "mark": lambda: prices[:, 1],
             "notional_usd": lambda: notionals(session, rows, prices[:, 0]),
             "cause": lambda: listed(CAUSE_NAMES, rows[:, F_CAUSE]),
             "point": lambda: listed(POINT_NAMES, rows[:, F_POINT]),
-            "fee": lambda: rows[:, F_FEE] * STEP,
+            "fee": lambda: amount_of(rows[:, F_FEE]),
             "fee_asset": lambda: names.asset(rows[:, F_FEE_ASSET]),
-            "realised": lambda: rows[:, F_REALISED] * STEP,
+            "realised": lambda: amount_of(rows[:, F_REALISED]),
             "settle": lambda: listed(tuple(i.settle for i in instruments), positions),
             "order": lambda: names.order(rows[:, F_ORDER]),
         },
@@ -89,7 +89,7 @@ def notionals(session: Session, rows: Ints, price: Floats) -> Floats:
     for quote in np.unique(quotes[quotes >= 0]).tolist():
         mine = quotes == quote
         usd[mine] = session.history.room.take(session.history.index_close[quote], bars[mine])
-    worth: Floats = np.abs(rows[:, F_CONTRACTS] * STEP) * sizes * np.where(inverse, 1.0, price * usd)
+    worth: Floats = np.abs(amount_of(rows[:, F_CONTRACTS])) * sizes * np.where(inverse, 1.0, price * usd)
     return worth
 
 
@@ -108,12 +108,12 @@ def order_columns(session: Session, names: Names, fills: Columns) -> Columns:
             "symbol": lambda: names.symbol(rows[:, O_POSITION]),
             "side": lambda: names.side(rows[:, O_ACCOUNT], rows[:, O_POSITION]),
             "kind": lambda: listed(ORDER_KINDS, rows[:, O_KIND]),
-            "contracts": lambda: rows[:, O_CONTRACTS] * STEP,
+            "contracts": lambda: amount_of(rows[:, O_CONTRACTS]),
             "price": lambda: np.where(prices[:, 0] > 0, prices[:, 0], np.nan),
             "trigger": lambda: np.where(prices[:, 1] > 0, prices[:, 1], np.nan),
             "state": lambda: listed(STATE_NAMES, rows[:, O_STATE]),
             "reason": lambda: listed(REASON_NAMES, rows[:, O_REASON]),
-            "filled": lambda: rows[:, O_FILLED] * STEP,
+            "filled": lambda: amount_of(rows[:, O_FILLED]),
             "group": lambda: groups,
             "residual_delta_usd": lambda: residual_deltas(groups, fills),
         },
@@ -146,8 +146,8 @@ def position_columns(session: Session, names: Names) -> Columns:
             "account": lambda: names.account(rows[:, 1]),
             "symbol": lambda: names.symbol(rows[:, 2]),
             "side": lambda: names.side(rows[:, 1], rows[:, 2]),
-            "contracts": lambda: rows[:, 3] * STEP,
-            "cost": lambda: rows[:, 4] * STEP,
+            "contracts": lambda: amount_of(rows[:, 3]),
+            "cost": lambda: amount_of(rows[:, 4]),
         },
     )
 
