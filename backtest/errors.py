@@ -14,6 +14,12 @@ class InputError(ValueError):
     """Something the user gave is wrong: the message says what, where, the value, and the nearest valid choice."""
 
 
+class NotStored(InputError):
+    """Bars that a run needs are not in the store: who can do without them asks on, and nobody takes a damaged file for
+    one that is not there.
+    """
+
+
 class StrategyError(RuntimeError):
     """A strategy's own code failed: the message says in which hook and at which bar, the cause is chained."""
 

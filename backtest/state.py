@@ -156,6 +156,10 @@ UNIT_OFFSET, BASIS_CHARGE, CONTINGENCY, INITIAL_FACTOR, TAIL_FLOOR, TAIL_LEVEL, 
 )
 TAIL_BUFFER, LONG_RUN_FLOOR = I64(8), I64(9)
 RISK_NUMBERS = 10
+INTERNAL = ("transit", "loans", "debts")  # wallets of an account's own bookkeeping, which no hand moves money through
+# What the tail model may know at a bar: the window's first row and one past its last; where all that is known begins,
+# where a long run of it begins, and one past their last.
+WINDOW, WINDOW_END, PAST, LONG_RUN, PAST_END = (I64(k) for k in range(5))
 # Levels of a mode, as margin ratios: liquidated at, only reducing from, and up to where forced sales go on.
 LIQUIDATE_AT, REDUCE_ONLY_AT, RESTORED_AT = (I64(k) for k in range(3))
 # Terms of a mode: losses beyond the collateral stay the user's debt; the loss that resting orders would open with
@@ -336,10 +340,9 @@ class Tape(Bundle):
     rules_at: np.ndarray  # int64 [shape, bar] set in force
     target: np.ndarray  # float64 [row, instrument]: size wished, in the unit its event tells; NaN never: LEAVE
     stray: np.ndarray  # float64 [instrument], or [0] where every row is followed; see `engine.targets`
-    tail_move: (
-        np.ndarray
-    )  # float64 [row, asset + instrument] of one past horizon: relative index moves by asset, basis moves by instrument
-    tail_rows: np.ndarray  # int64 [4, bar]: a bar's window (first, one past last), horizons known, first of a long run
+    tail_move: np.ndarray  # float64 [row, asset + instrument]: moves of index and basis, see `engine.tape.PastMoves`
+    tail_rows: np.ndarray  # int64 [lookback, 5, bar]: which of them are known, see WINDOW
+    tail_kind: np.ndarray  # int64 [rule set]: its lookback
 
 
 LEAVE = -1e300  # a target cell that leaves the position as it is

@@ -15,8 +15,9 @@ import pandas as pd
 import pytest
 
 import backtest
+from backtest.errors import InputError
 from backtest.market.schema import Instrument, to_us
-from backtest.market.store import write_instruments, write_series
+from backtest.market.store import Store, write_instruments, write_series
 from backtest.report.result import Result
 
 pytestmark = pytest.mark.jit_off
@@ -125,3 +126,20 @@ def test_two_falls_at_once_are_not_survived_though_lows_then_highs_would_have_be
     assert "finer bar of 02:0" in seeing.liquidations["note"].iloc[0]
     assert set(seeing.fills.loc[seeing.fills["cause"] == "liquidation", "time"]) == {START_OF_THIRD_HOUR}
     assert abs(float(seeing.explain()["residual"])) < 1e-6
+
+
+def test_a_damaged_file_of_finer_bars_is_named_and_not_taken_for_one_that_is_not_there(tmp_path: Path) -> None:
+    at_once = {"AAA/USDT": [90.0, 70.0, 100.0], "BBB/USDT": [110.0, 130.0, 100.0]}
+    store = store_of(tmp_path / "store", at_once)
+    (damaged,) = store.rglob("AAA-USDT_USDT/bars-5m.parquet")
+    damaged.write_bytes(damaged.read_bytes()[:-200])
+    with pytest.raises(InputError, match=r"bars-5m.parquet cannot be read as Parquet"):
+        live(store)
+
+
+def test_finer_bars_that_end_too_early_leave_the_bar_undecided(tmp_path: Path) -> None:
+    apart = {"AAA/USDT": [90.0, 70.0, 100.0], "BBB/USDT": [100.0, 100.0, 100.0, 130.0]}
+    store = store_of(tmp_path / "store", apart)
+    columns = Store(store).need("generic", "AAA/USDT:USDT", "bars-5m")
+    write_series(store, "generic", "AAA/USDT:USDT", "bars-5m", {name: row[:26] for name, row in columns.items()}, {})
+    assert str(live(store).stats["Survived"]).startswith("undecided inside the bar (2024-05-06 02:00)")

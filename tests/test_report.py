@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import backtest
 from backtest.config import load_config
 from backtest.errors import InputError
 from backtest.market.history import History
@@ -27,6 +29,7 @@ from backtest.report.picture import write_picture
 from backtest.report.record import FRAMES, RunRecord, empty
 from backtest.report.result import Result, load
 from backtest.report.statistics import Performance, drawdown, statistics, survival
+from backtest.research.run import prepare
 from backtest.strategy.strategy import Strategy
 
 DAY_US = 86_400_000_000
@@ -111,7 +114,7 @@ def made(past: History, frames: dict[str, pd.DataFrame], **config: Any) -> RunRe
         "account": [{"margin": "portfolio", "deposit": {"USDT": 100}}], "strategy": {"class": "hand:Made"},
     } | config  # fmt: skip
     given = {name: frames.get(name, empty(name)) for name in FRAMES}
-    return RunRecord(load_config(settings), past, (), ["main"], ["portfolio"], **given, started="now", seconds=1.0)
+    return RunRecord(load_config(settings), past, (), ["main"], ["portfolio"], **given, seconds=1.0, stored=False)
 
 
 def cash(equity: list[float], *flows: tuple[int, str, str, float, str], **columns: list[float]) -> RunRecord:
@@ -549,8 +552,23 @@ def test_the_manifest_carries_the_hash_of_every_file_that_was_read(tmp_path: Pat
     write_series(tmp_path / "store", "binance", "DOGE/USDT", "bars-1d", bars, {})
     record = cash([110.0])
     data = {"store": str(tmp_path / "store"), "start": "2024-01-01", "end": "2024-12-31", "interval": "1d"}
-    record.config = load_config(record.config.resolved() | {"data": data})
+    record.config, record.stored = load_config(record.config.resolved() | {"data": data}), True
     written = (tmp_path / "store" / "binance" / "BTC-USDT" / "bars-1d.parquet").read_bytes()
     sha256 = hashlib.sha256(written).hexdigest()
     expected = [{"venue": "binance", "symbol": "BTC/USDT", "series": "bars-1d", "sha256": sha256}]
     assert manifest(record)["data"] == expected
+
+
+def test_a_history_that_was_given_is_named_by_its_own_hash_whatever_lies_in_the_store(sample_store: Path) -> None:
+    config = {
+        "name": "given", "data": {"store": str(sample_store), "start": "2024-01-01", "end": "2024-01-04"},
+        "account": [{"margin": "portfolio", "deposit": {"USDT": 100}}],
+        "strategy": {"class": "strategies.hedged_long:HedgedLong"},
+    }  # fmt: skip
+    past = prepare(config).history
+    told, other = (
+        backtest.run(config, data=each).manifest["data"] for each in (past, replace(past, notes=("another",)))
+    )
+    assert [row["series"] for row in told] == ["in memory"]
+    assert told[0]["sha256"] != other[0]["sha256"]
+    assert len(backtest.run(config).manifest["data"]) > 1

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from test_arithmetic import Desk, asset, future, scenario, spot
 
 from backtest.engine.book import make_book
-from backtest.engine.tape import make_tape
+from backtest.engine.tape import PastMoves, make_tape
 from backtest.ledger.kinds import DEPOSIT
 from backtest.ledger.post import post
 from backtest.margin import procyclicality as tools
@@ -73,8 +73,8 @@ def test_a_past_move_comes_back_at_the_volatility_of_today() -> None:
     assert filtered(moves, then, np.array([0.04, 0.0])) == pytest.approx(np.array([[-0.06, 0.0]]))
 
 
-def story(prices: list[float], **tail: Any) -> Any:
-    """A history of one coin in bars of a day, and what a tail model of 30 days knows at each."""
+def lookback(**tail: Any) -> Any:
+    """A rule set that margins by the tail of 30 days, where nothing else is said."""
     rules = {
         "kind": "ES",
         "window_days": 30,
@@ -84,12 +84,25 @@ def story(prices: list[float], **tail: Any) -> Any:
         "stressed_weight": 0.25,
     }
     scenario = ScenarioRules(((0.0,),), 0.0, 0.0, 0.0, 1.0, TailRules(**(rules | tail)))
-    plan: Any = SimpleNamespace(mode=SimpleNamespace(requirement="tail"), sets=[SimpleNamespace(scenario=scenario)])
-    history: Any = SimpleNamespace(
+    return SimpleNamespace(scenario=scenario)
+
+
+def planned(requirement: str, *sets: Any) -> Any:
+    return SimpleNamespace(mode=SimpleNamespace(requirement=requirement), sets=sets)
+
+
+def history_of_days(prices: list[float]) -> Any:
+    return SimpleNamespace(
         time=np.arange(len(prices)) * DAY_US, index_open=np.array([prices]), mark_open=np.array([prices]),
         instruments=[SimpleNamespace(kind="spot")], assets=("BTC",), room=MEMORY,
     )  # fmt: skip
-    return tail_of([plan], history)
+
+
+def story(prices: list[float], **tail: Any) -> Any:
+    """A history of one coin in bars of a day, and what a tail model of 30 days knows at each."""
+    found = tail_of([planned("tail", lookback(**tail))], history_of_days(prices))
+    assert found is not None and found.kind.tolist() == [0]
+    return found.moves, found.rows[0]
 
 
 def path(moves: list[float]) -> list[float]:
@@ -102,13 +115,13 @@ CALM_THEN_WILD = [0.01, -0.01] * 20 + [0.05, -0.05] * 10
 def test_without_the_filter_a_window_is_the_moves_as_they_were() -> None:
     moves, rows = story(path(CALM_THEN_WILD))
     assert moves[:, 0] == pytest.approx(CALM_THEN_WILD)
-    assert rows[:, 60].tolist() == [30, 60, 60, 0]
-    assert rows[:, 10].tolist() == [0, 10, 10, 0]
+    assert rows[:, 60].tolist() == [30, 60, 0, 0, 60]
+    assert rows[:, 10].tolist() == [0, 10, 0, 0, 10]
 
 
 def test_with_the_filter_calm_moves_are_as_wild_as_today_and_stress_stays_as_it_was() -> None:
     moves, rows = story(path(CALM_THEN_WILD), filtered=True, decay=0.9)
-    first, last, past, _ = rows[:, 60]
+    first, last, _, _, past = rows[:, 60]
     assert (last - first, past) == (30, 60)
     assert moves[:past, 0] == pytest.approx(CALM_THEN_WILD)
     # Twenty moves of 5 % on a volatility of 1 %: 0.9^20 of 0.0001, the rest 0.0025. Row 35 was 1 % at 1 %.
@@ -131,10 +144,30 @@ def test_constant_volatility_is_left_as_it_is() -> None:
     assert np.abs(moves[rows[0, 60] : rows[1, 60], 0]) == pytest.approx(np.full(30, 0.01))
 
 
+def test_each_rule_set_knows_the_past_by_its_own_lookback() -> None:
+    """Windows of 30 and of 20 moves of a day, one of ten moves of three days, and an account without tail margin."""
+    plans: list[Any] = [
+        planned("tail", lookback(window_days=30), lookback(window_days=20)),
+        planned("tiers", lookback(window_days=30)),
+        planned("tail", lookback(window_days=30, horizon_days=3), lookback(window_days=30)),
+    ]
+    found = tail_of(plans, history_of_days(path(CALM_THEN_WILD)))
+    assert found is not None
+    assert found.kind.tolist() == [0, 1, -1, 2, 0]
+    assert found.rows[:, :, 60].tolist() == [[30, 60, 0, 0, 60], [100, 120, 60, 60, 120], [130, 140, 120, 120, 140]]
+    three_days = found.moves[120:140, 0]
+    assert three_days[19] == pytest.approx(0.95 * 1.05 * 0.95 - 1)
+
+
 def test_the_long_run_is_ten_years_at_most() -> None:
     _, rows = story([100.0] * 3800)
     assert rows[3, 3600] == 0
     assert rows[3, 3700] == 50
+
+
+def known(moves: Any, first: int, last: int, past: int) -> PastMoves:
+    """What four bars know: a window of these rows, and of the past all rows before `past`."""
+    return PastMoves(moves, np.tile(np.array([[[first], [last], [0], [0], [past]]]), (1, 1, 4)), np.zeros(1, np.int64))
 
 
 def tail_margin(window: list[float], earlier: list[float], **tail: Any) -> float:
@@ -147,8 +180,7 @@ def tail_margin(window: list[float], earlier: list[float], **tail: Any) -> float
     moves = np.zeros((len(earlier) + len(window), 3))
     moves[:, desk.history.assets.index("BTC")] = earlier + window
     many = len(moves)
-    rows = np.tile(np.array([[len(earlier)], [many], [many], [0]]), (1, 4))
-    desk.tape = make_tape(desk.history, desk.tape.rules_at, [], None, (), (moves, rows))
+    desk.tape = make_tape(desk.history, desk.tape.rules_at, tail=known(moves, len(earlier), many, many))
     desk.book = make_book(desk.rules, desk.tape)
     dollars = desk.history.assets.index("USDT")
     post(desk.book, 0, 0, desk.shape.wallet("unified", dollars), dollars, DEPOSIT, to_steps(1_000.0, "deposit"), -1, -1)
@@ -189,8 +221,7 @@ def test_margin_takes_its_tail_from_the_scaled_window_and_its_stress_from_the_mo
     real, scaled = np.zeros((25, 3)), np.zeros((20, 3))
     bitcoin = desk.history.assets.index("BTC")
     real[3, bitcoin], scaled[7, bitcoin] = -0.10, -0.20
-    rows = np.tile(np.array([[25], [45], [25], [0]]), (1, 4))
-    desk.tape = make_tape(desk.history, desk.tape.rules_at, [], None, (), (np.vstack([real, scaled]), rows))
+    desk.tape = make_tape(desk.history, desk.tape.rules_at, tail=known(np.vstack([real, scaled]), 25, 45, 25))
     desk.book = make_book(desk.rules, desk.tape)
     dollars = desk.history.assets.index("USDT")
     wallet = desk.shape.wallet("unified", dollars)
@@ -211,9 +242,8 @@ def test_a_loan_asks_its_share_in_dollars_beside_the_tail() -> None:
     )  # fmt: skip
     moves = np.zeros((25, len(desk.history.assets) + len(desk.symbols)))
     moves[3, desk.history.assets.index("ETH")] = -0.10
-    rows = np.tile(np.array([[0], [25], [25], [0]]), (1, 4))
     free = [np.zeros(4) if name == "BTC" else None for name in coins]
-    desk.tape = make_tape(desk.history, desk.tape.rules_at, [], None, [free], (moves, rows))
+    desk.tape = make_tape(desk.history, desk.tape.rules_at, borrow=[free], tail=known(moves, 0, 25, 25))
     desk.book = make_book(desk.rules, desk.tape)
     dollars = desk.history.assets.index("USDT")
     wallet = desk.shape.wallet("unified", dollars)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import backtest
 from backtest.errors import InputError
+from backtest.market.schema import Instrument
 from backtest.market.store import Store
+from backtest.strategy import Bar, Desks, Params, Strategy
 
 pytestmark = pytest.mark.jit_off
 
@@ -91,6 +95,39 @@ def test_a_run_takes_its_own_numbers_of_the_tail_model_and_says_so() -> None:
     said = {row["key"]: row["value"] for row in ours.manifest["rules"] if row["table"] == "account"}
     assert said == {"tail buffer": 0.25, "tail confidence": 0.995}
     assert (ours.account.maintenance_margin >= usual.account.maintenance_margin - 1e-9).all()
+
+
+def test_two_accounts_of_one_run_look_back_each_by_its_own_window() -> None:
+    def required(*days: int) -> Any:
+        config = tomllib.loads((ROOT / "configs" / "hedged_long.toml").read_text(encoding="utf-8"))
+        config["data"] |= {"store": str(ROOT / "data/sample"), "interval": "8h", "end": "2023-06-01"}
+        account = config["account"][0] | {"venue": "generic", "margin": "portfolio", "requirement": "tail"}
+        config["account"] = [account | {"name": str(each), "tail": {"window_days": each}} for each in days]
+        config["rules"] = {"outside": "nearest", "counterfactual": True}
+        config["strategy"] = {"class": ShortInEach, "params": {"accounts": [str(each) for each in days]}}
+        return backtest.run(config).account.set_index(["account", "time"])["maintenance_margin"]
+
+    short, long, both = required(30), required(120), required(30, 120)
+    assert not np.allclose(short.to_numpy(), long.to_numpy())
+    assert both["30"].equals(short["30"]) and both["120"].equals(long["120"])
+
+
+class Accounts(Params):
+    accounts: tuple[str, ...]
+
+
+class ShortInEach(Strategy):
+    """More ETH sold short on the first day than there are, in each account of the run."""
+
+    Params = Accounts
+    schedule = "1d"
+
+    def symbols(self, instruments: Mapping[str, Instrument]) -> list[str]:
+        return [FUTURE]
+
+    def on_bar(self, bar: Bar, desk: Desks) -> None:
+        for name in self.params.accounts if bar.number < 3 else ():
+            desk[name].target(FUTURE, contracts=-60.0)
 
 
 def test_numbers_of_the_tail_model_are_refused_where_margin_is_not_by_tail() -> None:

@@ -76,7 +76,7 @@ def make_book(rules: Rules, tape: Tape, record: bool = True, rows: int = FIRST_R
 
 def has_tail(tape: Tape) -> bool:
     """Whether any account is margined by the tail of past moves."""
-    return len(tape.tail_move) > 1
+    return len(tape.tail_rows) > 0
 
 
 def worst_rows(rules: Rules, tape: Tape) -> int:
@@ -84,7 +84,8 @@ def worst_rows(rules: Rules, tape: Tape) -> int:
     levels = rules.risk[:, TAIL_LEVEL]
     if not has_tail(tape) or not levels.any():
         return 0
-    longest = int(np.maximum(tape.tail_rows[1] - tape.tail_rows[0], tape.tail_rows[2] - tape.tail_rows[3]).max())
+    first, end, _, long_run, past = tape.tail_rows.swapaxes(0, 1)
+    longest = int(np.maximum(end - first, past - long_run).max())
     return int(plain(worst_of)(longest, float(levels[levels > 0.0].min())))
 
 

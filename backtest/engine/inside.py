@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from backtest.engine.book import grow
 from backtest.engine.stretch import live_through
-from backtest.engine.tape import make_tape
+from backtest.engine.tape import PastMoves, make_tape
 from backtest.state import (
     F_BAR, FILL_ROWS, INCIDENT_ROWS, L_BAR, LEDGER_ROWS, N_BAR, N_INSIDE, O_ACCOUNT, O_DONE_BAR, O_STATE, ORDER_ROWS,
     P_CLOSE, P_EACH, P_LOW_HIGH, P_WALLET, PATH, WAITING, Book, Rules, Tape,
@@ -48,7 +48,7 @@ def with_room(book: Book) -> Book:
 def inner_tape(fine: History, tape: Tape, bar: int) -> Tape:
     """A tape of the finer bars under the rules of their bar."""
     many = len(fine.time)
-    tail = (tape.tail_move, np.tile(tape.tail_rows[:, [bar]], (1, many)))
+    tail = PastMoves(tape.tail_move, np.tile(tape.tail_rows[:, :, [bar]], (1, 1, many)), tape.tail_kind)
     return make_tape(fine, np.ascontiguousarray(np.tile(tape.rules_at[:, [bar]], (1, many))), tail=tail)
 
 

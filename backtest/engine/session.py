@@ -20,7 +20,7 @@ from backtest.engine.inside import Inside, look_inside, with_room
 from backtest.engine.orders import cancel_order, place
 from backtest.engine.statement import Statement
 from backtest.engine.tables import Plan, make_rules
-from backtest.engine.tape import Event, TargetRows, make_tape
+from backtest.engine.tape import Event, PastMoves, TargetRows, make_tape
 from backtest.engine.transfers import ask_transfer
 from backtest.errors import InputError, nearest
 from backtest.kernel import direct
@@ -69,7 +69,7 @@ class Session(Statement):
         events: Iterable[Event] = (),
         targets: TargetRows | None = None,
         borrow: Sequence[Sequence[Floats | None]] = (),
-        tail: tuple[Floats, npt.NDArray[np.int64]] | None = None,
+        tail: PastMoves | None = None,
         finer: FinerBars | None = None,
     ) -> None:
         self.finer = finer

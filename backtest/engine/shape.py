@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING
 
 from backtest.errors import InputError, nearest
 from backtest.market.schema import Instrument
-from backtest.state import BACKS_NOTHING, SCENARIOS, TAIL, TIERS
+from backtest.state import BACKS_NOTHING, INTERNAL, SCENARIOS, TAIL, TIERS
 
 if TYPE_CHECKING:
     from backtest.venues.schema import Mode
 
-INTERNAL = {"transit", "loans", "debts"}
 REQUIREMENTS = {"tiers": TIERS, "scenarios": SCENARIOS, "tail": TAIL}
 
 
@@ -60,7 +59,7 @@ class Shape:
         if name in ("usdm", "coinm", "unified") and asset in self.cash:
             return self.cash[asset]
         words = {n.split(":")[0] if n.startswith(("usdm", "coinm")) else n for n in self.names}
-        shown = sorted(words - INTERNAL)
+        shown = sorted(words.difference(INTERNAL))
         raise InputError(f"no wallet {name!r} in this account for that asset; {nearest(name, shown)}")
 
 

@@ -59,6 +59,21 @@ class TargetRows:
         return table, number
 
 
+@dataclass(frozen=True)
+class PastMoves:
+    """What tail margin looks back on: past moves of every coin's index and every future's basis, and which of them
+    each rule set may know when.
+
+    `moves` [row, asset + instrument], one past horizon a row, the lookbacks one below the other. `rows` [lookback, 5,
+    bar]: a window (first row, one past its last), then where all that is known begins, where a long run of it begins,
+    and one past their last. `kind` [rule set]: the lookback of each; -1 of what is not margined by tail.
+    """
+
+    moves: Floats
+    rows: Ints
+    kind: Ints
+
+
 class Rows:
     """The table of series, each once however many roles it has: a series is named by its field and its row there, and
     one that says the same as another, bar by bar, is that other (a dollar's four prices, a spot pair's mark).
@@ -143,22 +158,23 @@ def make_tape(
     events: Iterable[Event] = (),
     targets: TargetRows | None = None,
     borrow: Sequence[Sequence[Floats | None]] = (),
-    tail: tuple[Floats, Ints] | None = None,
+    tail: PastMoves | None = None,
     finer: npt.NDArray[np.uint8] | None = None,
     options: Sequence[tuple[Floats, Floats] | None] = (),
 ) -> Tape:
     """The Tape of a history.
 
     `rules_at` is the rule set in force, int64 [shape, bar]; `targets` what the rows of target events wish; `borrow` by
-    account an hourly rate per asset and bar, or None; `tail` the past horizons' moves and the rows of them known at
-    each bar; `finer` [bar] says of which bars finer ones may be had. `options` by instrument: implied volatility and
-    forward of its expiry, bar by bar, or None.
+    account an hourly rate per asset and bar, or None; `tail` what tail margin may know; `finer` [bar] says of which
+    bars finer ones may be had. `options` by instrument: implied volatility and forward of its expiry, bar by bar, or
+    None.
     """
     market, bars, instruments = layout_of(history), len(history.time), len(history.instruments)
     wishes = targets or TargetRows(np.zeros(0, I64), np.zeros((0, instruments)))
     table, number, event_at = order_events(events, wishes.events(), market.events, bars, history.room)
-    no_tail = (np.zeros((1, len(history.assets) + instruments)), np.zeros((4, bars), I64))
-    moves, known = tail or no_tail
+    past = tail or PastMoves(
+        np.zeros((0, len(history.assets) + instruments)), np.zeros((0, 5, bars), I64), np.zeros(0, I64)
+    )
     borrow_row = _borrow_rows(market.table, borrow, len(rules_at), len(history.assets))
     option_row = _option_rows(market.table, options, instruments)
     return Tape(
@@ -181,8 +197,9 @@ def make_tape(
         rules_at=rules_at,
         target=wishes.size,
         stray=wishes.stray,
-        tail_move=moves,
-        tail_rows=known,
+        tail_move=past.moves,
+        tail_rows=past.rows,
+        tail_kind=past.kind,
     )
 
 

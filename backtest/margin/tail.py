@@ -20,9 +20,11 @@ from backtest.margin.row_leaves import (
 from backtest.margin.scenarios import add_unit_collateral, require_scenarios
 from backtest.span import first_account, first_bar
 from backtest.state import (
-    ASSETS, CHARGE, DOWN, EXPOSURE, GROSS, HERE, INITIAL, INITIAL_FACTOR, LONG_RUN_FLOOR, MAINTENANCE, POSITIONS,
-    STRESS_WEIGHT, TAIL_BUFFER, TAIL_FLOOR, TAIL_IS_SHORTFALL, TAIL_LEVEL, UP,
+    ASSETS, CHARGE, DOWN, EXPOSURE, GROSS, HERE, INITIAL, INITIAL_FACTOR, LONG_RUN, LONG_RUN_FLOOR, MAINTENANCE, PAST,
+    PAST_END, POSITIONS, STRESS_WEIGHT, TAIL_BUFFER, TAIL_FLOOR, TAIL_IS_SHORTFALL, TAIL_LEVEL, UP, WINDOW, WINDOW_END,
 )  # fmt: skip
+
+FEWEST = 20  # past horizons in a window, before which the scenario grid stands in
 
 
 @kernel
@@ -30,7 +32,8 @@ def require_tail(book, rules, tape, prices, wallet, span, point, n):
     """Fill COLLATERAL, INITIAL and MAINTENANCE of one wallet, in USD; the span must lie within one day."""
     bar, need = first_bar(span), book.need
     at = tape.rules_at[rules.shape[first_account(span)], bar]
-    if tape.tail_rows[1, bar] - tape.tail_rows[0, bar] < 20:
+    known = tape.tail_rows[tape.tail_kind[at], :, bar]
+    if known[WINDOW_END] - known[WINDOW] < FEWEST:
         require_scenarios(book, rules, tape, prices, wallet, span, point, n)
         return
     clear(need[GROSS, :n])
@@ -39,7 +42,7 @@ def require_tail(book, rules, tape, prices, wallet, span, point, n):
         add_unit_collateral(book, rules, tape, prices, wallet, asset, at, span, point, n)
         copy_row(book.tail_delta[asset, :n], need[EXPOSURE, :n])
     take_bases(book, rules, tape, prices, wallet, span, point, n)
-    take_margin(book, rules, tape, at, wallet, span, n)
+    take_margin(book, rules, tape, at, known, wallet, span, n)
     for j in range(n):
         risks = max(need[DOWN, j], rules.risk[at, TAIL_FLOOR] * need[GROSS, j])
         need[MAINTENANCE, j] += risks
@@ -65,20 +68,19 @@ def take_bases(book, rules, tape, prices, wallet, span, point, n):
 
 
 @kernel
-def take_margin(book, rules, tape, at, wallet, span, n):
+def take_margin(book, rules, tape, at, known, wallet, span, n):
     """need[DOWN] = tail of the window, with weight on the worst of all the past, and what the table takes against
     procyclicality.
     """
-    need, windows, bar = book.need, tape.tail_rows, first_bar(span)
-    first, last, past, long_run = windows[0, bar], windows[1, bar], windows[2, bar], windows[3, bar]
-    take_tail(book, rules, tape, at, wallet, span, first, last, n)
+    need = book.need
+    take_tail(book, rules, tape, at, wallet, span, known[WINDOW], known[WINDOW_END], n)
     copy_row(need[DOWN, :n], need[CHARGE, :n])
-    take_worst(book, rules, tape, wallet, span, past, n)
+    take_worst(book, rules, tape, wallet, span, known[PAST], known[PAST_END], n)
     for j in range(n):
         need[DOWN, j] = with_stress(need[DOWN, j], need[CHARGE, j], rules.risk[at, STRESS_WEIGHT])
     buffer, floored = rules.risk[at, TAIL_BUFFER], rules.risk[at, LONG_RUN_FLOOR] > 0.0
     if buffer > 0.0 or floored:
-        take_tail(book, rules, tape, at, wallet, span, long_run, past, n)
+        take_tail(book, rules, tape, at, wallet, span, known[LONG_RUN], known[PAST_END], n)
         for j in range(n):
             if need[DOWN, j] > 0.0:
                 need[DOWN, j] = kept_awake(need[DOWN, j], need[CHARGE, j], buffer, floored)
@@ -108,10 +110,10 @@ def take_loss(book, rules, tape, wallet, span, row, n):
 
 
 @kernel
-def take_worst(book, rules, tape, wallet, span, past, n):
-    """need[CHARGE] = the largest loss that any horizon of the past (rows before `past`) would bring again."""
+def take_worst(book, rules, tape, wallet, span, first, last, n):
+    """need[CHARGE] = the largest loss that any horizon of the past would bring again."""
     clear(book.need[CHARGE, :n])
-    for row in range(past):
+    for row in range(first, last):
         take_loss(book, rules, tape, wallet, span, row, n)
         keep_higher(book.need[CHARGE, :n], book.need[UP, :n])
 

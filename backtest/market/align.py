@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backtest.errors import InputError, nearest
+from backtest.errors import InputError, NotStored, nearest
 from backtest.market.feed import Feed, open_feed
 from backtest.market.grid import (
     DAY_US,
@@ -170,7 +170,7 @@ def _one(
     lead, symbol = (WINDOW_DAYS + 1) * DAY_US, instrument.symbol
     feed = open_feed(store, venue, symbol, "bars", grid, lead, Life.of(instrument), pages.most)
     if feed is None:
-        raise InputError(f"{symbol}: the store has no bars of {grid.interval} or finer at {venue}; import them first")
+        raise NotStored(f"{symbol}: the store has no bars of {grid.interval} or finer at {venue}; import them first")
     life, size = _life(instrument, feed, grid), instrument.contract_size if instrument.kind == "linear" else 1.0
     own, past = MarkFeeds(store, venue, instrument, grid, prices, pages.most), Trailing(feed.first_us, grid)
     true_open: Bools = pages.room.zeros((grid.bars,), np.bool_)
@@ -245,7 +245,7 @@ def check_span(store: Reader, venue: str, instrument: Instrument, feed: Feed, gr
     late = last + 2 * step < end and not goes_on(store, venue, instrument.symbol, feed, end)
     if early or first >= end or late:
         stored = f"from {when(first)} on" if early or first >= end else f"up to {when(last + step)}"
-        raise InputError(
+        raise NotStored(
             f"{instrument.symbol} {feed.name}: stored only {stored}, but the run needs "
             f"{when(begin)} to {when(end)}; choose a span inside the stored one, or import the rest"
         )

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from backtest.errors import InputError
+from backtest.errors import NotStored
 from backtest.market.align import align
 from backtest.market.grid import Floats, PriceRules, Reader
 from backtest.market.history import History
@@ -56,14 +56,16 @@ class FinerBars:
         return flags
 
     def inside(self, bar: int) -> History | None:
-        """The finest whole bars inside a bar; None where the store has none after all."""
+        """The finest whole bars inside a bar; None where the store has none after all. InputError for a file of them
+        that cannot be read, or holds what is no bar.
+        """
         start = int(self.coarse.time[bar])
         for interval in self.intervals:
             span = (start, start + self.coarse.interval_us, interval)
             try:
                 fine = align(self.store, self.venue, self.symbols, self.coarse.assets, *span, self.rules, self.rules)
-            except InputError:
-                continue  # not stored there
+            except NotStored:
+                continue
             return within(fine, self.coarse, bar)
         return None
 

@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from backtest.errors import InputError
+from backtest.errors import InputError, NotStored
 from backtest.market.room import MEMORY, Room
 from backtest.market.schema import Instrument, interval_us
 
@@ -240,7 +240,7 @@ def check_gaps(
     first = when(int(grid.time[at]))
     bars = "1 bar is" if count == 1 else f"{count} bars are"
     if prices.gaps != "hold":
-        raise InputError(
+        raise NotStored(
             f"{symbol} {name}: {bars} missing between {when(grid.start_us)} and {when(grid.end_us)}, the first at "
             f'{first}; mend the store, choose another span, or say [prices] gaps = "hold" (last price held, no fills)'
         )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from backtest.errors import InputError, nearest
+from backtest.errors import InputError, NotStored, nearest
 from backtest.market.feed import Feed, open_feed
 from backtest.market.grid import (
     DAY_US,
@@ -103,7 +103,7 @@ class Routes:
         if asset in STABLE:
             self.notes.append(f"{asset}: no index or spot pair in the store; valued at a constant 1.0 USD")
             return self._constant(asset, 1.0)
-        raise InputError(
+        raise NotStored(
             f"{asset}: no index of it in the store at {self.venue} (sought index or spot {asset}/USD, {asset}/USDT); "
             f'declare one, [prices.routes] {asset} = "…"; {nearest(f"{asset}/USDT", self._spot_symbols())}'
         )
@@ -137,12 +137,12 @@ class Routes:
             self.room.give_back()
         after = feed.last_us + grid.interval_us
         if first >= grid.end_us or after < grid.start_us:
-            raise InputError(
+            raise NotStored(
                 f"{symbol} {feed.name}: stored from {when(first)} to {when(after)}, wholly outside the run "
                 f"({when(grid.start_us)} to {when(grid.end_us)}); import it, or declare another in [prices.routes]"
             )
         if self.strict and absent:
-            raise InputError(f"{symbol} {feed.name}: not every bar from {when(grid.start_us)} is stored")
+            raise NotStored(f"{symbol} {feed.name}: not every bar from {when(grid.start_us)} is stored")
         note_origin(symbol, feed.name, feed.made_from, grid, self.notes)
         if int(grid.time[0]) < first:
             self.notes.append(f"{symbol} {feed.name}: begins {when(first)}; its first price is held before that")

@@ -6,6 +6,7 @@ Nothing in it depends on when or where the run was made: the same inputs give th
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
 import platform
 from collections import Counter
@@ -15,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backtest import __version__
-from backtest.errors import InputError
 from backtest.report.record import RunRecord
 from backtest.report.standing import terms_of
 
@@ -69,14 +69,21 @@ def versions() -> dict[str, str]:
 
 
 def data_files(record: RunRecord) -> list[dict[str, str]]:
-    """Venue, symbol, series and SHA-256 of every stored series traded or valued; none for data in memory."""
+    """Venue, symbol, series and SHA-256 of every stored series traded or valued; of data in memory, its own."""
     from backtest.market.store import Store
 
-    try:
-        store = Store(record.config.data.folder)
-    except InputError:
-        return []
-    return files_of(record.config, record.history, store)
+    if not record.stored:
+        return in_memory(record.history)
+    return files_of(record.config, record.history, Store(record.config.data.folder))
+
+
+def in_memory(history: History) -> list[dict[str, str]]:
+    """The same of a history that was given: one row, the digest of its arrays and terms."""
+    digest = hashlib.sha256()
+    for field in (each for each in dataclasses.fields(history) if each.name not in ("table", "room")):
+        value = getattr(history, field.name)
+        digest.update(value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode())
+    return [{"venue": "", "symbol": "", "series": "in memory", "sha256": digest.hexdigest()}]
 
 
 def files_of(config: RunConfig, history: History, store: Store) -> list[dict[str, str]]:

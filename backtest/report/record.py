@@ -7,7 +7,7 @@ the asset named beside them, dollar amounts are valued at the bar's close index.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +65,8 @@ class RunRecord:
     """One run's frames (columns: `FRAMES`), with what it was asked and what it was shown.
 
     `rules` holds, an account, the rule sets in force in time order; `levels`, an account, the margin ratios at which
-    the venue acted at the end and what it does there ("liquidate" at 1 where not given).
+    the venue acted at the end and what it does there ("liquidate" at 1 where not given); `stored`: its history was
+    read from the config's store.
     """
 
     config: RunConfig
@@ -82,6 +83,7 @@ class RunRecord:
     funding: pd.DataFrame
     positions: pd.DataFrame
     notes: list[str] = field(default_factory=list)
+    stored: bool = True
     started: str = ""
     seconds: float = 0.0
     levels: Sequence[Sequence[tuple[float, str]]] = ()
@@ -200,6 +202,17 @@ class RunRecord:
         return float(self.flows_usd(rows, "open").sum()) if len(rows) else 0.0
 
 
+def defaults() -> dict[str, Any]:
+    """What a record says where it was not told."""
+    found = {}
+    for each in fields(RunRecord):
+        if each.default is not MISSING:
+            found[each.name] = each.default
+        elif each.default_factory is not MISSING:
+            found[each.name] = each.default_factory()
+    return found
+
+
 Cut = Callable[[slice], Columns]
 """Columns of some bars."""
 
@@ -219,7 +232,7 @@ class LivedRecord(RunRecord):
         **given: Any,
     ) -> None:
         self.makers, self.by_bar, self._made = makers or {}, by_bar or {}, dict[tuple[str, int | None], Columns]()
-        self.__dict__.update({"notes": [], "started": "", "seconds": 0.0, "levels": (), "explained": {}, **given})
+        self.__dict__.update({**defaults(), **given})
 
     def __getattr__(self, name: str) -> Any:
         if name not in self.__dict__.get("makers", {}):

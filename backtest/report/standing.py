@@ -17,13 +17,12 @@ from backtest.errors import InputError
 from backtest.market.schema import parse_symbol
 from backtest.report.columns import Column, Columns, Words
 from backtest.report.record import Floats, RunRecord
+from backtest.state import INTERNAL
 
 if TYPE_CHECKING:
     from backtest.calculator.snapshot import Snapshot
 
 PRICE_COLUMNS = ("time", "name", "low", "high", "close")
-NO_MARGIN = ("transit", "debts")
-"""Wallets whose money backs nothing: what is under way, and what a ruined owner still owes."""
 
 
 def prices_of(record: RunRecord) -> pd.DataFrame:
@@ -167,7 +166,7 @@ class Standing:
             amount = round(float(totals[last]), 8) if last >= 0 else 0.0
             if wallet == "loans" and amount < 0.0:
                 loans[asset] = -amount
-            elif amount and wallet not in (*NO_MARGIN, "loans"):
+            elif amount and wallet not in INTERNAL:
                 wallets.setdefault(wallet, {})[asset] = amount
         return wallets, loans
 

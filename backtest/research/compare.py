@@ -252,7 +252,7 @@ def replay_orders(prepared: Prepared, plans: dict[str, tuple[Account, Plan]], pr
                 session.replay_fill(k, bar, int(row[F_POSITION]), int(row[F_CONTRACTS]), float(prices[0]), maker)
     session.advance(len(prepared.history.time))
     audit(session.book)
-    return Result(record_of(session, config, notes_of(session)))
+    return Result(record_of(session, config, notes_of(session), stored=prepared.stored))
 
 
 def reference_book(prepared: Prepared, account: Account, plan: Plan, progress: Progress | None) -> Book:

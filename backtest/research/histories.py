@@ -9,10 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
-
-import numpy as np
 
 from backtest.config import RunConfig
 from backtest.errors import InputError
@@ -20,7 +17,7 @@ from backtest.market.history import History
 from backtest.market.room import MEMORY, Room
 from backtest.market.schema import Instrument
 from backtest.market.store import Store
-from backtest.report.manifest import files_of
+from backtest.report.manifest import files_of, in_memory
 from backtest.research.run import Asked, Prepared, asked_by, prepare, read
 from backtest.research.streaming import is_streamed, room_for
 
@@ -69,7 +66,7 @@ class Histories:
     def files(self) -> list[dict[str, str]]:
         """Venue, symbol, series and SHA-256 of what was read, each once; of a history in memory, its own digest."""
         if self.given is not None:
-            return [{"venue": "", "symbol": "", "series": "in memory", "sha256": digest_of(self.given)}]
+            return in_memory(self.given)
         found: dict[tuple[str, ...], dict[str, str]] = {}
         for prepared in self.prepared.values():
             store = self._store(prepared.config.data.folder)
@@ -84,15 +81,6 @@ def _key(config: RunConfig, asked: Asked) -> str:
     sections["data"]["store"] = str(config.data.folder.resolve())
     words = json.dumps([sections, asked.venue, asked.symbols, asked.assets], sort_keys=True)
     return hashlib.sha256(words.encode()).hexdigest()[:16]
-
-
-def digest_of(history: History) -> str:
-    """SHA-256 of a history's arrays and terms."""
-    digest = hashlib.sha256()
-    for field in (each for each in fields(history) if each.name not in ("table", "room")):
-        value = getattr(history, field.name)
-        digest.update(value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode())
-    return digest.hexdigest()
 
 
 class _Remembered(Store):

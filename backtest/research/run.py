@@ -49,6 +49,7 @@ class Prepared:
     venue: str
     finer: FinerBars | None = None  # of bars whose survival hangs on the reading of their path
     turn: int | None = None  # one of many runs of a strategy: at which cut alone its table is checked for looking ahead
+    stored: bool = True  # the history was read from the config's store
     targets: TargetRows | None = None  # the strategy's table, where it has been made and checked before
 
     def strategy(self) -> Strategy:
@@ -74,7 +75,7 @@ def prepare(config: str | Path | Mapping[str, Any] | RunConfig, data: History | 
         numeraire = config.report.numeraire
         if numeraire != "USD" and numeraire not in data.assets:
             raise InputError(f"[report] numeraire = {numeraire!r}: {nearest(numeraire, ['USD', *data.assets])}")
-        return Prepared(config, data, config.account[0].venue)
+        return Prepared(config, data, config.account[0].venue, stored=False)
     asked = asked_by(config, Store(config.data.folder))
     return read(config, asked, room_for(config, len(asked.symbols), len(asked.assets)))
 
@@ -213,7 +214,7 @@ def live(prepared: Prepared, progress: Progress | None = None) -> Result:
     history.room.settle()
     audit(session.book)
     notes = [*accounts_left_alone(strategy, session), *notes_of(session), *cut_withdrawals(config, session)]
-    return Result(record_of(session, config, notes, time.perf_counter() - started))
+    return Result(record_of(session, config, notes, time.perf_counter() - started, prepared.stored))
 
 
 def open_session(

@@ -9,46 +9,77 @@ knowledge, no text of it was read); decay 0.94 a day is RiskMetrics' custom.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from backtest.engine.tables import Plan
-from backtest.engine.tape import DAY_US
+from backtest.engine.tape import DAY_US, PastMoves
 from backtest.margin.procyclicality import FLOOR_YEARS
 from backtest.market.history import History
+from backtest.venues.schema import RuleSet
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 
-def tail_of(plans: Sequence[Plan], history: History) -> tuple[Floats, Ints] | None:
-    """Moves [row, asset + instrument] over past horizons, and rows [4, bar] of them by bar; None if nobody asks.
-
-    A row is one non-overlapping horizon of whole days: the index's relative move by asset, the change of
-    mark / index - 1 by future. A bar may use the rows that ended at or before its own day's start, no older than
-    the window: rows 0 and 1 say from where to where, row 2 how many horizons had ended, row 3 where the long run
-    begins. If past moves are filtered, each day's scaled window stands behind the moves as they were.
+class Lookback(NamedTuple):
+    """What of the past a rule set may see: how long a window, in moves over how many days, and whether at today's
+    volatility.
     """
-    rules = next((s.scenario.tail for p in plans if p.mode.requirement == "tail" for s in p.sets if s.scenario), None)
-    if rules is None:
+
+    window_days: int
+    horizon_days: int
+    filtered: bool
+    decay: float
+
+
+def tail_of(plans: Sequence[Plan], history: History) -> PastMoves | None:
+    """What the rule sets of tail margin may know, each by its own lookback; None if nobody asks.
+
+    A move is one non-overlapping horizon of whole days: the index's relative change by asset, the change of
+    mark / index - 1 by future. A bar may use those that ended at or before its own day's start, no older than the
+    window. If past moves are filtered, each day's scaled window stands behind the moves as they were.
+    """
+    asked = [lookback_of(plan, rule_set) for plan in plans for rule_set in plan.sets]
+    kinds = list(dict.fromkeys(each for each in asked if each is not None))
+    if not kinds:
         return None
+    first_of_day, found, start = days_of(history), list[tuple[Floats, Ints]](), 0
+    for kind in kinds:
+        moves, by_day = known_by_day(history, first_of_day, kind)
+        found.append((moves, by_day + start))
+        start += len(moves)
     room, bars = history.room, len(history.time)
-    first_of_day = days_of(history)
-    ends = first_of_day[:: int(rules.horizon_days)]
-    index = np.array([room.take(row, ends) for row in history.index_open])
-    basis = basis_of(history, ends, index)
-    moves = np.vstack([index[:, 1:] / index[:, :-1] - 1.0, basis[:, 1:] - basis[:, :-1]]).T
-    known: Ints = np.searchsorted(ends, first_of_day, side="right") - 1
-    oldest = np.maximum(0, known - int(rules.window_days // rules.horizon_days))
-    past, long_run = known, np.maximum(0, known - int(FLOOR_YEARS * 365 // rules.horizon_days))
-    if rules.filtered:
-        moves, oldest, known = filtered_windows(moves, oldest, known, rules.decay)
-    by_day = np.vstack([oldest, known, past, long_run]).astype(np.int64)
-    rows = room.zeros((4, bars), np.int64)
+    by_day, rows = np.array([each for _, each in found]), room.zeros((len(kinds), 5, bars), np.int64)
     for part in room.parts(bars):
-        rows[:, part] = by_day[:, np.searchsorted(first_of_day, np.arange(part.start, part.stop), side="right") - 1]
-    return np.ascontiguousarray(moves), rows
+        days = np.searchsorted(first_of_day, np.arange(part.start, part.stop), side="right") - 1
+        rows[:, :, part] = by_day[:, :, days]
+    kind_of = np.array([-1 if each is None else kinds.index(each) for each in asked], np.int64)
+    return PastMoves(np.vstack([moves for moves, _ in found]), rows, kind_of)
+
+
+def lookback_of(plan: Plan, rule_set: RuleSet) -> Lookback | None:
+    """What a rule set of an account may see; None where margin is not by tail."""
+    if plan.mode.requirement != "tail" or rule_set.scenario is None or rule_set.scenario.tail is None:
+        return None
+    tail = rule_set.scenario.tail
+    return Lookback(tail.window_days, tail.horizon_days, tail.filtered, tail.decay if tail.filtered else 0.0)
+
+
+def known_by_day(history: History, first_of_day: Ints, asked: Lookback) -> tuple[Floats, Ints]:
+    """Moves [row, asset + instrument], and which rows of them each day may use: see `PastMoves.rows`."""
+    ends = first_of_day[:: asked.horizon_days]
+    index = np.array([history.room.take(row, ends) for row in history.index_open])
+    basis = basis_of(history, ends, index)
+    moves = np.ascontiguousarray(np.vstack([index[:, 1:] / index[:, :-1] - 1.0, basis[:, 1:] - basis[:, :-1]]).T)
+    past: Ints = np.searchsorted(ends, first_of_day, side="right") - 1
+    first, last = np.maximum(0, past - asked.window_days // asked.horizon_days), past
+    long_run = np.maximum(0, past - FLOOR_YEARS * 365 // asked.horizon_days)
+    if asked.filtered:
+        moves, first, last = filtered_windows(moves, first, last, asked.decay)
+    return moves, np.vstack([first, last, np.zeros_like(past), long_run, past]).astype(np.int64)
 
 
 def days_of(history: History) -> Ints:

@@ -12,11 +12,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from backtest.errors import InputError
+from backtest.state import INTERNAL
 from backtest.strategy.bar import Bar
 from backtest.strategy.orders import OpenOrder, Order, is_number
 
 OPEN_WALLETS = ("spot", "usdm", "coinm", "unified", "an isolated symbol")
-INNER_WALLETS = ("transit", "loans")  # coins under way and debts: the account's own bookkeeping
 
 
 class Port(Protocol):
@@ -178,7 +178,7 @@ class Desk:
         if source == target and to is None:
             raise InputError(f"{what}: it would stay where it is; name two wallets")
         for name in (source, target):
-            if name in INNER_WALLETS:
+            if name in INTERNAL:
                 raise InputError(
                     f"{what}: {name!r} is no wallet to move money by hand; valid: {', '.join(OPEN_WALLETS)}"
                 )

@@ -19,8 +19,12 @@ if TYPE_CHECKING:
     from backtest.engine.tables import Plan
 
 
-def record_of(session: Session, config: RunConfig, notes: list[str], seconds: float = 0.0) -> RunRecord:
-    """The record of a session that has been lived through; the session must not go on after it."""
+def record_of(
+    session: Session, config: RunConfig, notes: list[str], seconds: float = 0.0, stored: bool = True
+) -> RunRecord:
+    """The record of a session that has been lived through; the session must not go on after it. `stored`: its history
+    was read from the config's store.
+    """
     plans, names = session.plans, Names(session)
     return LivedRecord(
         config=config,
@@ -29,6 +33,7 @@ def record_of(session: Session, config: RunConfig, notes: list[str], seconds: fl
         account_names=[plan.name for plan in plans],
         modes=[mode_words(plan) for plan in plans],
         notes=notes,
+        stored=stored,
         seconds=seconds,
         levels=tuple(tuple((level.ratio, level.action) for level in plan.sets[-1].levels) for plan in plans),
         by_bar={
