@@ -167,14 +167,14 @@ LIQUIDATE_AT, REDUCE_ONLY_AT, RESTORED_AT = (I64(k) for k in range(3))
 OWES, OPEN_LOSS_COUNTS, ASKS_INITIAL = (I64(k) for k in range(3))
 TIER_FLAT, TIER_BY_CONTRACTS, INITIAL_AT_ENTRY, MAINTENANCE_AT_ENTRY = (I64(k) for k in range(3, 7))
 FEE_TO_CLOSE, FEE_IN_MAINTENANCE, HEDGE_OFFSETS, DEBTS_ARE_LOANS = (I64(k) for k in range(7, 11))
-HAIRCUT_IN_INITIAL, DEBT_IN_MAINTENANCE, PAGE = (I64(k) for k in range(11, 14))
-TERMS = 14
+HAIRCUT_IN_INITIAL, DEBT_IN_MAINTENANCE, INTEREST_HOURLY, FUNDING_FROM_FREE, PAGE = (I64(k) for k in range(11, 16))
+TERMS = 16
 # Pages of portfolio margin; 0: the project's own grid.
 OWN_GRID, BYBIT, OKX, DERIBIT, PARADEX, SPAN, TIMS = (I64(k) for k in range(7))
 PAGE_NAMES = ("", "bybit", "okx", "deribit", "paradex", "span", "tims")
 # What a wallet owes whatever it holds: a share of debts beside a loan's margin, and a fixed sum in USD. What may leave
 # it: all above so many times its maintenance; 0: above its initial margin.
-DEBT_FEE, FIXED, KEEPS = (I64(k) for k in range(3))
+DEBT_FEE, FIXED, KEEPS, KEEPS_NOTIONAL = (I64(k) for k in range(4))
 # A requirement that rises with size without brackets, by instrument.
 SLOPE_INITIAL, SLOPE_MAINTENANCE, SLOPE_PER_COIN = (I64(k) for k in range(3))
 # What written options ask by tiers, as shares of the underlying; see `margin.options`.
@@ -282,7 +282,7 @@ class Rules(Bundle):
     debt_wallet: np.ndarray  # int64 [shape]: what the user still owes after a ruin; -1: the venue forgives it
     level: np.ndarray  # float64 [set, 3]
     term: np.ndarray  # int64 [set, TERMS]
-    due: np.ndarray  # float64 [set, 3]: DEBT_FEE, FIXED, KEEPS
+    due: np.ndarray  # float64 [set, 4]: DEBT_FEE, FIXED, KEEPS, KEEPS_NOTIONAL
     slope: np.ndarray  # float64 [set, instrument, 3]
     written: np.ndarray  # float64 [set, 3]: of written options, the flat share, the least one, that of maintenance
     number: np.ndarray  # float64 [set, asset, NUMBERS]: of the portfolio page in force

@@ -247,8 +247,9 @@ def test_okx_debts_and_closing_fees_belong_to_maintenance_by_mode() -> None:
     flat = {"tier_flat": True, "tier_by_contracts": True}
     assert terms["cross"] == Terms(**flat, fee_in_maintenance=True)
     assert terms["isolated"] == Terms(**flat, fee_in_maintenance=True, initial_at_entry=True)
-    assert terms["multi_asset"] == Terms(**flat, fee_in_maintenance=True, debts_are_loans=True, debt_fee=0.001)
-    assert terms["portfolio"] == Terms(**flat, debts_are_loans=True, debt_fee=0.001)
+    owed = {"debts_are_loans": True, "debt_fee": 0.001, "interest_hourly": True}
+    assert terms["multi_asset"] == Terms(**flat, **owed, fee_in_maintenance=True)
+    assert terms["portfolio"] == Terms(**flat, **owed)
 
 
 def test_o1_a_dollar_debt_needs_two_and_ten_percent() -> None:
@@ -466,7 +467,7 @@ def test_hyperliquid_pays_funding_on_the_oracle_price() -> None:
 
 def test_hyperliquid_asks_initial_margin_at_opening_only_and_liquidates_in_slices() -> None:
     found = rules("hyperliquid", "2026-05-01", "cross", symbols=(PERP,))
-    assert found.terms == Terms()
+    assert found.terms == Terms(keeps_notional=0.1)
     assert (found.slice, found.slice_above_usd, found.backstop_at) == (0.2, 100_000, 2 / 3)
     assert load("hyperliquid").modes(moment("2026-05-01"))["cross"].ladder == ("cancel_orders", "slice", "takeover")
     assert found.liquidation_fee == (0.0,)
@@ -476,7 +477,7 @@ def test_hyperliquids_portfolio_margin_begins_two_days_before_christmas_2025() -
     with pytest.raises(InputError, match=r"'portfolio' was offered from 2025-12-23 on, not on 2025-12-22"):
         rules("hyperliquid", "2025-12-22", "portfolio", symbols=(PERP,))
     found = rules("hyperliquid", "2025-12-23", "portfolio", symbols=(PERP,), assets=("USDC", "HYPE"))
-    assert found.terms == Terms(debt_in_maintenance=True, fixed_usd=20)
+    assert found.terms == Terms(debt_in_maintenance=True, fixed_usd=20, keeps_notional=0.1)
     assert [(level.ratio, level.action) for level in found.levels] == [(pytest.approx(1 / 0.95), "liquidate")]
     assert found.portfolio is None and found.tiers[0][0].rate == 0.0125  # requirements are those of its tiers
     assert (found.borrow_maintenance[0], found.borrow_initial[1]) == (0.0, math.inf)

@@ -8,8 +8,8 @@ else ends a stretch.
 from __future__ import annotations
 
 from backtest.engine.fills import trade
-from backtest.engine.funding import funding_due
-from backtest.engine.interest import interest_due
+from backtest.engine.funding import funding_due, from_free
+from backtest.engine.interest import hours_owed, interest_on
 from backtest.engine.order_size import in_lots
 from backtest.engine.settlement import deliver, settle_profit
 from backtest.engine.transfers import flow
@@ -19,7 +19,7 @@ from backtest.ledger.post import post
 from backtest.margin.moment import mark_here
 from backtest.margin.tiers import value_of_contract
 from backtest.state import (
-    ASSETS, BACKS_NOTHING, BY_DELEVERAGING, DELEVERAGE, DELIVERY, E_ACCOUNT, E_BAR, E_KIND, E_SUBJECT, FLOW, FUNDING,
+    ASSETS, BY_DELEVERAGING, DELEVERAGE, DELIVERY, E_ACCOUNT, E_BAR, E_KIND, E_SUBJECT, FLOW, FUNDING,
     INTEREST, NOTHING, OPEN, SETTLEMENT, TARGETS,
 )  # fmt: skip
 from backtest.units import units
@@ -57,9 +57,7 @@ def pay(book, rules, tape, event, account, bar):
         i = tape.event[event, E_SUBJECT]
         for position in range(i, len(rules.instrument), len(rules.kind)):
             if book.contracts[position, account] != 0:
-                due = funding_due(book, rules, tape, event, position, account)
-                wallet = rules.position_wallet[shape, position]
-                post(book, bar, account, wallet, rules.settlement[i], FUNDED, due, position, event)
+                pay_funding(book, rules, tape, event, account, bar, position)
     elif tape.event[event, E_KIND] == INTEREST:
         for wallet in range(book.balance.shape[0]):
             hours = hours_owed(rules, tape, event, shape, wallet)
@@ -71,23 +69,17 @@ def pay(book, rules, tape, event, account, bar):
 
 
 @kernel
-def interest_on(book, rules, tape, account, wallet, asset, bar, balance, hours):
-    """Interest that an event at a bar charges an asset of a wallet: on the principal of a loan, on the balance of any
-    other wallet.
-    """
-    is_loan = wallet == rules.loan_wallet[rules.shape[account]]
-    owed = -book.principal[asset, account] if is_loan else balance
-    return interest_due(tape, account, asset, bar, owed, hours)
-
-
-@kernel
-def hours_owed(rules, tape, event, shape, wallet):
-    """Hours of interest an event charges a wallet: loans by the hour, what a unified wallet owes by the day."""
-    if wallet == rules.loan_wallet[shape]:
-        return tape.number[event, 0]
-    if rules.model[shape, wallet] != BACKS_NOTHING and rules.settle[shape, wallet] < 0:
-        return tape.number[event, 1]
-    return 0.0
+def pay_funding(book, rules, tape, event, account, bar, position):
+    """Post the funding of one position: from the wallet it leans on, as far as that pays, and from its own."""
+    shape, asset = rules.shape[account], rules.settlement[rules.instrument[position]]
+    due, wallet = funding_due(book, rules, tape, event, position, account), rules.position_wallet[shape, position]
+    if rules.isolates[shape, wallet] >= 0:
+        parent = rules.parent[shape, wallet]
+        free = from_free(rules, tape, shape, bar, due, book.balance[parent, asset, account])
+        if free != 0:
+            post(book, bar, account, parent, asset, FUNDED, free, position, event)
+        due -= free
+    post(book, bar, account, wallet, asset, FUNDED, due, position, event)
 
 
 @kernel
@@ -158,8 +150,7 @@ def run_event(book, rules, tape, account, event, start, n):
         i = tape.event[event, E_SUBJECT]
         for position in range(i, len(rules.instrument), len(rules.kind)):
             if book.contracts[position, account] != 0:
-                due = funding_due(book, rules, tape, event, position, account)
-                add_from(book.running[rules.position_wallet[shape, position], rules.settlement[i]], start, n, due)
+                run_funding(book, rules, tape, account, event, position, start, n)
     elif tape.event[event, E_KIND] == INTEREST:
         for wallet in range(book.balance.shape[0]):
             hours = hours_owed(rules, tape, event, shape, wallet)
@@ -170,6 +161,20 @@ def run_event(book, rules, tape, account, event, start, n):
                     due = interest_on(book, rules, tape, account, wallet, asset, bar, balance, hours)
                     if due != 0:
                         add_from(book.running[wallet, asset], start, n, due)
+
+
+@kernel
+def run_funding(book, rules, tape, account, event, position, start, n):
+    """The same as `pay_funding` on running balances."""
+    shape, asset = rules.shape[account], rules.settlement[rules.instrument[position]]
+    due, wallet = funding_due(book, rules, tape, event, position, account), rules.position_wallet[shape, position]
+    if rules.isolates[shape, wallet] >= 0:
+        parent = rules.parent[shape, wallet]
+        free = from_free(rules, tape, shape, tape.event[event, E_BAR], due, book.running[parent, asset, start])
+        if free != 0:
+            add_from(book.running[parent, asset], start, n, free)
+        due -= free
+    add_from(book.running[wallet, asset], start, n, due)
 
 
 @kernel

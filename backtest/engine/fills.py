@@ -14,14 +14,14 @@ from backtest.ledger.kinds import ALLOCATE, BORROW, BUY, FEE, INSURANCE, REALISE
 from backtest.ledger.post import move, post, transfer_now
 from backtest.engine.interest import charge_first_hour
 from backtest.margin.tiers import value_of_contract
-from backtest.margin.moment import index_here, mark_here
+from backtest.margin.moment import index_here, mark_here, notional_here
 from backtest.margin.orders import isolated_orders, reserved_spot
 from backtest.margin.positions import fee_to_close
 from backtest.margin.wallets import list_held, require_now
 from backtest.state import (
     AUTO_TRANSFER, BORROWS, COLLATERAL, F_ACCOUNT, F_BAR, F_CAUSE, F_CONTRACTS, F_COST, F_FEE, F_FEE_ASSET, F_ORDER,
-    F_POINT, F_POSITION, F_REALISED, FEE_TO_CLOSE, FILL_ROWS, HERE, I64, INITIAL, KEEPS, MAINTENANCE, NOTHING,
-    OPEN_LOSS, SPOT, UNBOUND,
+    F_POINT, F_POSITION, F_REALISED, FEE_TO_CLOSE, FILL_ROWS, HERE, I64, INITIAL, KEEPS, KEEPS_NOTIONAL, MAINTENANCE,
+    NEED_BUFFER, NOTHING, OPEN_LOSS, POSITIONS, SPOT, TIERS, UNBOUND,
 )  # fmt: skip
 from backtest.units import STEP, units
 
@@ -132,34 +132,75 @@ def trade_spot(book, rules, tape, bar, account, position, contracts, price, fee_
 def free_steps(book, rules, tape, bar, account, wallet, asset):
     """Steps of an asset that may leave a wallet: its balance, less what positions and orders need.
 
-    An isolated wallet keeps its maintenance in cash and its initial margin in all: Binance FAQ 360038447311. Where the
-    mode asks no initial margin, a multiple of maintenance is kept: Binance FAQ 5e33af8e6ac0.
+    An isolated wallet keeps its maintenance in cash and its initial margin in all: Binance FAQ 360038447311. Where
+    brackets add up over assets, an asset leaves at the price at which requirements in it count: Binance FAQ
+    f80415bea812 (available = uniAvailable / askRate).
     """
-    balance = book.balance[wallet, asset, account]
-    usd = -lacking(book, rules, tape, account, wallet, bar)
-    keeps = rules.due[tape.rules_at[rules.shape[account], bar], KEEPS]
-    if keeps > 0.0:
-        usd = book.need[COLLATERAL, 0] - keeps * book.need[MAINTENANCE, 0]
-    spare = usd / index_here(book, rules, asset)
+    balance, shape = book.balance[wallet, asset, account], rules.shape[account]
+    usd = spare_usd(book, rules, tape, bar, account, wallet)
+    dearer = 1.0
+    if rules.settle[shape, wallet] < 0 and rules.model[shape, wallet] == TIERS:
+        dearer += rules.coin[tape.rules_at[shape, bar], asset, NEED_BUFFER]
+    spare = usd / (index_here(book, rules, asset) * dearer)
     free = min(balance, I64(spare / STEP)) - reserved_here(book, rules, account, wallet, asset)
-    if rules.isolates[rules.shape[account], wallet] >= 0:
+    if rules.isolates[shape, wallet] >= 0:
         free = min(free, balance - I64(book.need[MAINTENANCE, 0] / index_here(book, rules, asset) / STEP))
     return max(I64(0), free)
+
+
+@kernel
+def spare_usd(book, rules, tape, bar, account, wallet):
+    """USD of collateral that a wallet can do without at the moment. Leaves need[] as asked of the wallet.
+
+    What is above initial margin; where the mode asks for none, what is above a multiple of maintenance: Binance FAQ
+    5e33af8e6ac0; and where the venue says so, no more than leaves a share of the notional: Hyperliquid, "Collateral".
+    """
+    usd = -lacking(book, rules, tape, account, wallet, bar)
+    at = tape.rules_at[rules.shape[account], bar]
+    if rules.due[at, KEEPS] > 0.0:
+        usd = book.need[COLLATERAL, 0] - rules.due[at, KEEPS] * book.need[MAINTENANCE, 0]
+    if rules.due[at, KEEPS_NOTIONAL] > 0.0:
+        kept = rules.due[at, KEEPS_NOTIONAL] * gross_here(book, rules, account, wallet)
+        usd = min(usd, book.need[COLLATERAL, 0] - kept)
+    return usd
+
+
+@kernel
+def addable_steps(book, rules, tape, bar, account, wallet, asset):
+    """Steps of a wallet's asset that an isolated position may be given: what is free, and in cash no more than is above
+    the maintenance of what leans on the wallet and the margin of isolated orders. Source: Binance FAQ 360038447311.
+    """
+    free = free_steps(book, rules, tape, bar, account, wallet, asset)  # leaves need[] as asked of the wallet
+    at = tape.rules_at[rules.shape[account], bar]
+    kept = book.need[MAINTENANCE, 0] + isolated_orders(book, rules, wallet, account, at)
+    cash = book.balance[wallet, asset, account] - I64(kept / index_here(book, rules, asset) / STEP)
+    return max(I64(0), min(free, cash))
+
+
+@kernel
+def gross_here(book, rules, account, wallet):
+    """USD of the notional of a wallet's positions, at the moment."""
+    total = 0.0
+    for k in range(book.held[account, wallet, POSITIONS, 0]):
+        position = book.held[account, wallet, POSITIONS, 1 + k]
+        usd = index_here(book, rules, rules.settlement[rules.instrument[position]])
+        total += notional_here(book, rules, account, position) * STEP * usd
+    return total
 
 
 @kernel
 def lacking(book, rules, tape, account, wallet, bar):
     """USD by which a wallet falls short at the moment, see `lacks`. Leaves need[] as asked of the wallet."""
     require_now(book, rules, tape, wallet, account, bar)
-    return lacks(book, rules, account, wallet)
+    return lacks(book, rules, account, wallet, tape.rules_at[rules.shape[account], bar])
 
 
 @kernel
-def lacks(book, rules, account, wallet):
+def lacks(book, rules, account, wallet, at):
     """USD by which a wallet, of which need[] has been asked, falls short of initial margin, open-order loss and its
     isolated positions' orders; below zero: what is free.
     """
-    asked = book.need[INITIAL, 0] + book.need[OPEN_LOSS, 0] + isolated_orders(book, rules, wallet, account)
+    asked = book.need[INITIAL, 0] + book.need[OPEN_LOSS, 0] + isolated_orders(book, rules, wallet, account, at)
     return asked - book.need[COLLATERAL, 0]
 
 

@@ -2,14 +2,15 @@
 
 payment = contracts x value of a contract x rate; a positive rate is paid by longs. The contract is valued at the mark,
 or at the index where the venue pays on its oracle price: each account by the rules of its own venue. An order filled
-at the stamp does not collect it. An isolated position pays from its own wallet. Source: Binance, "Funding" (notional
-at mark); Hyperliquid, "Funding" (notional at the oracle price).
+at the stamp does not collect it. An isolated position pays from its own wallet, or first from the one it was opened
+from. Source: Binance, "Funding" (notional at mark); Hyperliquid, "Funding" (notional at the oracle price); Bybit,
+"Funding" (available balance first).
 """
 
 from __future__ import annotations
 
 from backtest.kernel import kernel
-from backtest.state import E_BAR, I64, ONE
+from backtest.state import E_BAR, FUNDING_FROM_FREE, I64, ONE
 from backtest.units import units
 
 
@@ -22,3 +23,13 @@ def funding_due(book, rules, tape, event, position, account):
     at = tape.rules_at[rules.shape[account], tape.event[event, E_BAR]]
     worth = tape.number[event, ONE + rules.funding_at[at, rules.instrument[position]]]
     return -units(contracts * worth * tape.number[event, 0])
+
+
+@kernel
+def from_free(rules, tape, shape, bar, due, balance):
+    """Of an isolated position's funding, what goes over the balance of the wallet it was opened from: all that is
+    received, and of a payment as much as there is; nothing where the venue books it on the position.
+    """
+    if rules.term[tape.rules_at[shape, bar], FUNDING_FROM_FREE] == 0:
+        return I64(0)
+    return due if due > 0 else -min(-due, max(I64(0), balance))

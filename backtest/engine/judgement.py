@@ -114,7 +114,7 @@ def sum_account(book, rules, tape, account, bar):
         if rules.model[rules.shape[account], wallet] != BACKS_NOTHING:
             require_now(book, rules, tape, wallet, account, bar)
             if is_shared(rules, account, wallet):
-                book.gap[ONE, wallet] = lacks(book, rules, account, wallet)
+                book.gap[ONE, wallet] = lacks(book, rules, account, wallet, tape.rules_at[rules.shape[account], bar])
             initial += book.need[INITIAL, 0]
             maintenance += book.need[MAINTENANCE, 0]
             collateral += book.need[COLLATERAL, 0]

@@ -9,7 +9,7 @@ insurance fund, or stays the user's debt where the venue says so.
 from __future__ import annotations
 
 from backtest.engine.exchange import sell_collateral
-from backtest.engine.fills import free_steps
+from backtest.engine.fills import addable_steps
 from backtest.engine.forced import force, heaviest, next_to_cut, note, restored, smallest_cut, sound
 from backtest.engine.orders import end_order, settle_orders
 from backtest.engine.rungs import close_all
@@ -77,7 +77,7 @@ def top_up_due(book, rules, tape, account, wallet, bar):
         (rules.choice[account, TOP_UP_TARGET] * maintenance - collateral) / index_here(book, rules, asset) / STEP
     )
     room = units(rules.choice[account, TOP_UP_CAP] / STEP) - book.topped_up[position, account]
-    spare = free_steps(book, rules, tape, bar, account, rules.parent[shape, wallet], asset)
+    spare = addable_steps(book, rules, tape, bar, account, rules.parent[shape, wallet], asset)
     return max(I64(0), min(wish, min(room, spare)))
 
 

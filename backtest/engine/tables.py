@@ -60,6 +60,8 @@ TERM_NAMES = (  # of `Terms`, in the order of the state's columns from TIER_FLAT
     "debts_are_loans",
     "haircut_in_initial",
     "debt_in_maintenance",
+    "interest_hourly",
+    "funding_from_free",
 )
 MARGIN_CALLS = ("liquidate", "reduce_only", "restored")
 PAGES: dict[str, Any] = {
@@ -131,7 +133,7 @@ def _made(plans: Sequence[Plan], history: History) -> tuple[Rules, Ints]:
         ladder=ladder,
         level=np.array([_levels(rule_set) for rule_set in sets]),
         term=np.array([_term_columns(s) for s in sets], I64),
-        due=np.array([[s.terms.debt_fee, s.terms.fixed_usd, s.terms.keeps] for s in sets]),
+        due=np.array([[s.terms.debt_fee, s.terms.fixed_usd, s.terms.keeps, s.terms.keeps_notional] for s in sets]),
         choice=np.array([_choices(plan) for plan in plans]),
         switch=np.array([_switches(plan) for plan in plans], I64),
         leverage=np.array(

@@ -7,7 +7,7 @@ withdrawals come on a schedule.
 
 from __future__ import annotations
 
-from backtest.engine.fills import free_steps, reserved_here
+from backtest.engine.fills import addable_steps, free_steps, reserved_here
 from backtest.kernel import entry, kernel
 from backtest.ledger.kinds import DEPOSIT, TRANSFER, TRANSFER_COST, WITHDRAWAL
 from backtest.ledger.post import move, post
@@ -48,9 +48,15 @@ def move_transfers(book, rules, tape, account, bar):
 
 
 @kernel
+def is_margined(rules, account, wallet):
+    """Whether positions can lean on a wallet."""
+    return rules.model[rules.shape[account], wallet] != BACKS_NOTHING
+
+
+@kernel
 def sendable(book, rules, tape, bar, account, wallet, asset):
     """Steps that may leave a wallet: the whole balance of one that backs nothing, the free part of any other."""
-    if rules.model[rules.shape[account], wallet] == BACKS_NOTHING:
+    if not is_margined(rules, account, wallet):
         return max(I64(0), book.balance[wallet, asset, account] - reserved_here(book, rules, account, wallet, asset))
     return free_steps(book, rules, tape, bar, account, wallet, asset)
 
@@ -62,6 +68,9 @@ def depart(book, rules, tape, account, bar, row):
     amount = book.transfer[row, T_AMOUNT]
     if rules.switch[account, UNBOUND] == 0:
         amount = min(amount, sendable(book, rules, tape, bar, account, source, asset))
+        isolated = rules.isolates[rules.shape[account], book.transfer[row, T_TARGET]] >= 0
+        if isolated and is_margined(rules, account, source):
+            amount = min(amount, addable_steps(book, rules, tape, bar, account, source, asset))
     cost = min(amount, units(rules.choice[account, TRANSFER_FEE] / STEP))
     if amount - cost <= 0:
         book.transfer[row, T_STATE] = NOT_SENT

@@ -40,7 +40,7 @@ def weigh(equity, need, exposure, asked, book, rules, tape):
             need[bar, wallet, 1] = book.need[INITIAL, 0]
             need[bar, wallet, 2] = book.need[MAINTENANCE, 0]
             need[bar, wallet, 3] = book.need[OPEN_LOSS, 0]
-            need[bar, wallet, 4] = isolated_orders(book, rules, wallet, HERE)
+            need[bar, wallet, 4] = isolated_orders(book, rules, wallet, HERE, tape.rules_at[rules.shape[HERE], bar])
             expose(exposure, book, rules, tape, wallet, bar)
             ask_positions(asked, book, rules, tape, wallet, bar)
 

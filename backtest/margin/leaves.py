@@ -46,11 +46,36 @@ def add_initial(out, contracts, value, span, buys, sells, share):
 
 
 @kernel
-def add_initial_at_entry(out, cost, span, buys, sells, share):
-    """The same at the price paid: a position's cost is its notional at entry, whatever the mark does."""
+def at_entry(contracts, cost, span, j):
+    """Signed notional at the price paid: a position's cost, whose own sign an inverse contract turns."""
+    paid = abs(held(cost, span, j))
+    return paid if held(contracts, span, j) > 0.0 else -paid
+
+
+@kernel
+def add_initial_at_entry(out, contracts, cost, span, buys, sells, share):
+    """The same at the price paid, whatever the mark does."""
     for j in range(len(out)):
-        notional = held(cost, span, j)
+        notional = at_entry(contracts, cost, span, j)
         out[j] += share * max(abs(notional + buys), abs(notional - sells))
+
+
+@kernel
+def add_initial_and_fees(out, contracts, cost, value, span, buys, sells, share, buy_fee, sell_fee, paid):
+    """The same with the fees that resting orders bring along, of the side that asks for more; `paid`: at entry."""
+    for j in range(len(out)):
+        notional = held(contracts, span, j) * abs(price(value, span, j))
+        if paid:
+            notional = at_entry(contracts, cost, span, j)
+        out[j] += max(share * abs(notional + buys) + buy_fee * buys, share * abs(notional - sells) + sell_fee * sells)
+
+
+@kernel
+def add_resting_share(out, contracts, value, span, buys, sells, share):
+    """out += share x what resting orders could add to the notional, where a position's own requirement has them not."""
+    for j in range(len(out)):
+        notional = held(contracts, span, j) * abs(price(value, span, j))
+        out[j] += share * (max(abs(notional + buys), abs(notional - sells)) - abs(notional))
 
 
 @kernel
@@ -237,7 +262,7 @@ def add_collateral_otherwise(
         if x > 0.0:
             usd = price(gain_price, span, j)
             worth = worth_counted(x, usd, table, share, coin[BY_QUANTITY] > 0.0)
-            if term[HAIRCUT_IN_INITIAL] != 0:
+            if term[HAIRCUT_IN_INITIAL] != 0 and worth > 0.0:  # a coin that is no collateral counts for nothing
                 out[j] += x * usd * share
                 initial[j] += x * usd * share - worth
             else:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from backtest.kernel import kernel
 from backtest.margin.moment import index_here, notional_here
+from backtest.margin.positions import fees_of_order
 from backtest.margin.tiers import value_of_contract
 from backtest.span import price
 from backtest.state import (
-    FORCED, HERE, LIMIT, LIVE_ORDERS, O_ACCOUNT, O_CONTRACTS, O_FILLED, O_FLAGS, O_KIND, O_POSITION, O_SEEN, O_STATE,
-    ONE, OPEN_LOSS, REDUCE_ONLY, SPOT, WAITING,
+    FEE_TO_CLOSE, FORCED, HERE, LIMIT, LIVE_ORDERS, O_ACCOUNT, O_CONTRACTS, O_FILLED, O_FLAGS, O_KIND, O_POSITION,
+    O_SEEN, O_STATE, ONE, OPEN_LOSS, REDUCE_ONLY, SPOT, WAITING,
 )  # fmt: skip
 from backtest.units import STEP
 
@@ -105,7 +106,7 @@ def add_loss_of_order(out, contracts, limit, value, usd, span, sign):
 
 
 @kernel
-def isolated_orders(book, rules, wallet, account):
+def isolated_orders(book, rules, wallet, account, at):
     """USD that resting orders of isolated positions funded from a wallet would take out of it, at the moment."""
     shape, total = rules.shape[account], 0.0
     for position in range(book.contracts.shape[0]):
@@ -116,7 +117,10 @@ def isolated_orders(book, rules, wallet, account):
                 i = rules.instrument[position]
                 size = notional_here(book, rules, account, position) * STEP
                 notional = -size if book.contracts[position, account] < 0 else size
-                largest = max(abs(notional + buys), abs(notional - sells))
-                more = max(0.0, largest - abs(notional)) / rules.leverage[account, i]
-                total += more * index_here(book, rules, rules.settlement[i])
+                share = 1.0 / rules.leverage[account, i]
+                long, short = (abs(notional + buys) - size) * share, (abs(notional - sells) - size) * share
+                if rules.term[at, FEE_TO_CLOSE] != 0:
+                    long += buys * fees_of_order(rules, i, at, True, share)
+                    short += sells * fees_of_order(rules, i, at, False, share)
+                total += max(0.0, max(long, short)) * index_here(book, rules, rules.settlement[i])
     return total

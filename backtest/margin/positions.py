@@ -4,9 +4,10 @@
     maintenance = rate x notional - deduction, of the bracket that holds the notional, like an income tax
 
 and the ways in which venues differ: a rate that holds for the whole size, brackets by contracts (OKX); the price paid
-instead of the mark, and the fee of closing inside both margins (Bybit); the taker fee on top of maintenance (OKX); a
-rate that rises with the size itself (Deribit); a hedged pair that bears fees only (Bybit). Which of them hold at which
-date stands in the venue's table. Source: Binance FAQ 360033525271; rules of the others by their tables.
+instead of the mark, the fee of closing inside both margins, the fees of resting orders (Bybit); the taker fee on top of
+maintenance (OKX); a rate that rises with the size itself (Deribit); a hedged pair that bears fees only (Bybit). Which
+of them hold at which date stands in the venue's table. Source: Binance FAQ 360033525271; rules of the others by their
+tables.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from __future__ import annotations
 from backtest.kernel import kernel
 from backtest.margin.collateral import side_of
 from backtest.margin.leaves import (
-    add_initial, add_initial_at_entry, add_share_of_cost, add_share_of_notional, add_sloped_inverse,
-    add_sloped_linear, add_tiered, add_tiered_otherwise, bracketed,
+    add_initial, add_initial_and_fees, add_initial_at_entry, add_resting_share, add_share_of_cost,
+    add_share_of_notional, add_sloped_inverse, add_sloped_linear, add_tiered, add_tiered_otherwise, bracketed,
 )  # fmt: skip
 from backtest.margin.options import add_short_option
 from backtest.span import first_account, price
@@ -65,10 +66,14 @@ def add_outright(book, rules, tape, prices, position, at, value, span, point, n)
             point,
             rules.slope[at, i, SLOPE_MAINTENANCE],
         )
-        add_resting_share(initial, buys, sells, rules.slope[at, i, SLOPE_INITIAL])
+        add_resting_share(initial, contracts, value, span, buys, sells, rules.slope[at, i, SLOPE_INITIAL])
     else:
-        if rules.term[at, INITIAL_AT_ENTRY] != 0:
-            add_initial_at_entry(initial, cost, span, buys, sells, share)
+        if rules.term[at, FEE_TO_CLOSE] != 0 and buys + sells > 0.0:
+            buy_fee, sell_fee = fees_of_order(rules, i, at, True, share), fees_of_order(rules, i, at, False, share)
+            paid = rules.term[at, INITIAL_AT_ENTRY] != 0
+            add_initial_and_fees(initial, contracts, cost, value, span, buys, sells, share, buy_fee, sell_fee, paid)
+        elif rules.term[at, INITIAL_AT_ENTRY] != 0:
+            add_initial_at_entry(initial, contracts, cost, span, buys, sells, share)
         else:
             add_initial(initial, contracts, value, span, buys, sells, share)
         add_maintenance(maintenance, book, rules, position, at, value, span)
@@ -108,13 +113,6 @@ def add_maintenance(out, book, rules, position, at, value, span):
 
 
 @kernel
-def add_resting_share(out, buys, sells, share):
-    """out += share x the larger side of resting orders, where a position's own requirement does not hold them."""
-    for j in range(len(out)):
-        out[j] += share * max(buys, sells)
-
-
-@kernel
 def family_contracts(book, rules, position, account):
     """Contracts of the other expiries of a dated future's family: they find the bracket together."""
     i, total = rules.instrument[position], 0.0
@@ -137,15 +135,28 @@ def size_in_brackets(book, rules, position, at, account, notional):
 
 @kernel
 def fee_to_close(book, rules, position, at, account):
-    """Taker fee at the bankruptcy price, as a share of the notional paid: entry x (1 - 1 / leverage) of a linear long.
+    """Taker fee at the bankruptcy price, as a share of the notional paid."""
+    i = rules.instrument[position]
+    is_long = book.contracts[position, account] > 0
+    return rules.fee[at, i, TAKER] * bankrupt_at(rules, i, is_long, 1.0 / rules.leverage[account, i])
+
+
+@kernel
+def bankrupt_at(rules, i, is_long, share):
+    """A contract's value at the bankruptcy price, as a share of that at entry: 1 - 1 / leverage of a linear long.
 
     The value of an inverse contract rises as its price falls, so there the signs change places.
     """
-    i = rules.instrument[position]
-    is_long = book.contracts[position, account] > 0
     falls = is_long != (rules.kind[i] == INVERSE)
-    share = 1.0 / rules.leverage[account, i]
-    return rules.fee[at, i, TAKER] * (1.0 - share if falls else 1.0 + share)
+    return 1.0 - share if falls else 1.0 + share
+
+
+@kernel
+def fees_of_order(rules, i, at, buys, share):
+    """Taker fees that a resting order holds, as a share of its notional: of opening, and of closing at the bankruptcy
+    price. Source: Bybit, "Order Cost (USDT Contract)".
+    """
+    return rules.fee[at, i, TAKER] * (1.0 + bankrupt_at(rules, i, buys, share))
 
 
 @kernel
@@ -176,7 +187,8 @@ def add_hedged(book, rules, position, at, value, span, n):
     larger = abs(own) > abs(other) or (abs(own) == abs(other) and own > 0.0)
     fees = fee * entry * (abs(own) + abs(other) if larger else 2.0 * abs(own))
     share = 1.0 / rules.leverage[account, i]
-    resting = share * max(book.resting[HERE, position, account], book.resting[ONE, position, account])
+    opens = book.resting[HERE if own > 0.0 else ONE, position, account]  # in hedge mode the other side only closes
+    resting = opens * (share + fees_of_order(rules, i, at, own > 0.0, share))
     for j in range(n):
         worth = abs(price(value, span, j))
         book.need[NET_INITIAL, j] += fees + resting

@@ -18,7 +18,7 @@ from backtest.margin.orders import add_open_loss, take_spot_open_loss
 from backtest.margin.tiers import require_tiers
 from backtest.span import Lanes, first_account, first_bar
 from backtest.state import (
-    ASSETS, BACKS_NOTHING, COLLATERAL, HERE, INITIAL, LIVE_ORDERS, MAINTENANCE, MOMENT, MOVING, NET, ONE,
+    ASSETS, BACKS_NOTHING, COLLATERAL, HERE, INITIAL, LIVE_ORDERS, MAINTENANCE, MOMENT, MOVING, NET, NOTHING, ONE,
     OPEN_LOSS, OPEN_LOSS_COUNTS, OWN_GRID, PAGE, POSITIONS, SCENARIOS, SETTLING, TAIL, TIERS,
 )  # fmt: skip
 
@@ -62,7 +62,12 @@ def list_held(book, rules, account):
     """Rebuild the account's held lists; called after every change of what it holds."""
     shape = rules.shape[account]
     for wallet in range(book.balance.shape[0]):
+        for asset in range(book.balance.shape[1]):
+            book.held[account, wallet, SETTLING, asset] = 0
+            book.held[account, wallet, MOVING, asset] = 0
+    for wallet in range(book.balance.shape[0]):
         list_positions(book, rules, account, shape, wallet)
+    for wallet in range(book.balance.shape[0]):
         n = 0
         for asset in range(book.balance.shape[1]):
             if matters(book, rules, account, shape, wallet, asset):
@@ -73,11 +78,10 @@ def list_held(book, rules, account):
 
 @kernel
 def list_positions(book, rules, account, shape, wallet):
-    """The positions with contracts, or with resting orders that could give them some; how many by asset."""
-    n = 0
-    for asset in range(book.balance.shape[1]):
-        book.held[account, wallet, SETTLING, asset] = 0
-        book.held[account, wallet, MOVING, asset] = 0
+    """The positions with contracts, or with resting orders that could give them some; how many by asset, an isolated
+    one in the wallet it was opened from as well.
+    """
+    n, parent = 0, rules.parent[shape, wallet] if rules.isolates[shape, wallet] >= 0 else NOTHING
     for position in range(book.contracts.shape[0]):
         if rules.position_wallet[shape, position] == wallet:
             resting = book.resting[0, position, account] + book.resting[1, position, account]
@@ -85,6 +89,8 @@ def list_positions(book, rules, account, shape, wallet):
                 n += 1
                 book.held[account, wallet, POSITIONS, n] = position
                 book.held[account, wallet, SETTLING, rules.settlement[rules.instrument[position]]] += 1
+                if parent >= 0:
+                    book.held[account, parent, SETTLING, rules.settlement[rules.instrument[position]]] += 1
                 book.held[account, wallet, MOVING, rules.base[rules.instrument[position]]] += 1
     book.held[account, wallet, POSITIONS, 0] = n
 

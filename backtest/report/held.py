@@ -21,7 +21,7 @@ class Held:
 
     def __init__(self, books: Books, number: int, instrument: Instrument, fills: Columns) -> None:
         self.books, self.instrument, self.fills, self.room = books, instrument, fills, books.room
-        self.record, self.mark = books.record, books.record.history.mark_close[number]
+        self.record, self.number, self.mark = books.record, number, books.record.history.mark_close[number]
         self.settle = self.record.index(instrument.settle)
         self.signed = fills["contracts"]
         self.at = self.record.bars(fills)
@@ -118,11 +118,14 @@ class Held:
         self.books.execute(self.fills, slipped, bars, left, STEP * self.books.highest(self.settle))
 
     def _index_at_fill(self, mark: Floats) -> Floats:
-        """A contract's worth at the index of each fill's moment; at the mark inside a bar."""
+        """A contract's worth at the index of each fill's moment; at the mark on the way between two points of a bar."""
         worth = mark.copy()
         points = self.fills.words("point")
         for point in (each for each in ("open", "low", "high", "close") if each in points.present):
             mine = points.among(point)
+            if point != "open":  # a forced order names the point it was on the way to
+                there = self.room.take(getattr(self.record.history, f"mark_{point}")[self.number], self.at)
+                mine &= self.fills["mark"] == there
             price = self._index_price(point, self.at[mine])
             if price is not None:
                 worth[mine] = self._worth(price)

@@ -212,20 +212,25 @@ def flows_of(account: Account, plan: Plan, history: History, k: int) -> list[Eve
 
 
 def interest_events(plans: Sequence[Plan], history: History, rates: Sequence[Sequence[Floats | None]]) -> list[Event]:
-    """Loans pay each full hour (or each bar, if longer), what a unified wallet owes pays the day at 00:00 UTC; nothing
-    where no rate is known.
+    """Loans pay each full hour (or each bar, if longer), and what a unified wallet owes as well at some venues; at the
+    others that pays the day at 00:00 UTC. Nothing where no rate is known.
     """
     if all(rate is None for account in rates for rate in account):
         return []
-    borrows = any(plan.borrows for plan in plans)
-    hours = float(max(1, history.interval_us // HOUR_US)) if borrows else 0.0
-    every, parts = HOUR_US if borrows else DAY_US, history.room.parts(len(history.time))
+    hourly = any(plan.borrows or owes_by_the_hour(plan) for plan in plans)
+    hours = float(max(1, history.interval_us // HOUR_US)) if hourly else 0.0
+    every, parts = HOUR_US if hourly else DAY_US, history.room.parts(len(history.time))
     due = np.concatenate([part.start + np.flatnonzero(history.time[part] % every == 0) for part in parts])
     return [
         Event(int(bar), int(INTEREST), first=hours, second=24.0 if opens % DAY_US == 0 else 0.0)
         for bar, opens in zip(due, history.room.take(history.time, due), strict=True)
         if bar > 0
     ]
+
+
+def owes_by_the_hour(plan: Plan) -> bool:
+    """Whether what a unified wallet of the account owes, open losses included, pays by the hour on some date."""
+    return any(rule_set.terms.interest_hourly for rule_set in plan.sets)
 
 
 def settlement_events(plans: Sequence[Plan], history: History) -> list[Event]:

@@ -11,6 +11,7 @@ from backtest.engine.session import Session
 from backtest.ledger.kinds import WITHDRAWAL
 from backtest.market.grid import when
 from backtest.market.schema import INTERVALS
+from backtest.research.owed import debts_without_rate
 from backtest.state import (
     GUARDED_RATIO,
     GUARDED_USE,
@@ -19,7 +20,6 @@ from backtest.state import (
     L_ASSET,
     L_BAR,
     L_KIND,
-    L_WALLET,
     LEDGER_ROWS,
     NO_BALANCE,
     NO_LOAN,
@@ -109,20 +109,3 @@ def bars_looked_into(session: Session, k: int) -> list[str]:
     first = when(int(session.history.time[mine[0].bar]))
     words = f"{len(mine)} bar(s) whose path could decide survival were lived through on {' and '.join(lengths)} bars"
     return [f"account {session.plans[k].name}: {words}, the first {first}"]
-
-
-def debts_without_rate(session: Session, k: int) -> list[str]:
-    """Assets of which a wallet of the account has been below zero, and for which nobody says what that costs."""
-    rows, shape = session.book.ledger[: session.book.count[LEDGER_ROWS]], session.plans[k].shape
-    rows = rows[rows[:, L_ACCOUNT] == k]
-    found = set[int]()
-    for wallet, model in enumerate(shape.model):
-        if model and shape.settle[wallet] < 0:
-            mine = rows[rows[:, L_WALLET] == wallet]
-            mine = mine[np.argsort(mine[:, L_ASSET], kind="stable")]
-            first = np.flatnonzero(np.diff(mine[:, L_ASSET], prepend=-1))
-            for start, steps in zip(first.tolist(), np.split(mine[:, L_AMOUNT], first)[1:], strict=True):
-                asset = int(mine[start, L_ASSET])
-                if session.tape.borrow_row[k, asset] < 0 and np.cumsum(steps).min() < 0:
-                    found.add(asset)
-    return [session.history.assets[asset] for asset in sorted(found)]

@@ -53,7 +53,7 @@ TABLES = {
             *TERMS,
             *SLICING,
         ),
-        ("debt_fee", "slice", "backstop_at"),
+        ("debt_fee", "slice", "backstop_at", "keeps_notional"),
     ),
     "tiers": Columns(("product",), ("assets", "other")),
     "slope": Columns(("product", "assets"), ("settle",)),

@@ -101,7 +101,10 @@ class Terms:
     rate) that maintenance holds as well. haircut_in_initial: haircuts raise initial margin and do not lower collateral.
     debt_in_maintenance: debts raise maintenance and do not lower collateral. fixed_usd: maintenance of an account with
     positions or debts, whatever they are. keeps: what is above so many times maintenance may leave; 0: what is above
-    initial margin.
+    initial margin. keeps_notional: share of the open notional that whatever leaves has to leave behind as well.
+    interest_hourly: what is owed pays by the hour, and open losses beyond the balance count as owed; else a balance
+    below zero pays the day at 00:00 UTC. funding_from_free: an isolated position's funding is taken from, and paid to,
+    the wallet it was opened from, and only what that has not from its own margin.
     """
 
     tier_flat: bool = False
@@ -117,6 +120,9 @@ class Terms:
     debt_in_maintenance: bool = False
     fixed_usd: float = 0.0
     keeps: float = 0.0
+    keeps_notional: float = 0.0
+    interest_hourly: bool = False
+    funding_from_free: bool = False
 
 
 @dataclass(frozen=True)

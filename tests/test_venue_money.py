@@ -1,0 +1,291 @@
+"""What a venue's own clock and pockets do to money: interest by the hour or by the day, funding of an isolated
+position, what may leave a wallet, and what resting orders and coins that are no collateral count for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from fake_port import history_of
+
+import backtest
+from backtest.config import RunConfig, load_config
+from backtest.engine.session import Session
+from backtest.ledger.audit import audit
+from backtest.market.history import History
+from backtest.report.explain import explain
+from backtest.report.frames import record_of
+from backtest.report.record import RunRecord
+from backtest.research.accounts import plan_of
+from backtest.research.notes import notes_of
+from backtest.research.run import open_session
+from backtest.strategy import Order
+
+pytestmark = pytest.mark.jit_off
+
+PERP, ETHER, SPOT = "BTC/USDT:USDT", "ETH/USDT:USDT", "BTC/USDT"
+DAY = "2024-01-01"  # of the first bar
+
+
+def opened(history: History, venue: str, margin: str, **account: Any) -> tuple[Session, RunConfig]:
+    """One account of a venue, without fees and slippage."""
+    config = load_config({
+        "name": "money",
+        "data": {"store": "none", "start": DAY, "end": "2024-01-09"},
+        "account": [{"name": "main", "venue": venue, "margin": margin, **account}],
+        "strategy": {"class": "strategies.hedged_long:HedgedLong"},
+        "execution": {"slippage_bps": 0},
+        "rules": {"outside": "nearest", "counterfactual": True},
+    })  # fmt: skip
+    plan, free = plan_of(config, config.account[0], history), (0.0,) * len(history.instruments)
+    sets = tuple(replace(each, maker=free, taker=free, half_spread=free) for each in plan.sets)
+    return open_session(config, history, [replace(plan, sets=sets)]), config
+
+
+def lived(session: Session, config: RunConfig) -> RunRecord:
+    """The record of a session lived to its end, whose books balance and whose profit is explained to the last step."""
+    session.advance(len(session.history.time))
+    audit(session.book)
+    record = record_of(session, config, notes_of(session))
+    assert abs(explain(record, 0)["residual"]) < 1e-6
+    return record
+
+
+def amounts(record: RunRecord, kind: str, wallet: str | None = None) -> list[float]:
+    rows = record.ledger[record.ledger["kind"] == kind]
+    mine = rows if wallet is None else rows[rows["wallet"] == wallet]
+    return [float(amount) for amount in mine["amount"]]
+
+
+# Interest
+
+
+def indebted(hours: int = 30, rate: float = 1e-5) -> History:
+    """A coin of 50,000 that rises to 60,000 at five, and dollars lent at 0.001 % an hour."""
+    past = history_of(
+        {PERP: [50_000.0] * 5 + [60_000.0] * (hours - 5)}, index={"BTC": [50_000.0] * 5 + [60_000.0] * (hours - 5)}
+    )
+    dollars = past.assets.index("USDT")
+    rates, known = np.zeros(past.borrow_rate.shape), np.zeros(len(past.assets), bool)
+    rates[dollars], known[dollars] = rate, True
+    return replace(past, borrow_rate=rates, has_borrow=known)
+
+
+def short_against_a_coin(history: History, venue: str, margin: str, **steps: Any) -> tuple[Session, RunConfig]:
+    """One bitcoin paid in, and one sold short at 50,000: at 60,000 the account owes 10,000 dollars of open loss."""
+    session, config = opened(history, venue, margin, deposit={"BTC": 1.0})
+    session.advance(2)
+    session.submit(0, [Order(PERP, -1.0)])
+    return session, config
+
+
+@pytest.mark.parametrize("venue", ["okx", "bybit"])
+@pytest.mark.parametrize("margin", ["multi_asset", "portfolio"])
+def test_an_open_loss_beyond_the_cash_pays_interest_every_hour(venue: str, margin: str) -> None:
+    """From five o'clock on, 10,000 x 0.00001 = 0.1 an hour, and on what was charged as well."""
+    session, config = short_against_a_coin(indebted(9), venue, margin)
+    assert amounts(lived(session, config), "interest") == pytest.approx(
+        [-0.1, -0.100001, -0.100002, -0.100003], abs=1e-8
+    )
+
+
+def test_at_binance_a_balance_below_zero_alone_pays_and_by_the_day_at_midnight() -> None:
+    """The open loss is none of it; realised at nine it is, 10,000 x 0.00001 x 24 = 2.4 at 00:00."""
+    session, config = short_against_a_coin(indebted(), "binance", "portfolio")
+    session.advance(9)
+    session.submit(0, [Order(PERP, target=0.0)])
+    record = lived(session, config)
+    assert amounts(record, "interest") == pytest.approx([-2.4])
+    assert record.ledger.loc[record.ledger["kind"] == "interest", "time"].dt.hour.tolist() == [0]
+
+
+def test_a_debt_repaid_within_a_day_has_paid_its_hours() -> None:
+    """Realised at nine and repaid at eleven: open from five to nine, owed from nine to eleven, six hours of 0.1."""
+    prices = [50_000.0] * 5 + [60_000.0] * 25
+    session, config = short_against_a_coin(replace(indebted()), "okx", "multi_asset")
+    assert session.history.close[0].tolist() == prices
+    session.advance(9)
+    session.submit(0, [Order(PERP, target=0.0)])
+    session.advance(11)
+    session.deposit(0, 0, "USDT", 20_000.0)
+    paid = amounts(lived(session, config), "interest")
+    assert len(paid) == 6 and sum(paid) == pytest.approx(-0.6, abs=1e-4)
+
+
+def test_bars_lived_one_by_one_pay_the_same_interest_as_a_stretch() -> None:
+    records = []
+    for step in (1, 30):
+        session, config = short_against_a_coin(indebted(), "okx", "multi_asset")
+        for bar in range(3, 30, step):
+            session.advance(bar)
+        records.append(lived(session, config))
+    assert len(amounts(records[0], "interest")) == 25
+    assert records[0].ledger.equals(records[1].ledger) and records[0].account.equals(records[1].account)
+
+
+def test_an_open_loss_for_which_no_rate_is_known_is_named() -> None:
+    past = indebted()
+    session, config = short_against_a_coin(
+        replace(past, has_borrow=np.zeros(len(past.assets), bool)), "okx", "multi_asset"
+    )
+    assert any("owed USDT at times; no borrow rate is known" in note for note in lived(session, config).notes)
+
+
+# Funding of an isolated position
+
+
+def funded(rate: float, deposit: float, venue: str) -> RunRecord:
+    """One bitcoin bought at 50,000 with a tenth of its own margin, 5,000, and funding of 50 dollars at 8, 16 and 24."""
+    past = history_of(
+        {PERP: [50_000.0] * 30}, funding=[(PERP, hour, rate) for hour in (8, 16, 24)], index={"BTC": [50_000.0] * 30}
+    )
+    past = replace(past, funding_price=np.full(3, 50_000.0))
+    session, config = opened(past, venue, "isolated", deposit={"USDT": deposit}, leverage=10)
+    session.advance(2)
+    session.submit(0, [Order(PERP, 1.0)])
+    return lived(session, config)
+
+
+def test_bybit_takes_an_isolated_positions_funding_from_the_available_balance_first() -> None:
+    record = funded(0.001, 5_080.0, "bybit")
+    assert amounts(record, "funding", PERP) == pytest.approx([-20.0, -50.0])
+    assert sum(amounts(record, "funding")) == pytest.approx(-150.0)
+    assert record.wallets.set_index("wallet").loc[PERP, "collateral"].iloc[-1] == pytest.approx(5_000.0 - 70.0)
+
+
+def test_bybit_pays_funding_received_to_the_available_balance_even_where_there_was_none() -> None:
+    record = funded(-0.001, 5_000.0, "bybit")
+    assert amounts(record, "funding", PERP) == []
+    assert record.account["equity"].iloc[-1] == pytest.approx(5_150.0)
+    assert record.wallets.set_index("wallet").loc[PERP, "collateral"].iloc[-1] == pytest.approx(5_000.0)
+
+
+@pytest.mark.parametrize("venue", ["okx", "binance"])
+def test_elsewhere_the_position_pays_it(venue: str) -> None:
+    assert amounts(funded(0.001, 10_000.0, venue), "funding", PERP) == pytest.approx([-50.0] * 3)
+
+
+# What may leave
+
+
+def test_hyperliquid_keeps_a_tenth_of_the_notional_where_forty_times_leverage_asks_for_less() -> None:
+    """10,000 stand behind 50,000: initial margin is 1,250, a tenth 5,000; of 9,000 asked for 5,000 may leave."""
+    coin = "BTC/USDC:USDC"
+    past = history_of({coin: [50_000.0] * 9}, index={"BTC": [50_000.0] * 9})
+    flows = [{"time": f"{DAY}T06:00:00Z", "asset": "USDC", "amount": -9_000.0}]
+    session, config = opened(past, "hyperliquid", "cross", deposit={"USDC": 10_000.0}, leverage=40, flows=flows)
+    session.advance(2)
+    session.submit(0, [Order(coin, 1.0)])
+    assert amounts(lived(session, config), "withdrawal") == pytest.approx([-5_000.0])
+
+
+def test_coins_leave_a_multi_asset_account_at_the_price_that_requirements_in_them_count() -> None:
+    """Two bitcoins short ask 20,000 of 0.95 x 50,000 + 0.9999 x 950; what is left is divided by 1.05 x 50,000."""
+    past = history_of({PERP: [50_000.0] * 9}, index={"BTC": [50_000.0] * 9})
+    flows = [{"time": f"{DAY}T06:00:00Z", "asset": "BTC", "amount": -1.0}]
+    session, config = opened(past, "binance", "multi_asset", deposit={"USDT": 950.0, "BTC": 1.0}, flows=flows)
+    session.advance(2)
+    session.submit(0, [Order(PERP, -2.0)])
+    left = 0.95 * 50_000 + 0.9999 * 950 - 1.0001 * 20_000
+    assert amounts(lived(session, config), "withdrawal") == pytest.approx([-left / (1.05 * 50_000)], abs=1e-8)
+
+
+def test_an_isolated_position_is_given_cash_above_the_maintenance_of_the_cross_ones_and_no_open_profit() -> None:
+    """1 BTC bought at 50,000 with 10,000 in the wallet stands at 60,000: maintenance 1 % is 600, so 9,400 may go."""
+    past = history_of(
+        {PERP: [50_000.0] * 5 + [60_000.0] * 5, ETHER: [1_000.0] * 10},
+        index={"BTC": [50_000.0] * 5 + [60_000.0] * 5, "ETH": [1_000.0] * 10},
+    )
+    session, config = opened(past, "generic", "cross", deposit={"USDT": 10_000.0}, leverage=20, isolated=[ETHER])
+    session.advance(2)
+    session.submit(0, [Order(PERP, 1.0)])
+    session.advance(7)
+    session.transfer(0, "USDT", 10_000.0, "usdm", ETHER)
+    rate = plan_of(config, config.account[0], past).sets[0].tiers[0][0].rate
+    lived(session, config)
+    assert session.balance(0, "USDT", ETHER) == pytest.approx(10_000.0 - 60_000.0 * rate)
+
+
+# What counts
+
+
+def answer(venue: str, mode: str, at: str, **account: Any) -> Any:
+    return backtest.margin({"venue": venue, "mode": mode, "at": at, **account})
+
+
+BTC = {"symbol": PERP, "mark": 50_000.0}
+
+
+def test_b5_25_a_resting_buy_at_bybit_holds_both_its_fees() -> None:
+    """5,000 of margin, 27.50 to open and 24.75 to close at the bankruptcy price: 5,052.25 of 20,000."""
+    told = answer(
+        "bybit", "multi_asset", "2026-01-01", leverage=10, wallets={"USDT": 20_000.0},
+        prices={"USDT": 1.0, "BTC": 50_000.0, PERP: 50_000.0},
+        orders=[{"symbol": PERP, "contracts": 1.0, "price": 50_000.0}],
+    ).account  # fmt: skip
+    assert told["initial_margin"] == pytest.approx(5_052.25)
+    assert told["available"] == pytest.approx(14_947.75)
+
+
+def test_an_order_that_closes_asks_for_nothing_more() -> None:
+    """In one-way mode, in hedge mode, and of a contract whose margin rises with its size."""
+
+    def asked(venue: str, symbol: str, orders: list[dict[str, Any]], positions: list[dict[str, Any]]) -> float:
+        prices = {"USDT": 1.0, "BTC": 50_000.0, symbol: 50_000.0}
+        hedge = {"hedge": True} if len(positions) > 1 else {}
+        told = answer(
+            venue, "multi_asset", "2026-09-01", leverage=10, wallets={"USDT": 20_000.0, "BTC": 1.0}, prices=prices,
+            positions=positions, orders=orders, **hedge,
+        )  # fmt: skip
+        return float(told.account["initial_margin"])
+
+    inverse = "BTC/USD:BTC"
+    one = [{"symbol": PERP, "contracts": 1.0, "entry": 50_000.0, "mark": 50_000.0}]
+    two = [{**one[0], "side": "long"}, {**one[0], "contracts": -1.0, "side": "short"}]
+    coins = [{"symbol": inverse, "contracts": 60_000.0, "entry": 50_000.0, "mark": 50_000.0}]
+    for venue, symbol, positions, order in (
+        ("bybit", PERP, one, {"contracts": -1.0}),
+        ("bybit", PERP, two, {"contracts": -1.0, "position_side": "long"}),
+        ("deribit", inverse, coins, {"contracts": -60_000.0}),
+    ):
+        with_order = asked(venue, symbol, [{"symbol": symbol, "price": 55_000.0, **order}], positions)
+        assert with_order == pytest.approx(asked(venue, symbol, [], positions)), (venue, len(positions))
+        opens = {**order, "contracts": -order["contracts"]}
+        more = asked(venue, symbol, [{"symbol": symbol, "price": 50_000.0, **opens}], positions)
+        assert more > with_order
+
+
+def test_a_coin_that_is_no_collateral_at_deribit_counts_for_nothing() -> None:
+    """100,000 dollars of DOGE stand for nothing; 0.001 BTC of 60,000 for 60 against a maintenance of 603."""
+    told = answer(
+        "deribit", "multi_asset", "2026-10-01", wallets={"DOGE": 1e6, "BTC": 0.001},
+        prices={"BTC": 60_000.0, "DOGE": 0.1},
+        positions=[{"symbol": "BTC/USD:BTC", "contracts": -60_000.0, "entry": 60_000.0, "mark": 60_000.0}],
+    )  # fmt: skip
+    assert told.account["collateral_equity"] == pytest.approx(60.0)
+    assert told.account["state"] == "liquidate"
+    assert told.assets.set_index("asset").at["DOGE", "counts"] == 0.0
+
+
+# Where a forced order was filled
+
+
+def test_a_forced_order_on_the_way_to_the_low_earns_no_basis_where_mark_and_index_are_one() -> None:
+    """Long 10 at 100 with 100 of its own: at 90 or so nothing is left; the bar goes on to 60 and comes back."""
+    past = history_of({PERP: [100.0] * 8}, index={"BTC": [100.0] * 8})
+    low = np.array([[100.0] * 5 + [60.0] + [100.0] * 2])
+    dollars = np.ones((1, 8))
+    index = np.vstack([dollars if asset == "USDT" else low for asset in past.assets])
+    past = replace(past, low=low, mark_low=low, worst_low=low, index_low=index)
+    session, config = opened(past, "generic", "isolated", deposit={"USDT": 1_000.0}, leverage=10)
+    session.advance(2)
+    session.submit(0, [Order(PERP, 10.0)])
+    record = lived(session, config)
+    assert (record.fills["cause"] == "liquidation").any()
+    assert (record.fills["mark"][record.fills["cause"] == "liquidation"] > 60.0).any()
+    parts = explain(record, 0)
+    assert parts["basis"] == pytest.approx(0.0, abs=1e-6)
+    assert parts["price"] < 0.0
