@@ -194,16 +194,20 @@ class Account:
         released = whole(Fraction(cost * closed, held))
         if closed != held:
             self.contracts[symbol], self.cost[symbol] = held - closed, cost - released
-        self.post(self.wallet_of(symbol), self.settle[symbol], "realised", whole(closed * value) - released)
+        realised = whole(closed * value) - released
+        self.post(self.wallet_of(symbol), self.settle[symbol], "realised", realised)
         if symbol in self.isolated:
-            self.release(symbol, Fraction(closed, held))
+            self.release(symbol, Fraction(closed, held), realised)
 
-    def release(self, symbol: str, share: Fraction) -> None:
-        """An isolated wallet gives back its share; of a position that is gone, all, and the fund bears a hole."""
+    def release(self, symbol: str, share: Fraction, realised: int) -> None:
+        """An isolated wallet gives back the closed part's margin and profit; of a position that is gone, all, and the
+        fund bears a hole.
+        """
         asset = self.settle[symbol]
         rest = self.balance(symbol, asset)
         if rest >= 0:
-            self.move(symbol, self.parent_of(symbol), asset, "isolated", whole(rest * share))
+            own = rest if share == 1 else max(0, min(rest, whole((rest - realised) * share) + realised))
+            self.move(symbol, self.parent_of(symbol), asset, "isolated", own)
         elif share == 1:
             self.post(symbol, asset, "insurance", -rest)
 

@@ -183,12 +183,21 @@ def test_partial_close_and_flip() -> None:
 
 
 def test_isolated_partial_close_releases_its_share_after_profit() -> None:
-    """4 at 100, 10x: 40 moved. One sold at 104: 4 gained, a quarter of 44 goes back; the fees are the parent's."""
+    """4 at 100, 10x: 40 moved. One sold at 104: 4 gained go back with a quarter of 40; fees are the parent's."""
     perp = contract("linear", [100, 100, 104], taker="0.001")
     terms = account("isolated", {"usdm:USDT": {"USDT": 50}}, isolated=[PERP], leverage={PERP: 10})
     result = play({PERP: perp}, terms, [market(PERP, 4), market(PERP, -1, 1)])
-    assert result["balances"][PERP] == {"USDT": in_steps("33")}
-    assert result["balances"]["usdm:USDT"] == {"USDT": in_steps("20.496")}  # 50 − 40 − 0.4 + 11 − 0.104
+    assert result["balances"][PERP] == {"USDT": in_steps("30")}
+    assert result["balances"]["usdm:USDT"] == {"USDT": in_steps("23.496")}  # 50 − 40 − 0.4 + 14 − 0.104
+
+
+def test_a_loss_is_borne_by_the_margin_of_what_is_closed() -> None:
+    """4 at 100 on 40; at 95 half is sold: 10 lost of its 20, 10 go back, and the other half keeps its 20."""
+    perp = contract("linear", [100, 100, 95])
+    terms = account("isolated", {"usdm:USDT": {"USDT": 50}}, isolated=[PERP], leverage={PERP: 10})
+    result = play({PERP: perp}, terms, [market(PERP, 4), market(PERP, -2, 1)])
+    assert result["balances"][PERP] == {"USDT": in_steps("20")}
+    assert result["balances"]["usdm:USDT"] == {"USDT": in_steps("20")}
 
 
 def test_spot_purchase_draws_on_the_futures_wallet() -> None:

@@ -24,7 +24,7 @@ from backtest.errors import InputError
 from backtest.report.points import Points, cells, drawn, short_names
 from backtest.research.point_config import filled
 from backtest.research.points import Base, points_of
-from backtest.research.sweep_result import SweepResult, words_of
+from backtest.research.sweep_result import SweepResult, _of_windows, words_of
 
 
 def packed(page: str, name: str) -> Any:
@@ -125,6 +125,30 @@ def test_the_page_says_of_how_many_the_best_is_and_how_many_died_or_failed(tmp_p
     assert tiles["3.00"] == "best Sharpe, point 1, in sample"
     assert "<b>1.00</b><span>median Sharpe of all points</span>" in page  # of -1, 0.5, 1, 2, 3
     assert "ZeroDivisionError" in page[page.index('id="failures"') :]
+
+
+def test_a_point_that_never_filled_anything_wins_nothing_and_is_counted(tmp_path: Path) -> None:
+    """Six points; the third asked for nothing: no drawdown, no capital, and a Sharpe of nothing."""
+    rows = [figures(1.0, 5.0, 20.0) | {"Fills": 4} for _ in range(6)]
+    rows[2] = figures(0.0, 0.0, 0.0) | {"Fills": 0}
+    rows[4] = figures(2.0, 5.0, 10.0) | {"Fills": 4}
+    result = found(rows)
+    assert result.best("Max Drawdown [%]")["point"] == 4
+    assert 2 not in result.leaders("Max Drawdown [%]")["point"].tolist()
+    assert "Never filled anything, and left out of the choice: 1 point." in words_of(result)
+    page = result.report(tmp_path / "page.html", "Max Drawdown [%]").read_text()
+    assert "best Max Drawdown [%], point 4" in page
+
+
+def test_windows_are_averaged_where_the_choice_has_a_value_on_both_spans() -> None:
+    """Chosen in two of three; 1 and 3 in sample, 2 after the second alone: 3 against 2, not 2 against 2."""
+    windows = pd.DataFrame(
+        {"statistic": "Sharpe", "in_sample": [1.0, 3.0, np.nan], "out_of_sample": [np.nan, 2.0, np.nan]}
+    )
+    assert _of_windows(windows) == (
+        "Chosen in 2 of 3 windows by Sharpe: 3.00 on the span they were chosen on, 2.00 on the span after it, on "
+        "average over the 1 that have both."
+    )
 
 
 @pytest.mark.parametrize("said", [{}, {"lowest": True}])

@@ -14,11 +14,13 @@ from fake_port import history_of
 import backtest
 from backtest.config import RunConfig, load_config
 from backtest.engine.session import Session
+from backtest.errors import InputError
 from backtest.ledger.audit import audit
 from backtest.market.history import History
 from backtest.report.explain import explain
 from backtest.report.frames import record_of
 from backtest.report.record import RunRecord
+from backtest.report.result import Result
 from backtest.research.accounts import plan_of
 from backtest.research.notes import notes_of
 from backtest.research.run import open_session
@@ -49,7 +51,7 @@ def lived(session: Session, config: RunConfig) -> RunRecord:
     """The record of a session lived to its end, whose books balance and whose profit is explained to the last step."""
     session.advance(len(session.history.time))
     audit(session.book)
-    record = record_of(session, config, notes_of(session))
+    record = record_of(session, config, notes_of(session), stored=False)
     assert abs(explain(record, 0)["residual"]) < 1e-6
     return record
 
@@ -289,3 +291,56 @@ def test_a_forced_order_on_the_way_to_the_low_earns_no_basis_where_mark_and_inde
     parts = explain(record, 0)
     assert parts["basis"] == pytest.approx(0.0, abs=1e-6)
     assert parts["price"] < 0.0
+
+
+# A part of an isolated position
+
+
+@pytest.mark.parametrize(("price", "kept"), [(95.0, 50.0), (105.0, 50.0)])
+def test_half_of_an_isolated_position_leaves_the_other_half_as_sound_as_it_was(price: float, kept: float) -> None:
+    """Ten at 100 on 100 of margin; half is sold at 95 or at 105: it takes 50 along, less 25 or more."""
+    past = history_of({PERP: [100.0] * 4 + [price] * 4}, index={"BTC": [100.0] * 4 + [price] * 4})
+    session, config = opened(past, "generic", "isolated", deposit={"USDT": 1_000.0}, leverage=10)
+    session.advance(2)
+    session.submit(0, [Order(PERP, 10.0)])
+    session.advance(5)
+    before = session.margin_ratio(0)
+    session.submit(0, [Order(PERP, -5.0)])
+    lived(session, config)
+    assert session.balance(0, "USDT", PERP) == pytest.approx(kept)
+    assert session.margin_ratio(0) == pytest.approx(before)
+
+
+# A haircut of the account's own
+
+
+def half_a_coin(ratio: float | bool) -> RunRecord:
+    """One bitcoin of 50,000 and 10,000 dollars behind a short of half a bitcoin."""
+    past = history_of({PERP: [50_000.0] * 6}, index={"BTC": [50_000.0] * 6})
+    deposit, collateral = {"USDT": 10_000.0, "BTC": 1.0}, {"BTC": ratio}
+    session, config = opened(past, "generic", "multi_asset", deposit=deposit, collateral=collateral)
+    session.advance(2)
+    session.submit(0, [Order(PERP, -0.5)])
+    return lived(session, config)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "counts"), [(True, 45_000.0), (0.7, 35_000.0), (1, 50_000.0), (0, 0.0), (False, 0.0)]
+)
+def test_an_account_may_say_at_which_ratio_its_coins_count(ratio: float | bool, counts: float) -> None:
+    record = half_a_coin(ratio)
+    assert record.account["collateral_equity"].iloc[-1] == pytest.approx(10_000.0 + counts)
+    assert any("COUNTERFACTUAL" in note for note in record.notes) == (not isinstance(ratio, bool))
+    own = [row for rule_set in record.rules[0] for row in rule_set.rows if row.table == "account"]
+    assert [(row.key, row.value) for row in own] == ([] if isinstance(ratio, bool) else [("collateral BTC", ratio)])
+
+
+def test_the_calculator_takes_over_the_haircut_of_a_run() -> None:
+    record = half_a_coin(0.7)
+    told = Result(record).snapshot(record.account["time"].iloc[-1])
+    assert backtest.margin(told).account["collateral_equity"] == pytest.approx(45_000.0)
+
+
+def test_a_haircut_of_more_than_all_is_refused() -> None:
+    with pytest.raises(InputError, match=r"collateral.BTC"):
+        half_a_coin(1.5)

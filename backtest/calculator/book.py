@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtest.calculator.black import premium
-from backtest.calculator.instruments import assets_of, balances_of, instruments_of, sized
+from backtest.calculator.instruments import assets_of, balances_of, instruments_of, known_size, sized
 from backtest.calculator.limits import check_amounts, check_leverage, check_options, check_tiers
 from backtest.calculator.overrides import knowing_tiers, with_overrides
 from backtest.calculator.prices import YEAR_US, options_of, prices_of
@@ -192,9 +192,9 @@ def place_snapshot(snapshot: Snapshot, fineness: int | None = None) -> Placed:
     instruments = instruments_of(snapshot)
     assets = assets_of(snapshot, instruments)
     notes = [
-        f"no contract size of {i.symbol}: taken as 1 {i.quote}"
+        f"no contract size of {i.symbol}: taken as {i.contract_size:g} {i.quote}"
         for i in instruments
-        if i.kind == "inverse" and not sized(snapshot, i.symbol)
+        if i.kind == "inverse" and not sized(snapshot, i.symbol) and known_size(snapshot, i.symbol) is None
     ]
     marks, indexes = prices_of(snapshot, instruments, assets, notes)
     forwards, volatilities = options_of(snapshot, instruments, assets, marks, indexes, notes)

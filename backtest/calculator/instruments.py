@@ -13,8 +13,18 @@ DOLLARS = ("USD", "USDT", "USDC", "FDUSD", "BUSD", "DAI")
 
 
 def usual_size(snapshot: Snapshot, symbol: str) -> float:
-    """Contract size where the account does not say: the venue's own where its table has it, else 1."""
-    return (load(snapshot.venue).brackets.size_of(symbol) if snapshot.venue in names() else None) or 1.0
+    """Contract size where the account does not say: the venue's own where it is known, else 1."""
+    return known_size(snapshot, symbol) or 1.0
+
+
+def known_size(snapshot: Snapshot, symbol: str) -> float | None:
+    """The venue's own size of a contract; None where its table has none."""
+    if snapshot.venue not in names():
+        return None
+    venue = load(snapshot.venue)
+    if product_of(symbol) != "inverse":
+        return venue.brackets.size_of(symbol)
+    return venue.inverse_sizes.get(parts_of(symbol)[0], venue.inverse_sizes.get("other"))
 
 
 def instruments_of(snapshot: Snapshot) -> tuple[Instrument, ...]:

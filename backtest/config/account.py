@@ -138,7 +138,7 @@ class Account(Section):
     position_mode: Literal["one_way", "hedge"] = "one_way"
     leverage: dict[str, Leverage] = {"default": 5.0}
     deposit: dict[str, float | dict[str, float]]
-    collateral: dict[str, bool] = {}
+    collateral: dict[str, bool | Annotated[float, Field(ge=0, le=1)]] = {}
     auto_transfer: bool = True
     borrow: bool = False
     top_up: TopUp | None = None

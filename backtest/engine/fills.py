@@ -70,13 +70,14 @@ def close_contracts(book, rules, bar, account, position, wallet, asset, closed, 
     book.contracts[position, account] = old + closed
     book.cost[position, account] = cost - released
     if rules.isolates[rules.shape[account], wallet] >= 0:
-        release(book, rules, bar, account, wallet, asset, share, closed == -old)
+        release(book, rules, bar, account, wallet, asset, share, realised, closed == -old)
     return realised
 
 
 @kernel
-def release(book, rules, bar, account, wallet, asset, share, whole):
-    """Isolated margin goes back pro rata after the realised profit; a wallet below zero is made good by the fund.
+def release(book, rules, bar, account, wallet, asset, share, realised, whole):
+    """What is closed takes its share of the isolated margin along, after its own profit or loss: what stays is as sound
+    as before. A wallet below zero is made good by the fund.
 
     In an unbound account nobody was liquidated, so nobody is bailed out: the shared wallet bears the loss.
     """
@@ -84,7 +85,7 @@ def release(book, rules, bar, account, wallet, asset, share, whole):
     if whole and balance < 0 and rules.switch[account, UNBOUND] == 0:
         post(book, bar, account, wallet, asset, INSURANCE, -balance, NOTHING, NOTHING)
     elif balance > 0 or whole:
-        freed = balance if whole else units(balance * share)
+        freed = balance if whole else max(I64(0), min(balance, units((balance - realised) * share) + realised))
         move(book, bar, account, wallet, rules.parent[rules.shape[account], wallet], asset, ALLOCATE, freed)
 
 

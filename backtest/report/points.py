@@ -26,7 +26,7 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 MOST_PLACES = 24  # of an axis; with more values they are grouped
 GROUPS = 10
-WINDOW = "window"
+WINDOW, FILLS = "window", "Fills"
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,15 @@ class Points:
             "survived": int((~dead & ~open_).sum()), "liquidated": int(dead.sum()), "undecided": int(open_.sum()),
             "failed": int(status.get(FAILED, 0)), "refused": int(status.get(REFUSED, 0)),
         }  # fmt: skip
+
+
+def traded(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows that filled anything: one that never did has the least drawdown and asks for no capital, and is no
+    choice. All of them where none did.
+    """
+    fills = [name for name in rows if name == FILLS or str(name).startswith(f"{FILLS} (")]
+    some = rows[fills].sum(axis=1) > 0
+    return rows[some] if some.any() else rows
 
 
 def cells(points: Points, x: Axis, y: Axis, figure: str) -> tuple[Floats, Ints]:

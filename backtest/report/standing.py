@@ -100,12 +100,15 @@ class Standing:
         wallets, loans = self.balances_at(time, {row["symbol"] for row in positions if row["isolated"]})
         prices = self.prices_at(time, symbols, {asset for each in wallets.values() for asset in each} | set(loans))
         names = {*symbols, "default"}
+        counted = {asset: counts for asset, counts in said.collateral.items() if asset in prices}
+        ratios = {asset: ratio for asset, ratio in counted.items() if not isinstance(ratio, bool)}
         given = {
             "venue": said.venue, "mode": said.margin, "model": said.model, "at": time.isoformat(),
             "name": f"{self.record.account_names[self.account]}, {time:%Y-%m-%d %H:%M}",
             "wallets": wallets, "loans": loans, "positions": positions, "prices": prices,
             "leverage": {symbol: value for symbol, value in said.leverage.items() if symbol in names},
-            "collateral": {asset: counts for asset, counts in said.collateral.items() if asset in prices},
+            "collateral": {asset: counts for asset, counts in counted.items() if isinstance(counts, bool)},
+            "rules": {"collateral": ratios} if ratios else {},
             "instruments": {
                 symbol: {"contract_size": self.terms[symbol]["contract_size"], "tick": self.terms[symbol]["tick"]}
                 for symbol in symbols

@@ -15,7 +15,7 @@ from backtest.report.better import way
 from backtest.report.figures.sweep import MOST_LINES, figures_beside, heatmap_figure, parallel_figure, windows_figure
 from backtest.report.html import counted, words
 from backtest.report.page import Drawings, asset, head, menu, page
-from backtest.report.points import OK, Points, short_names
+from backtest.report.points import OK, Points, short_names, traded
 from backtest.report.sweep_data import MOST_EXACT, packed_rows, rows_kept
 from backtest.report.tables import listed, rows_of
 
@@ -61,13 +61,13 @@ def sweep_page(result: SweepResult, verdict: str, statistic: str, lowest: bool =
 
 
 def ranked(points: Points, statistic: str, lowest: bool) -> Any:
-    """Rows of the frame (by position) that have the statistic, the best first; of equal ones the first."""
+    """Rows of the frame (by position) that traded and have the statistic, the best first; of equal ones the first."""
     if statistic not in points.figures:
         return np.array([], dtype=np.int64)
     values = points.values(statistic) * (1.0 if lowest else -1.0)
     order = np.argsort(values, kind="stable")
     at = points.rows.index.to_numpy()[order]
-    return at[~np.isnan(values[order])]
+    return at[~np.isnan(values[order]) & np.isin(at, traded(points.lived()).index)]
 
 
 def _under(result: SweepResult) -> str:
@@ -97,8 +97,9 @@ def _tiles(result: SweepResult, whole: Points, statistic: str, order: Any, point
         tiles.append((words(float(best[statistic])), f"best {statistic}, point {best['point']}, in sample"))
     if result.windows is not None:
         split = ("in_sample", "chosen on"), ("out_of_sample", "on the span after it")
+        both = result.windows.dropna(subset=[column for column, _ in split])
         for column, told in split:
-            mean = float(result.windows[column].mean())
+            mean = float(both[column].mean())
             tiles.append((words(mean), f"{result.windows['statistic'].iloc[0]} {told}, mean of the windows"))
     elif len(order):
         middle = float(np.nanmedian(whole.values(statistic)))
@@ -201,11 +202,12 @@ def _windows_section(drawings: Drawings, result: SweepResult, frame: pd.DataFram
     assert windows is not None
     names = short_names(result.settings)
     inside, outside = windows["in_sample"], windows["out_of_sample"]
-    lowest = result.swept.split is not None and result.swept.split.choose == "lowest"
+    lowest, both = result.lowest_is_best(result.statistic), int((inside.notna() & outside.notna()).sum())
     fell = int(((outside > inside) if lowest else (outside < inside)).sum())
+    without = f" ({len(windows) - both} more have no value on one of the two)" if both < len(windows) else ""
     says = (
-        f"In {fell} of {len(windows)} windows the choice did worse on the span after it than on the span it was chosen "
-        "on; every account of a test window starts afresh."
+        f"In {fell} of {both} windows{without} the choice did worse on the span after it than on the span it was "
+        "chosen on; every account of a test window starts afresh."
     )
     days = ("train_start", "test_start", "test_end")
     table = windows.assign(**{name: windows[name].dt.strftime("%Y-%m-%d") for name in days}).rename(columns=names)

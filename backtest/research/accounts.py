@@ -23,7 +23,7 @@ from backtest.market.history import History
 from backtest.state import FLOW, INTEREST, SETTLEMENT
 from backtest.units import to_steps
 from backtest.venues.load import Venue, load
-from backtest.venues.schema import Mode, Row, RuleSet
+from backtest.venues.schema import CollateralTier, Mode, Row, RuleSet
 
 Floats = npt.NDArray[np.float64]
 NO_CAP = 1e12
@@ -112,8 +112,8 @@ def _plan(config: RunConfig, account: Account, history: History, unbound: bool) 
             f"account {account.name!r}: model = {account.model!r} is one of scenarios, but {account.margin!r} at "
             f"{account.venue} is margined by {mode.requirement}; leave it out, or use venue 'generic' and 'portfolio'"
         )
-    sets = tuple(with_tail(rule_set, account.tail) for rule_set in sets)
     check_symbols(account, history)
+    sets = tuple(with_ratios(with_tail(rule_set, account.tail), account, history.assets) for rule_set in sets)
     owes = any(rule_set.owes for rule_set in sets)
     hedge = account.position_mode == "hedge"
     shape = shape_of(mode, history.instruments, history.assets, account.isolated, account.borrow, owes, hedge)
@@ -125,7 +125,7 @@ def _plan(config: RunConfig, account: Account, history: History, unbound: bool) 
         shape=shape,
         sets=sets,
         leverage=account.leverage,
-        off=frozenset(asset for asset, counts in account.collateral.items() if not counts),
+        off=frozenset(asset for asset, counts in account.collateral.items() if counts is False),
         slippage=execution.slippage_bps / 10_000,
         volume_share=execution.volume_share,
         guard_ratio=guards.min_margin_ratio or 0.0,
@@ -156,6 +156,23 @@ def with_tail(rule_set: RuleSet, chosen: Tail | None) -> RuleSet:
     )
     scenario = replace(rule_set.scenario, tail=replace(rule_set.scenario.tail, **own))
     return replace(rule_set, scenario=scenario, rows=(*rule_set.rows, *rows))
+
+
+def with_ratios(rule_set: RuleSet, account: Account, assets: Sequence[str]) -> RuleSet:
+    """The rule set with the account's own collateral ratios, each a row of the journal: not what the venue had."""
+    own = {asset: ratio for asset, ratio in account.collateral.items() if not isinstance(ratio, bool)}
+    collateral, by_quantity = list(rule_set.collateral), list(rule_set.collateral_by_quantity)
+    for asset, ratio in own.items():
+        collateral[assets.index(asset)] = (CollateralTier(0.0, ratio),)
+        if by_quantity:
+            by_quantity[assets.index(asset)] = False
+    rows = tuple(
+        Row("account", f"collateral {asset}", ratio, rule_set.start_us, "the config", "", counterfactual=True)
+        for asset, ratio in own.items()
+    )
+    return replace(
+        rule_set, collateral=tuple(collateral), collateral_by_quantity=tuple(by_quantity), rows=(*rule_set.rows, *rows)
+    )
 
 
 def with_requirement(venue: Venue, account: Account, mode: Mode, has_scenarios: bool) -> Mode:

@@ -172,7 +172,9 @@ def compare(
     asked = list(modes or prepared.config.compare.modes or [])
     plans, notes = plans_of(prepared, asked or list(MODES), strict=bool(asked))
     steps = _Steps(progress, part, len(plans) + 1)
-    replay = replay_orders(prepared, plans, steps.next("same fills"))
+    reference = reference_of(prepared.config.account[0], list(plans))
+    replay = replay_orders(prepared, plans, reference, steps.next("same fills"))
+    notes.append(f"same fills: the strategy's own under {reference}, with nothing refused and nobody liquidated")
     runs = dict(lived_by_mode(prepared, {mode: account for mode, (account, _) in plans.items()}, steps))
     orders = pd.concat([_replayed(replay.record, k, mode) for k, mode in enumerate(plans)], axis=1)
     signals = pd.concat([_answers(result.record, 0, mode) for mode, result in runs.items()], axis=1)
@@ -237,9 +239,17 @@ def plans_of(
     return plans, notes
 
 
-def replay_orders(prepared: Prepared, plans: dict[str, tuple[Account, Plan]], progress: Progress | None) -> Result:
+def reference_of(account: Account, modes: Sequence[str]) -> str:
+    """Whose fills are replayed in all modes: those of the account's own mode, or of the first where it is not among
+    them.
+    """
+    return account.margin if account.margin in modes else modes[0]
+
+
+def replay_orders(
+    prepared: Prepared, plans: dict[str, tuple[Account, Plan]], reference: str, progress: Progress | None
+) -> Result:
     """The fills of an unconstrained reference run, replayed in every mode at once."""
-    reference = next(iter(plans))
     book = reference_book(prepared, *plans[reference], progress)
     accounts = [account for account, _ in plans.values()]
     config = prepared.config.model_copy(update={"account": accounts})

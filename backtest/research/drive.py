@@ -44,7 +44,7 @@ from backtest.state import (
     REFUSED,
     WAITING,
 )  # fmt: skip
-from backtest.strategy.hooks import asking, overrides
+from backtest.strategy.hooks import asking, overrides, refuse_orders
 from backtest.strategy.market import Market
 from backtest.strategy.prefix import checked_targets
 from backtest.strategy.schedule import wake_bars
@@ -104,7 +104,7 @@ def drive(strategy: Strategy, session: Session, progress: Progress | None = None
         for event in news.since_last() if listens else ():
             if not kinds or event.kind in kinds:
                 with asking(strategy, "on_event", int(history.time[bar])):
-                    strategy.on_event(event, walk.desks)
+                    refuse_orders(strategy.on_event(event, walk.desks))  # type: ignore[func-returns-value]
         if wakes[bar]:
             walk.ask()
         if bar % TOLD == 0:

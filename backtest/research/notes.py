@@ -62,16 +62,23 @@ MANY = 0.1  # of an account's orders: from here on its strategy was hardly follo
 
 
 def orders_refused(session: Session, k: int) -> list[str]:
-    """Whether the account could not pay for what its strategy asked for: then its figures are another strategy's."""
+    """Whether much of what a strategy asked for was refused, or could not be paid for: then the figures are those of
+    another strategy. And whether it ever asked.
+    """
     orders = session.book.order[: session.book.count[ORDER_ROWS]]
-    orders = orders[orders[:, O_ACCOUNT] == k]
-    short = orders[np.isin(orders[:, O_REASON], MONEY)]
+    orders, name = orders[orders[:, O_ACCOUNT] == k], session.plans[k].name
+    if not len(orders):
+        return [f"account {name}: no order was ever placed"]
+    refused, money = orders[:, O_STATE] == REFUSED, np.isin(orders[:, O_REASON], MONEY)
+    short = orders[refused | money]
     if len(short) <= MANY * len(orders):
         return []
-    refused = int((short[:, O_STATE] == REFUSED).sum())
-    why = REASON_NAMES[int(np.bincount(short[:, O_REASON]).argmax())]
-    words = f"{refused:,} of {len(orders):,} orders were refused and {len(short) - refused:,} cut, mostly by: {why}"
-    return [f"account {session.plans[k].name}: {words}; the strategy asks for more than the account can carry"]
+    most = int(np.bincount(short[:, O_REASON]).argmax())
+    words = (
+        f"{refused.sum():,} of {len(orders):,} orders were refused and {(money & ~refused).sum():,} cut, mostly by: "
+    )
+    carries = "; the strategy asks for more than the account can carry" if most in MONEY else ""
+    return [f"account {name}: {words}{REASON_NAMES[most]}{carries}"]
 
 
 def accounts_left_alone(strategy: Strategy, session: Session) -> list[str]:

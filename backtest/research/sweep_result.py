@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
@@ -20,7 +19,7 @@ from backtest.report.better import way
 from backtest.report.files import read_json
 from backtest.report.folder import SWEEP, is_ours, write_page
 from backtest.report.html import counted
-from backtest.report.points import OK, TRAIN, Points
+from backtest.report.points import OK, TRAIN, Points, traded
 from backtest.report.result import revived_config
 from backtest.research.kept import JOURNAL, kept_curves
 from backtest.research.point_config import packed_configs
@@ -103,10 +102,12 @@ class SweepResult:
         return self.points.pivot_table(index=index, columns=columns, values=statistic, aggfunc="mean")
 
     def leaders(self, statistic: str = "Sharpe", many: int = 10) -> pd.DataFrame:
-        """The rows with the best values of a statistic, the best first; none where no point lived."""
+        """The rows with the best values of a statistic, of those that traded, the best first; none where no point
+        lived.
+        """
         if statistic not in self.points:
             return self.points.head(0)
-        lived, low = self.points[self.points["status"] == OK], self.lowest_is_best(statistic)
+        lived, low = traded(self.points[self.points["status"] == OK]), self.lowest_is_best(statistic)
         return lived.sort_values(statistic, ascending=low).head(many)
 
     def plot_heatmap(self, x: str, y: str | None = None, statistic: str | None = None) -> go.Figure:
@@ -177,6 +178,10 @@ def words_of(result: SweepResult, statistic: str | None = None, lowest: bool | N
     if ends["liquidated"] or ends["undecided"]:
         of = counted(len(points.lived()), "row" if result.windows is not None else "point")
         words.append(f"Of {of} that ran, liquidated: {ends['liquidated']:,}; undecided: {ends['undecided']:,}.")
+    idle = len(points.lived()) - len(traded(points.lived()))
+    if idle:
+        what = counted(idle, "row" if result.windows is not None else "point")
+        words.append(f"Never filled anything, and left out of the choice: {what}.")
     if len(failed):
         words.append(
             f"Without figures: {counted(len(failed), 'row')}, the first: {failed['error'].iloc[0].rstrip('.')}."
@@ -195,12 +200,17 @@ def words_of(result: SweepResult, statistic: str | None = None, lowest: bool | N
 
 def _of_windows(windows: pd.DataFrame) -> str:
     """What the windows' choices were worth, on average."""
-    inside, outside = windows["in_sample"].mean(), windows["out_of_sample"].mean()
-    if np.isnan(inside):
+    inside, outside = windows["in_sample"], windows["out_of_sample"]
+    if inside.isna().all():
         return "In no window could a point be chosen."
+    both = inside.notna() & outside.notna()
+    words = f"Chosen in {inside.notna().sum()} of {len(windows)} windows by {windows['statistic'].iloc[0]}"
+    if not both.any():
+        return f"{words}; in none has the span after it a value."
+    of = "" if both.all() else f" over the {both.sum()} that have both"
     return (
-        f"Chosen in {len(windows)} windows by {windows['statistic'].iloc[0]}: {inside:.2f} on the span they were "
-        f"chosen on, {outside:.2f} on the span after it, on average."
+        f"{words}: {inside[both].mean():.2f} on the span they were chosen on, {outside[both].mean():.2f} on the span "
+        f"after it, on average{of}."
     )
 
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from backtest.engine.session import Session
 from backtest.strategy.bar import Bar
 from backtest.strategy.desk import Desk, Desks
-from backtest.strategy.hooks import asking
+from backtest.strategy.hooks import asking, refuse_orders
 from backtest.strategy.lookup import Lookup
 from backtest.strategy.market import Market
 from backtest.strategy.strategy import Strategy
@@ -85,7 +85,9 @@ class Walk:
     def ask(self) -> None:
         """Ask `on_bar` at the bar that is shown."""
         with asking(self.strategy, "on_bar", self._opened):
-            self.strategy.on_bar(self.bar, self.desks)
+            answer: object = self.strategy.on_bar(self.bar, self.desks)  # type: ignore[func-returns-value]
+            if answer is not None:
+                refuse_orders(answer)
 
     def ask_along(self, ahead: list[int]) -> None:
         """Show every bar ahead, in which nothing but prices has happened, and ask `on_bar`, until the list is empty."""
@@ -109,7 +111,9 @@ class Walk:
             bar.closes_us = closes[k]
             for prices, name, column in moving:
                 prices[name] = column[k]
-            strategy.on_bar(bar, desks)
+            answer: object = strategy.on_bar(bar, desks)  # type: ignore[func-returns-value]
+            if answer is not None:
+                refuse_orders(answer)
             if bar._asked:
                 asked = self._sort(asked, k, moving, bars)
             if getrefcount(bar) == bar_free and getrefcount(desks) == desks_free:

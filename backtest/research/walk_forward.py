@@ -20,7 +20,7 @@ from backtest.config.sweep import CENTURY_DAYS, Split
 from backtest.config.types import duration_us, in_words
 from backtest.errors import InputError, nearest
 from backtest.report.better import way
-from backtest.report.points import OK, TEST, TRAIN
+from backtest.report.points import OK, TEST, TRAIN, traded
 from backtest.research.points import Point
 
 SPAN_PATHS = ("data.start", "data.end")
@@ -75,11 +75,12 @@ def takes_lowest(split: Split) -> bool:
 
 
 def best_row(rows: pd.DataFrame, statistic: str, lowest: bool) -> pd.Series | None:
-    """The row with the highest (or lowest) value of a statistic; of equal ones the first; None where none has any.
+    """The row with the highest (or lowest) value of a statistic, of those that traded; of equal ones the first; None
+    where none has any.
 
     InputError, with the nearest, for what is no statistic or no number.
     """
-    lived = rows[rows["status"] == OK]
+    lived = traded(rows[rows["status"] == OK])
     if lived.empty:
         return None
     numbers = [name for name in rows.columns if pd.api.types.is_numeric_dtype(rows[name])]

@@ -12,6 +12,7 @@ from types import FunctionType
 import backtest
 from backtest.errors import InputError, StrategyError, nearest
 from backtest.market.grid import when
+from backtest.strategy.orders import Order
 from backtest.strategy.strategy import Strategy
 
 HOOKS = ("symbols", "start", "on_bar", "on_event", "targets")
@@ -47,6 +48,13 @@ class asking:
         if self._time_us is None:
             return ""
         return f" {self._words} {when(self._time_us() if callable(self._time_us) else self._time_us)}"
+
+
+def refuse_orders(answer: object) -> None:
+    """InputError for orders that a hook returned instead of placing them: nobody would read them."""
+    some = answer if isinstance(answer, list | tuple) else [answer]
+    if any(isinstance(each, Order) for each in some):
+        raise InputError("orders were returned, and nobody reads them: place them, such as desk.together([...])")
 
 
 def in_words(error: BaseException) -> str:

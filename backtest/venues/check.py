@@ -87,7 +87,16 @@ TABLES = {
     "portfolio": Columns(("model", "numbers"), ("moves", "volatilities", "scenarios", "bands", *BY_ASSET)),
     "spread": Columns(("model", "coins", "credit"), (), ("credit",)),
 }
-BESIDE = ("name", "brackets", "bracket_rates", "dated_take", "bracket_sources", "bracket_sizes", "quarterlies_seen")
+BESIDE = (
+    "name",
+    "brackets",
+    "bracket_rates",
+    "dated_take",
+    "bracket_sources",
+    "bracket_sizes",
+    "inverse_sizes",
+    "quarterlies_seen",
+)
 CHOICES = {
     "product": ("spot", "linear", "inverse", "option"),
     "contract": ("perpetual", "dated"),

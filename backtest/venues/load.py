@@ -58,14 +58,22 @@ def read_venue(name: str, text: str) -> Venue:
         flat, sizes = table.get("bracket_rates") == "flat", table.get("bracket_sizes", {})
         kind = Kind(flat, table.get("dated_take") == "perpetual", sizes)
         brackets = read_brackets(file, _text(file), table["bracket_sources"], table.get("quarterlies_seen", {}), kind)
-    return Venue(name, entries, brackets)
+    return Venue(name, entries, brackets, table.get("inverse_sizes", {}))
 
 
 class Venue:
-    """One venue's dated tables: `entries` by table in the file's order, and the brackets of its futures."""
+    """One venue's dated tables: `entries` by table in the file's order, and the brackets of its futures; USD of one
+    inverse contract by coin (`other`: of the coins not named), where they are known.
+    """
 
-    def __init__(self, name: str, entries: Mapping[str, tuple[Entry, ...]], brackets: Brackets) -> None:
-        self.name, self.entries, self.brackets = name, entries, brackets
+    def __init__(
+        self,
+        name: str,
+        entries: Mapping[str, tuple[Entry, ...]],
+        brackets: Brackets,
+        inverse_sizes: Mapping[str, float] | None = None,
+    ) -> None:
+        self.name, self.entries, self.brackets, self.inverse_sizes = name, entries, brackets, inverse_sizes or {}
 
     def modes(self, at_us: int, counterfactual: bool = False) -> dict[str, Mode]:
         """Presets offered at a moment; with `counterfactual`, also those of later (or earlier) days, marked so."""
