@@ -365,8 +365,7 @@ def _replaced(row: Row, changes: Mapping[str, Any]) -> bool:
     if row.table == "brackets" and isinstance(tiers, Mapping) and row.key in tiers:
         return True
     ratios = changes.get("collateral", {})
-    of = row.key.rsplit(", ", 1)[-1].removesuffix(" (as other)")
-    return row.table == "collateral" and (not isinstance(ratios, Mapping) or of in ratios)
+    return row.table == "collateral" and (not isinstance(ratios, Mapping) or row.asset in ratios)
 
 
 def knowing_tiers(venue: Venue, given: Mapping[str, Any], instruments: Sequence[Instrument]) -> Venue:

@@ -16,7 +16,8 @@ class Row:
 
     `mark` says how well it is known: T stated by the venue, N inferred from published numbers, D derived, S
     second-hand, G general knowledge. `rule` is the heading of the rule book it is discussed under. `counterfactual`:
-    used outside the dates it held, or in a mode the venue did not offer then.
+    used outside the dates it held, or in a mode the venue did not offer then. `asset`: whose number it is, where the
+    table speaks of assets one by one.
     """
 
     table: str
@@ -30,6 +31,7 @@ class Row:
     counterfactual: bool = False
     rule: str = ""
     valid_to_us: int | None = None
+    asset: str = ""
 
 
 @dataclass(frozen=True)
