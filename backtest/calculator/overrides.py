@@ -23,6 +23,7 @@ from backtest.engine.tables import PAGES
 from backtest.errors import InputError, nearest
 from backtest.market.schema import Instrument
 from backtest.venues.brackets import bracket_entry
+from backtest.venues.in_force import grid
 from backtest.venues.load import Venue
 from backtest.venues.schema import (
     CollateralTier,
@@ -34,6 +35,7 @@ from backtest.venues.schema import (
     Slope,
     Terms,
     Tier,
+    deduction_above,
 )  # fmt: skip
 from backtest.venues.table import Said
 
@@ -172,7 +174,7 @@ def _tiers(where: str, given: Any) -> tuple[Tier, ...]:
         _rising(where, [tier.floor for tier in tiers], floor)
         if tiers and rate < tiers[-1].rate:
             raise InputError(f"{where}: rate {rate:g} falls below {tiers[-1].rate:g}; a larger position asks no less")
-        passed = tiers[-1].deduction + floor * (rate - tiers[-1].rate) if tiers else 0.0
+        passed = deduction_above(floor, tiers[-1].deduction, tiers[-1].rate, rate) if tiers else 0.0
         deduction = row[2] if len(row) == 4 else passed
         if deduction < 0.0:
             raise InputError(f"{where}: deduction {deduction:g} is below 0; leave it out, it follows from the rates")
@@ -203,7 +205,7 @@ def _ratios(where: str, given: Any) -> tuple[CollateralTier, ...]:
     for row in _rows_of(where, given, (2, 3), "[floor, ratio] or [floor, ratio, deduction]"):
         floor, ratio = row[0], _share(where, row[1])
         _rising(where, [step.floor_usd for step in steps], floor)
-        passed = steps[-1].deduction_usd + floor * (ratio - steps[-1].ratio) if steps else 0.0
+        passed = deduction_above(floor, steps[-1].deduction_usd, steps[-1].ratio, ratio) if steps else 0.0
         if len(row) == 3 and not math.isclose(row[2], passed, rel_tol=1e-6, abs_tol=1e-6):
             raise InputError(
                 f"{where}: deduction {row[2]:g} leaves a jump at {floor:g}; leave it out, or write {passed:g}"
@@ -293,7 +295,7 @@ def _scenario(where: str, before: ScenarioRules | None, given: Any, assets: list
 def _moves(where: str, given: Any) -> tuple[float, ...]:
     """A list of moves; a number r is 33 equal steps from -r to r."""
     if isinstance(given, int | float) and not isinstance(given, bool):
-        return tuple(float(given) * (k - 16) / 16 for k in range(33))
+        return grid(float(given), 33)
     if not isinstance(given, list | tuple):
         raise InputError(f"{where} = {given!r}: write a list of moves, or one number")
     return tuple(_number(where, move) for move in given)

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from backtest.errors import InputError, nearest
-from backtest.venues.schema import TailRules, Terms, Tier
+from backtest.venues.schema import TailRules, Terms, Tier, deduction_above
 from backtest.venues.table import SAID
 
 MARKS = "TNDSG"
@@ -123,7 +123,7 @@ def check_tiers(where: str, tiers: Sequence[Tier], flat: bool = False) -> None:
                     f"{where}: deduction {high.deduction:.10g} at floor {high.floor:g}, but rates are flat"
                 )
             continue
-        expected = low.deduction + high.floor * (high.rate - low.rate)
+        expected = deduction_above(high.floor, low.deduction, low.rate, high.rate)
         if abs(high.deduction - expected) > 1e-6 * expected:
             raise InputError(
                 f"{where}: deduction {high.deduction:.10g} at floor {high.floor:g} makes maintenance jump; "

@@ -24,6 +24,7 @@ from backtest.venues.schema import (
     TailRules,
     Terms,
     Tier,
+    deduction_above,
 )
 from backtest.venues.table import Entry
 
@@ -377,7 +378,7 @@ def marginal(steps: Sequence[Sequence[float]]) -> tuple[CollateralTier, ...]:
     """Ratios that hold for what lies above their floors, with the deductions that make the sum continuous."""
     tiers: list[CollateralTier] = []
     for floor, ratio in steps:
-        deduction = tiers[-1].deduction_usd + floor * (ratio - tiers[-1].ratio) if tiers else 0.0
+        deduction = deduction_above(floor, tiers[-1].deduction_usd, tiers[-1].ratio, ratio) if tiers else 0.0
         tiers.append(CollateralTier(float(floor), float(ratio), deduction))
     return tuple(tiers)
 

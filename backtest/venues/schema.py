@@ -61,6 +61,13 @@ class CollateralTier:
     deduction_usd: float = 0.0
 
 
+def deduction_above(floor: float, before: float, low: float, high: float) -> float:
+    """The deduction above a floor at which a rate goes from `low` to `high`, so that the sum makes no jump there; below
+    it `before` is deducted.
+    """
+    return before + floor * (high - low)
+
+
 @dataclass(frozen=True)
 class PortfolioRules:
     """A venue's own scenario model: see `margin.portfolio`. Everything by asset, in the run's order of assets.
