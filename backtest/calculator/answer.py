@@ -34,6 +34,7 @@ from backtest.calculator.solve import Found, account_price, leaning, leg_price, 
 from backtest.engine.tables import PAGES
 from backtest.errors import InputError
 from backtest.margin.portfolio.unit import FIRST_PART
+from backtest.margin.row_leaves import DUST
 from backtest.state import NEED_BUFFER
 from backtest.units import STEP
 from backtest.venues.schema import PortfolioRules
@@ -92,7 +93,7 @@ class Answer:
         return pd.DataFrame(rows, columns=list(self._wallet_row(0)))
 
     def _wallet_row(self, w: int) -> dict[str, Any]:
-        collateral, initial, maintenance, open_loss, reserved = self._need(w)
+        collateral, initial, maintenance, open_loss, _ = self._need(w)
         settle = self.placed.plan.shape.settle[w]
         return {
             "wallet": self.placed.plan.shape.names[w],
@@ -101,11 +102,16 @@ class Answer:
             "initial_margin": initial,
             "maintenance_margin": maintenance,
             "open_loss": open_loss,
-            "available": max(0.0, collateral - initial - open_loss - reserved),
+            "available": self._free(w),
             "margin_ratio": collateral / maintenance if maintenance > 0.0 else INFINITE,
             "venue_ratio": self._venue_ratio(collateral, maintenance),
             "utilization": initial / collateral if collateral > 0.0 else (INFINITE if initial > 0.0 else 0.0),
         }
+
+    def _free(self, w: int) -> float:
+        """What of a wallet's collateral is neither required nor set aside."""
+        collateral, initial, _, open_loss, reserved = self._need(w)
+        return max(0.0, collateral - initial - open_loss - reserved)
 
     def _venue_ratio(self, collateral: float, maintenance: float) -> float:
         """The venue's own: maintenance over equity where it rises, equity over maintenance where it falls."""
@@ -140,7 +146,7 @@ class Answer:
 
     def _state(self, ratio: float) -> str:
         """What the venue does at this ratio: the action of the lowest level reached."""
-        failing = any(self._need(w)[COLLATERAL] < -0.01 for w in leaning(self.placed))
+        failing = any(self._need(w)[COLLATERAL] < -DUST for w in leaning(self.placed))
         reached = [level.action for level in self.placed.rule_set.levels if ratio <= level.ratio]
         return "liquidate" if failing else reached[-1] if reached else "free"
 
@@ -161,8 +167,7 @@ class Answer:
         contracts = position.signed(instrument.contract_size)
         entry = position.entry or mark
         value, usd = instrument.worth(mark), float(placed.indexes[settle])
-        buffer = float(placed.rules.coin[0, settle, NEED_BUFFER]) if self._adds_up_by_asset(number) else 0.0
-        in_asset = usd * (1.0 + buffer)
+        in_asset = usd * self._dearer(settle, wallet_of(placed, number))
         initial, maintenance = self._asked(number, in_asset)
         return {
             "symbol": position.symbol,
@@ -190,9 +195,10 @@ class Answer:
         alone = self.placed.now(self.placed.with_only(number)).need[0, wallet_of(self.placed, number)]
         return float(alone[INITIAL]) / in_asset, float(alone[MAINTENANCE]) / in_asset
 
-    def _adds_up_by_asset(self, number: int) -> bool:
-        """Whether requirements are summed asset by asset, dearer by the asset's buffer."""
-        return self.placed.plan.shape.settle[wallet_of(self.placed, number)] < 0 and self._tiers
+    def _dearer(self, a: int, wallet: int) -> float:
+        """How much more a requirement in an asset counts in a wallet that sums them asset by asset: by its buffer."""
+        by_asset = self.placed.plan.shape.settle[wallet] < 0 and self._tiers
+        return 1.0 + (float(self.placed.rules.coin[0, a, NEED_BUFFER]) if by_asset else 0.0)
 
     @property
     def _tiers(self) -> bool:
@@ -272,11 +278,6 @@ class Answer:
         wallet = shape.cash.get(a, shape.spot)
         steps = int(np.rint(net / unit))
         counts = float(placed.now(placed.with_coin(wallet, a, steps)).need[0, wallet, COLLATERAL])
-        collateral, initial, _, open_loss, reserved = self._need(wallet)
-        free = max(0.0, collateral - initial - open_loss - reserved)
-        dearer = 1.0 + (
-            float(placed.rules.coin[0, a, NEED_BUFFER]) if shape.settle[wallet] < 0 and self._tiers else 0.0
-        )
         return {
             "asset": placed.assets[a],
             "index": index,
@@ -287,7 +288,7 @@ class Answer:
             "net": net,
             "worth": net * index,
             "counts": counts,
-            "available": free / (index * dearer) if shape.model[wallet] else 0.0,
+            "available": self._free(wallet) / (index * self._dearer(a, wallet)) if shape.model[wallet] else 0.0,
         }
 
     @cached_property
