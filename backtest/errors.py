@@ -18,6 +18,11 @@ class StrategyError(RuntimeError):
     """A strategy's own code failed: the message says in which hook and at which bar, the cause is chained."""
 
 
+def in_a_line(error: Exception) -> str:
+    """What an error says in its first line; its kind where it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 def nearest(word: object, choices: Iterable[str]) -> str:
     """The clause that ends an error message: the closest valid choice, or all of them if none is close."""
     known, written = sorted(choices), str(word)  # a strategy may ask for what is no word at all
