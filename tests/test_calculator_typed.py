@@ -11,6 +11,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -205,6 +206,57 @@ def test_a_rule_that_cannot_be_is_refused_with_what_could(rules: dict[str, Any],
     with pytest.raises(InputError) as refused:
         ask(rules=rules)
     assert told in str(refused.value)
+
+
+# --- numbers of numpy ---------------------------------------------------------------------------------------------
+
+
+def of_numpy(given: Any) -> Any:
+    if isinstance(given, dict):
+        return {key: of_numpy(value) for key, value in given.items()}
+    if isinstance(given, list):
+        return [of_numpy(value) for value in given]
+    return {bool: np.bool_, int: np.int64, float: np.float64}.get(type(given), lambda value: value)(given)
+
+
+ACCOUNT: dict[str, Any] = {
+    **SHORT, "wallets": {"USDT": 20_000, "usdm": {"USDT": 0.5}}, "hedge": False, "prices": {"BTC": 67_010},
+    "orders": [{"symbol": BTC, "contracts": -1, "price": 70_000}], "instruments": {BTC: {"tick": 0.1}},
+    "rules": {
+        "tiers": {BTC: [[0, 0.004, 100], [50_000, 0.005, 50]]}, "collateral": {"USDT": [[0, 1], [10_000, 0.5]]},
+        "levels": {"liquidate": 1, "reduce_only": 1.25}, "taker": 0.0005,
+    },
+}  # fmt: skip
+CHANGES: list[dict[str, Any]] = [
+    {"move": {"BTC": -1}}, {"basis": 0.02}, {"haircut": {"BTC": 0.1}}, {"haircut": 0}, {"funding": {BTC: 0.0001}},
+    {"funding": 1}, {"prices": {BTC: 60_000}}, {"add": {"symbol": BTC, "contracts": -1, "price": 66_000}},
+]  # fmt: skip
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    answer, other = margin(ACCOUNT), margin(of_numpy(ACCOUNT))
+    assert other.to_dict() == answer.to_dict()
+    assert other.snapshot == answer.snapshot
+    assert other.liquidation("BTC", {"USDT": np.int64(0)}) == answer.liquidation("BTC", {"USDT": 0})
+    steps = np.array([-0.5, 0.0])
+    assert other.grid({"BTC": steps}, {"USDT": [0]}).equals(answer.grid({"BTC": [-0.5, 0.0]}, {"USDT": [0]}))
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_if_takes_numbers_of_numpy(change: dict[str, Any]) -> None:
+    answer = margin(ACCOUNT)
+    assert answer.what_if(**of_numpy(change)).to_dict() == answer.what_if(**change).to_dict()
+
+
+@pytest.mark.parametrize("value", [np.True_, np.float64("nan"), np.float64("inf"), np.complex128(1)])
+def test_what_is_no_number_in_numpy_is_none_here(value: Any) -> None:
+    for change in ({"wallets": {"USDT": value}}, {"leverage": value}, {"rules": {"taker": value}}):
+        with pytest.raises(InputError):
+            ask(**change)
+    with pytest.raises(InputError, match=r"move\.BTC = .*: write a number"):
+        ask().what_if(move={"BTC": value})
+    with pytest.raises(InputError, match=r"beta\.USDT = .*: write a number"):
+        ask().liquidation("BTC", {"USDT": value})
 
 
 # --- dust, nothing, and too much ----------------------------------------------------------------------------------

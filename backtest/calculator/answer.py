@@ -416,7 +416,7 @@ class Answer:
                 raise InputError(f"grid: {coins!r}: write one coin and its moves, such as {{'BTC': [-0.3, 0.0]}}")
             for coin, steps in coins.items():
                 for step in steps:
-                    check_numbers("move", {coin: step.item() if isinstance(step, np.generic) else step})
+                    check_numbers("move", {coin: step})
         ((one, down), (two, across)) = (*first.items(), *second.items())
         a, b = (axis.ravel() for axis in np.meshgrid(np.array(down, float), np.array(across, float), indexing="ij"))
         ratio = lowest_ratios(self.placed, *moved_prices(self.placed, {one: a, two: b}, len(a)))

@@ -25,7 +25,7 @@ from backtest.engine.advance import advance
 from backtest.engine.book import grow
 from backtest.engine.orders import place
 from backtest.engine.tape import make_tape
-from backtest.errors import InputError, nearest
+from backtest.errors import InputError, is_number, nearest
 from backtest.state import (
     INCIDENT_ROWS,
     LIMIT,
@@ -98,7 +98,7 @@ def check_numbers(name: str, given: Any) -> None:
 
 def check_number(where: str, value: Any) -> None:
     """InputError for anything but a finite number."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if not is_number(value) or not math.isfinite(value):
         raise InputError(f"{where} = {value!r}: write a number")
 
 

@@ -20,7 +20,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from backtest.engine.tables import PAGES
-from backtest.errors import InputError, nearest
+from backtest.errors import InputError, is_number, nearest
 from backtest.market.schema import Instrument
 from backtest.venues.brackets import bracket_entry
 from backtest.venues.in_force import grid
@@ -130,7 +130,7 @@ def _each(
 def _number(where: str, value: Any, name: str = "") -> float:
     """A number; of a rule with a `name`, within what can be. InputError for others."""
     low, high = RANGES.get(name, (-math.inf, math.inf))
-    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
+    if not is_number(value) or math.isnan(value):
         raise InputError(f"{where} = {value!r}: write a number")
     if math.isinf(value) and (low, high) != (0.0, math.inf):
         raise InputError(f"{where} = {value!r}: write a finite number")
@@ -162,7 +162,7 @@ def _rows_of(where: str, given: Any, widths: tuple[int, ...], words: str, name: 
 
 def _tiers(where: str, given: Any) -> tuple[Tier, ...]:
     """Brackets as published; what a table that rises by its own deductions says is taken as it stands."""
-    if isinstance(given, int | float) and not isinstance(given, bool):
+    if is_number(given):
         rate = _share(where, _number(where, given))
         return (Tier(0.0, rate, 0.0, _highest(rate)),)
     rows = _rows_of(
@@ -199,7 +199,7 @@ def _highest(rate: float) -> float:
 
 
 def _ratios(where: str, given: Any) -> tuple[CollateralTier, ...]:
-    if isinstance(given, int | float) and not isinstance(given, bool):
+    if is_number(given):
         return (CollateralTier(0.0, _share(where, float(given))),)
     steps: list[CollateralTier] = []
     for row in _rows_of(where, given, (2, 3), "[floor, ratio] or [floor, ratio, deduction]"):
@@ -294,7 +294,7 @@ def _scenario(where: str, before: ScenarioRules | None, given: Any, assets: list
 
 def _moves(where: str, given: Any) -> tuple[float, ...]:
     """A list of moves; a number r is 33 equal steps from -r to r."""
-    if isinstance(given, int | float) and not isinstance(given, bool):
+    if is_number(given):
         return grid(float(given), 33)
     if not isinstance(given, list | tuple):
         raise InputError(f"{where} = {given!r}: write a list of moves, or one number")

@@ -14,11 +14,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from backtest.calculator.snapshot_words import check_asset, check_wallets, check_words
+from backtest.calculator.snapshot_words import as_python, check_asset, check_wallets, check_words
 from backtest.config import parsed
 from backtest.config.types import SYMBOL_SCHEMA, Moment, NotNegative, Positive, Section, microseconds
 from backtest.config.words import sentence
-from backtest.errors import InputError, nearest
+from backtest.errors import InputError, is_number, nearest
 from backtest.market.schema import kind_of, parse_option, parse_symbol
 from backtest.units import HEADROOM
 from backtest.venues.table import day
@@ -174,6 +174,7 @@ class Snapshot(Section):
     @classmethod
     def _as_in_a_run(cls, given: Any) -> Any:
         """`[rules] outside` and `counterfactual` may stand where a run has them; other words are told apart first."""
+        given = as_python(given)
         if isinstance(given, Mapping):
             known = {"account": frozenset(cls.model_fields), "position": frozenset(Position.model_fields)}
             check_words(given, known)
@@ -186,7 +187,7 @@ class Snapshot(Section):
     @field_validator("leverage", mode="before", json_schema_input_type=Leverage | dict[str, Leverage])
     @classmethod
     def _one_for_all(cls, value: object) -> object:
-        if isinstance(value, bool) or not isinstance(value, int | float | Mapping):
+        if not is_number(value) and not isinstance(value, Mapping):
             raise InputError(f"leverage = {value!r}: write a number, or a table such as {{ default = 5 }}")
         return value if isinstance(value, Mapping) else {"default": value}
 

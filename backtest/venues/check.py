@@ -8,7 +8,7 @@ from datetime import date
 from itertools import pairwise
 from typing import Any
 
-from backtest.errors import InputError, nearest
+from backtest.errors import InputError, is_number, nearest
 from backtest.venues.schema import TailRules, Terms, Tier, deduction_above
 from backtest.venues.table import SAID
 
@@ -177,7 +177,7 @@ def _check_row(where: str, columns: Columns, row: Mapping[str, Any]) -> None:
         if columns is TABLES[table]:
             check(where, row)
     for key, value in fractions(row, columns.fractions):
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        if not is_number(value) or not 0 <= value <= 1:
             raise InputError(f"{where}: {key} = {value!r} is not between 0 and 1")
 
 
@@ -255,7 +255,7 @@ def _check_ratios(where: str, row: Mapping[str, Any]) -> None:
         if not steps or steps[0][0] != 0:
             raise InputError(f"{at}: the first ratio must begin at 0, it is {steps[:1]}")
         for floor, ratio in steps:
-            if isinstance(ratio, bool) or not 0 <= ratio <= 1:
+            if not is_number(ratio) or not 0 <= ratio <= 1:
                 raise InputError(f"{at}: ratio {ratio!r} above {floor:g} is not between 0 and 1")
         for (low, before), (high, ratio) in pairwise(steps):
             if high <= low:
@@ -289,7 +289,7 @@ def _check_portfolio(where: str, row: Mapping[str, Any]) -> None:
         if not (move * reach > -1 and volatility >= -1 and 0 <= weight <= 1):
             raise InputError(f"{where}: scenario [{move:g}, {volatility:g}, {weight:g}]: no such move, shock or weight")
     for key, value in row["numbers"].items():
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if not is_number(value):
             raise InputError(f"{where}: numbers.{key} = {value!r} is not a number")
     for key, steps in row.get("bands", {}).items():
         ends = [end for end, _ in steps]
