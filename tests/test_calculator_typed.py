@@ -20,6 +20,7 @@ from backtest.calculator import Answer, compare_modes, from_ccxt, margin, read_s
 from backtest.cli import app
 from backtest.cli.margin import spread
 from backtest.errors import InputError
+from backtest.venues.schema import Level
 
 pytestmark = pytest.mark.jit_off
 
@@ -189,6 +190,8 @@ def test_elsewhere_a_leverage_is_lowered_to_what_that_venue_allows() -> None:
         ({"borrow_maintenance": math.inf}, "write a finite number"),
         ({"terms": {"fixed_usd": -1}}, "rules.terms.fixed_usd = -1"),
         ({"levels": {"liquidate": -1}}, "write a margin ratio above 0"),
+        ({"levels": {"liquidate": 1, "restore": 1.1}}, "no action 'restore'; did you mean 'restored'?"),
+        ({"levels": {"liquidate": 1.2, "restored": 1.1}}, "restored = 1.1: lies below liquidate = 1.2"),
         ({"levels": {"warn": 2}}, "say at which ratio the account is liquidated"),
         ({"tiers": {BTC: [[5, 0.1]]}}, "the first row begins at 5; write a row from 0 on"),
         ({"tiers": {BTC: [[0, 0.2], [10, 0.1]]}}, "rate 0.1 falls below 0.2"),
@@ -206,6 +209,11 @@ def test_a_rule_that_cannot_be_is_refused_with_what_could(rules: dict[str, Any],
     with pytest.raises(InputError) as refused:
         ask(rules=rules)
     assert told in str(refused.value)
+
+
+def test_the_level_up_to_which_forced_sales_go_on_may_be_ones_own() -> None:
+    answer = ask(rules={"levels": {"liquidate": 1, "restored": 1.1}})
+    assert answer.placed.rule_set.levels == (Level(1.1, "restored"), Level(1.0, "liquidate"))
 
 
 # --- numbers of numpy ---------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from backtest.venues.brackets import bracket_entry
 from backtest.venues.in_force import grid
 from backtest.venues.load import Venue
 from backtest.venues.schema import (
+    ACTIONS,
     CollateralTier,
     Level,
     PortfolioRules,
@@ -227,20 +228,30 @@ def _levels(where: str, given: Any) -> tuple[Level, ...]:
         listed = given if isinstance(given, list | tuple) else [given]
         tables = [_table(where, each, "liquidate") for each in listed]
         rows = [(row.get("action"), row.get("ratio")) for row in tables]
-    known = ("warn", "reduce_only", "cancel_orders", "liquidate")
     levels = []
     for action, ratio in rows:
-        if action not in known:
-            raise InputError(f"{where}: no action {action!r}; {nearest(str(action), known)}")
+        if action not in ACTIONS:
+            raise InputError(f"{where}: no action {action!r}; {nearest(str(action), ACTIONS)}")
         at = _number(f"{where}.{action}", ratio)
         if not 0.0 < at <= HIGHEST_LEVEL:
             raise InputError(f"{where}.{action} = {at:g}: write a margin ratio above 0, such as 1.0")
         levels.append(Level(at, action))
-    if "liquidate" not in [level.action for level in levels]:
+    _check_forced(where, given, levels)
+    return tuple(sorted(levels, key=lambda level: -level.ratio))
+
+
+def _check_forced(where: str, given: Any, levels: Sequence[Level]) -> None:
+    """InputError where forced sales begin nowhere, or would end below where they began."""
+    at = {level.action: level.ratio for level in levels}
+    if "liquidate" not in at:
         raise InputError(
             f"{where} = {given!r}: say at which ratio the account is liquidated, such as {{ liquidate = 1.0 }}"
         )
-    return tuple(sorted(levels, key=lambda level: -level.ratio))
+    if at.get("restored", math.inf) < at["liquidate"]:
+        raise InputError(
+            f"{where}.restored = {at['restored']:g}: lies below liquidate = {at['liquidate']:g}, where forced sales "
+            "begin; write a higher one, or leave it out"
+        )
 
 
 def _table(where: str, given: Any, such_as: str = "name") -> Mapping[str, Any]:

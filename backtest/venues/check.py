@@ -9,11 +9,10 @@ from itertools import pairwise
 from typing import Any
 
 from backtest.errors import InputError, is_number, nearest
-from backtest.venues.schema import TailRules, Terms, Tier, deduction_above
+from backtest.venues.schema import ACTIONS, TailRules, Terms, Tier, deduction_above
 from backtest.venues.table import SAID
 
 MARKS = "TNDSG"
-ACTIONS = ("warn", "reduce_only", "cancel_orders", "restored", "liquidate")
 RUNGS = (
     "cancel_orders",
     "repay",  # debts are paid off by selling other coins

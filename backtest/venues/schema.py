@@ -166,10 +166,14 @@ class ScenarioRules:
     tail: TailRules | None = None
 
 
+ACTIONS = ("warn", "reduce_only", "cancel_orders", "restored", "liquidate")
+
+
 @dataclass(frozen=True)
 class Level:
     """At or below this margin ratio (collateral equity / maintenance) the venue acts: warn, reduce_only,
-    cancel_orders, liquidate.
+    cancel_orders, liquidate. `restored` is no action, but the ratio up to which forced sales go on; without it they end
+    where they began, at `liquidate`.
     """
 
     ratio: float
