@@ -216,6 +216,16 @@ def test_the_level_up_to_which_forced_sales_go_on_may_be_ones_own() -> None:
     assert answer.placed.rule_set.levels == (Level(1.1, "restored"), Level(1.0, "liquidate"))
 
 
+@pytest.mark.parametrize(("usdt", "state"), [(1_180.0, "liquidate"), (1_200.0, "free")])
+def test_where_forced_sales_end_the_venue_does_nothing(usdt: float, state: str) -> None:
+    """A loss of 1,000; maintenance 0.5 % of 33,500 and the fee to close, 188.95. Bybit sells below it, up to 1 / 0.9 of
+    it, but an account that has only fallen so far is left alone: at 1,200 the ratio is 1.058.
+    """
+    account = ask(venue="bybit", mode="multi_asset", wallets={"USDT": usdt}, prices={"USDT": 1.0}).account
+    assert account["margin_ratio"] == pytest.approx((usdt - 1_000.0) / 188.95, rel=1e-3)
+    assert account["state"] == state
+
+
 # --- numbers of numpy ---------------------------------------------------------------------------------------------
 
 

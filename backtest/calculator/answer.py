@@ -145,9 +145,9 @@ class Answer:
         }, name=self.snapshot.name)  # fmt: skip
 
     def _state(self, ratio: float) -> str:
-        """What the venue does at this ratio: the action of the lowest level reached."""
+        """What the venue does at this ratio: the action of the lowest level reached at which it acts."""
         failing = any(self._need(w)[COLLATERAL] < -DUST for w in leaning(self.placed))
-        reached = [level.action for level in self.placed.rule_set.levels if ratio <= level.ratio]
+        reached = [level.action for level in self.placed.rule_set.levels if level.acts and ratio <= level.ratio]
         return "liquidate" if failing else reached[-1] if reached else "free"
 
     def _gross_usd(self) -> float:

@@ -179,6 +179,11 @@ class Level:
     ratio: float
     action: str
 
+    @property
+    def acts(self) -> bool:
+        """Whether something is done there: at `restored` it ends."""
+        return self.action != "restored"
+
 
 @dataclass(frozen=True)
 class Mode:
