@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import backtest
 from backtest.calculator import Answer, compare_modes, from_ccxt, margin, read_snapshot
 from backtest.cli import app
 from backtest.cli.margin import spread
+from backtest.config.types import moment_us
 from backtest.errors import InputError
 from backtest.venues.schema import Level
 
@@ -351,6 +353,19 @@ def test_a_date_ahead_takes_the_rules_of_today_and_says_so() -> None:
 def test_rules_of_another_day_are_named() -> None:
     notes = ask(at="2015-01-01", outside="nearest", counterfactual=True).notes
     assert any(note.startswith("of another day than the account's (counterfactual): brackets") for note in notes)
+
+
+def test_an_account_without_a_date_is_of_one_moment_and_so_is_what_is_made_of_it(monkeypatch: Any) -> None:
+    """The clock is a day further each time it is read: the account was written on the first of October."""
+    ticks = (datetime(2026, 10, day, 23, 59, tzinfo=UTC) for day in range(1, 32))
+    monkeypatch.setattr("backtest.calculator.snapshot.datetime", type("Clock", (), {"now": lambda zone: next(ticks)}))
+    answer = margin({key: value for key, value in SHORT.items() if key != "at"})
+    snapshot = answer.snapshot
+    assert snapshot.at is None and snapshot.at_us == snapshot.at_us == moment_us("2026-10-01T23:59:00Z")
+    assert answer.what_if(move={"BTC": 0.1}, add=f"{BTC} 0.1").snapshot.at_us == snapshot.at_us
+    assert not compare_modes(answer)["why_not"].any()
+    assert read_snapshot({"wallets": {"USDT": 1}}).at_us == moment_us("2026-10-02T23:59:00Z")
+    assert snapshot.with_(at="2026-01-01").at_us == moment_us("2026-01-01")
 
 
 # --- options ------------------------------------------------------------------------------------------------------

@@ -169,6 +169,13 @@ class Snapshot(Section):
     hedge: bool = False
     outside: Literal["refuse", "nearest"] = "refuse"
     counterfactual: bool = False
+    _at_us: int
+
+    def model_post_init(self, context: int | None) -> None:
+        """The clock is read once, or the moment of the account that this one was made of (`context`) is kept: around
+        midnight an answer is not to mix the rules of two days.
+        """
+        self._at_us = microseconds(self.at or datetime.now(UTC)) if self.at or context is None else context
 
     @model_validator(mode="before")
     @classmethod
@@ -254,8 +261,8 @@ class Snapshot(Section):
 
     @property
     def at_us(self) -> int:
-        """The moment whose rules hold, microseconds UTC; today's where none is given."""
-        return microseconds(self.at or datetime.now(UTC))
+        """The moment whose rules hold, microseconds UTC; where none is given, that at which the account was written."""
+        return self._at_us
 
     @property
     def symbols(self) -> list[str]:
@@ -274,9 +281,9 @@ class Snapshot(Section):
         return position.leverage or self.leverage.get(position.symbol, self.leverage.get("default", 1.0))
 
     def with_(self, **changes: Any) -> Snapshot:
-        """The same account with some fields changed, checked anew."""
+        """The same account with some fields changed, checked anew; without a date, at the same moment."""
         given = {key: value for key, value in self.model_dump().items() if key in self.model_fields_set}
-        return read_snapshot({**given, **changes})
+        return _checked({**given, **changes}, "account", None if self.at else self._at_us)
 
 
 def read_snapshot(given: str | Path | Mapping[str, Any] | Snapshot, source: str = "account") -> Snapshot:
@@ -302,8 +309,13 @@ def read_snapshot(given: str | Path | Mapping[str, Any] | Snapshot, source: str 
             raise InputError(
                 f"{source}: {str(error).split(') ')[-1]} beside fetch_positions and fetch_balance"
             ) from None
+    return _checked(table, source)
+
+
+def _checked(table: Mapping[str, Any], source: str, at_us: int | None = None) -> Snapshot:
+    """A table as an account; without a date of its own, of the moment `at_us` (None: of now)."""
     try:
-        return Snapshot.model_validate(table)
+        return Snapshot.model_validate(table, context=at_us)
     except ValidationError as error:
         lines = list(dict.fromkeys(sentence(item, Snapshot) for item in error.errors()))
         raise InputError("\n".join(f"{source}: {line}" for line in lines)) from None
