@@ -540,6 +540,35 @@ def test_a_mistake_beside_the_answers_of_ccxt_names_the_file(tmp_path: Path) -> 
         read_snapshot(path)
 
 
+@pytest.mark.parametrize(
+    ("beside", "told"),
+    [
+        (
+            {"positions": []},
+            "ccxt.json: positions stands beside what ccxt answered; write fetch_positions, or all by hand",
+        ),
+        ({"balance": {"USDT": 1}}, "balance stands beside what ccxt answered; write fetch_balance"),
+        ({"instruments": 5}, "instruments = 5: write a table by symbol"),
+        ({"instruments": {BTC: 5}}, f"instruments.{BTC} = 5: write a table, such as {{ contract_size = 1 }}"),
+        ({"venue": ["okx"]}, "venue = ['okx']: write text in quotes"),
+        ({5: "okx"}, "5: unknown key"),
+    ],
+)
+def test_what_stands_beside_the_answers_of_ccxt_is_refused_in_words(beside: dict[Any, Any], told: str) -> None:
+    with pytest.raises(InputError) as refused:
+        read_snapshot({"fetch_positions": [OF_CCXT], "fetch_balance": {"total": {"USDT": 1}}, **beside}, "ccxt.json")
+    assert told in str(refused.value)
+
+
+def test_what_fails_inside_of_the_conversion_is_told_as_it_is(monkeypatch: Any) -> None:
+    def broken(*given: Any) -> None:
+        raise TypeError("a slip of ours")
+
+    monkeypatch.setattr("backtest.calculator.ccxt_account._position", broken)
+    with pytest.raises(TypeError, match="a slip of ours"):
+        read_snapshot({"fetch_positions": [OF_CCXT]})
+
+
 # --- on the command line ------------------------------------------------------------------------------------------
 
 

@@ -301,14 +301,11 @@ def read_snapshot(given: str | Path | Mapping[str, Any] | Snapshot, source: str 
     if "fetch_balance" in table or "fetch_positions" in table:
         from backtest.calculator.ccxt_account import from_ccxt
 
-        try:
-            return from_ccxt(
-                table.pop("fetch_positions", []), table.pop("fetch_balance", {}), **{"source": source, **table}
-            )
-        except TypeError as error:
-            raise InputError(
-                f"{source}: {str(error).split(') ')[-1]} beside fetch_positions and fetch_balance"
-            ) from None
+        positions, balance = table.pop("fetch_positions", []), table.pop("fetch_balance", {})
+        for key in ("positions", "balance"):
+            if key in table:
+                raise InputError(f"{source}: {key} stands beside what ccxt answered; write fetch_{key}, or all by hand")
+        return from_ccxt(positions, balance, **{"source": source, **{str(key): value for key, value in table.items()}})
     return _checked(table, source)
 
 
