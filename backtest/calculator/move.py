@@ -245,19 +245,26 @@ def read_order(given: str | Mapping[str, Any]) -> NewOrder:
     elif not isinstance(given, str):
         raise InputError(f"add = {given!r}: write 'BTC/USDT:USDT -1', or a table with symbol and contracts")
     else:
-        match = ORDER.fullmatch(given)
-        try:
-            assert match is not None
-            found = NewOrder(match[1], float(match[2]), float(match[3]) if match[3] else None)
-        except (AssertionError, ValueError):
-            raise InputError(
-                f"add: {given!r} is no order; write 'BTC/USDT:USDT -1' or 'BTC/USDT:USDT -1 @ 70000'"
-            ) from None
+        found = _typed_order(given)
     check_order(found)
     parts_of(found.symbol)
     if is_option(found.symbol):
         raise InputError(f"add: {found.symbol} is an option, whose orders are not tried; write a position instead")
     return found
+
+
+def _typed_order(given: str) -> NewOrder:
+    """An order as it is typed. InputError where it is none, or a number in it is none."""
+    none = InputError(f"add: {given!r} is no order; write 'BTC/USDT:USDT -1' or 'BTC/USDT:USDT -1 @ 70000'")
+    match = ORDER.fullmatch(given)
+    if match is None:
+        raise none
+    symbol, contracts, price = match.groups()
+    try:
+        amount, limit = float(contracts), float(price) if price else None
+    except ValueError:
+        raise none from None
+    return NewOrder(symbol, amount, limit)
 
 
 def check_order(order: NewOrder) -> None:
