@@ -16,12 +16,12 @@ import pandas as pd
 from backtest.calculator.answer import Answer, margin
 from backtest.calculator.book import Placed, rules_of, wallet_of
 from backtest.calculator.instruments import assets_of, instruments_of
-from backtest.calculator.limits import highest_leverage
 from backtest.calculator.move import at_prices
 from backtest.calculator.snapshot import Snapshot
 from backtest.calculator.translate import dollars_at, translated
 from backtest.errors import InputError
 from backtest.units import STEPS_PER_UNIT
+from backtest.venues.brackets import highest_leverage
 from backtest.venues.load import load, names
 
 SHOWN = (
