@@ -111,7 +111,7 @@ def made(past: History, frames: dict[str, pd.DataFrame], **config: Any) -> RunRe
         "account": [{"margin": "portfolio", "deposit": {"USDT": 100}}], "strategy": {"class": "hand:Made"},
     } | config  # fmt: skip
     given = {name: frames.get(name, empty(name)) for name in FRAMES}
-    return RunRecord(load_config(settings), past, (), ["main"], ["portfolio"], **given, started="now", seconds=1.0)
+    return RunRecord(load_config(settings), past, (), ["main"], ["portfolio"], **given, seconds=1.0)
 
 
 def cash(equity: list[float], *flows: tuple[int, str, str, float, str], **columns: list[float]) -> RunRecord:

@@ -20,13 +20,12 @@ from backtest.calculator.book import (
     COLLATERAL,
     INITIAL,
     MAINTENANCE,
-    OPEN_LOSS,
     Floats,
     Placed,
     Weighed,
     place_snapshot,
     wallet_of,
-)  # fmt: skip
+)
 from backtest.calculator.instruments import DOLLARS
 from backtest.calculator.shown import Asked, shown
 from backtest.calculator.snapshot import Position, Snapshot, is_option, read_snapshot
@@ -503,6 +502,3 @@ def plain(value: Any) -> Any:
 def plain_row(row: Mapping[Any, Any]) -> dict[str, Any]:
     """A row of a frame as JSON has it."""
     return {str(key): plain(value) for key, value in row.items()}
-
-
-__all__ = ["OPEN_LOSS", "Answer", "margin"]

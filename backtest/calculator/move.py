@@ -19,7 +19,7 @@ from backtest.calculator.answer import Answer
 from backtest.calculator.book import Placed, history_of, place_snapshot
 from backtest.calculator.instruments import DOLLARS
 from backtest.calculator.limits import check_order_amount
-from backtest.calculator.snapshot import Position, RestingOrder, Snapshot, is_option, parts_of, read_snapshot
+from backtest.calculator.snapshot import RestingOrder, Snapshot, is_option, parts_of
 from backtest.calculator.solve import moved_prices
 from backtest.engine.advance import advance
 from backtest.engine.book import grow
@@ -302,7 +302,7 @@ def with_order(placed: Placed, order: NewOrder) -> tuple[Placed, str]:
     place(before.book, -1, 0, position, int(kind), 0, number, steps, order.price or 0.0, 0.0)
     book = _live(before)
     after = place_snapshot(_read_back(before, book))
-    return after, _told(before, book, number, order)
+    return after, _told(book, number, order)
 
 
 def _speaking_of(placed: Placed, snapshot: Snapshot, symbol: str) -> Snapshot:
@@ -374,7 +374,7 @@ def _waiting(placed: Placed, book: Book) -> list[dict[str, Any]]:
     return rows
 
 
-def _told(placed: Placed, book: Book, number: int, order: NewOrder) -> str:
+def _told(book: Book, number: int, order: NewOrder) -> str:
     """What became of the order, in words."""
     row = book.order[number]
     state, reason = STATE_NAMES[row[O_STATE]], REASON_NAMES[row[O_REASON]]
@@ -385,6 +385,3 @@ def _told(placed: Placed, book: Book, number: int, order: NewOrder) -> str:
     words += f", {reason}" if reason else ""
     rungs = [RUNG_NAMES[int(rung)] for rung in book.incident[: book.count[INCIDENT_ROWS], N_RUNG]]
     return words + (f"; the venue acted first: {', '.join(rungs)}" if rungs else "")
-
-
-__all__ = ["NewOrder", "Position", "at_prices", "read_order", "read_snapshot", "what_if", "with_order"]

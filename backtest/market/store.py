@@ -102,11 +102,9 @@ class Store:
         _check_order(columns["time"], str(paths[0]) if len(paths) == 1 else str(paths[0].parent))
         return columns
 
-    def need(
-        self, venue: str, symbol: str, series: str, start_us: int | None = None, end_us: int | None = None
-    ) -> Columns:
+    def need(self, venue: str, symbol: str, series: str) -> Columns:
         """As `read`, but InputError where the series is absent, naming the nearest symbol or series that is stored."""
-        columns = self.read(venue, symbol, series, start_us, end_us)
+        columns = self.read(venue, symbol, series)
         if columns is None:
             raise InputError(self._absent(venue, symbol, series))
         return columns

@@ -54,7 +54,7 @@ FRAMES: dict[str, tuple[str, ...]] = {
 """The columns of every frame, in order. `side`: "long" or "short" in hedge mode, else empty."""
 
 FORCED = (
-    "reduce", "close", "sell collateral", "takeover", "liquidate", "tier down", "two tiers down", "slice", "step",
+    "reduce", "close", "sell collateral", "takeover", "tier down", "two tiers down", "slice", "step",
     "repay", "backstop", "offset pairs",
 )  # fmt: skip
 """Rungs at which the venue took something from the account: these count as liquidation."""
@@ -82,7 +82,6 @@ class RunRecord:
     funding: pd.DataFrame
     positions: pd.DataFrame
     notes: list[str] = field(default_factory=list)
-    started: str = ""
     seconds: float = 0.0
     levels: Sequence[Sequence[tuple[float, str]]] = ()
     explained: dict[int, dict[str, Floats]] = field(default_factory=dict, compare=False, repr=False)
@@ -219,7 +218,7 @@ class LivedRecord(RunRecord):
         **given: Any,
     ) -> None:
         self.makers, self.by_bar, self._made = makers or {}, by_bar or {}, dict[tuple[str, int | None], Columns]()
-        self.__dict__.update({"notes": [], "started": "", "seconds": 0.0, "levels": (), "explained": {}, **given})
+        self.__dict__.update({"notes": [], "seconds": 0.0, "levels": (), "explained": {}, **given})
 
     def __getattr__(self, name: str) -> Any:
         if name not in self.__dict__.get("makers", {}):
