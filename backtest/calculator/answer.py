@@ -20,20 +20,20 @@ from backtest.calculator.book import (
     COLLATERAL,
     INITIAL,
     MAINTENANCE,
-    Floats,
     Placed,
     Weighed,
     place_snapshot,
     wallet_of,
 )
 from backtest.calculator.instruments import DOLLARS
+from backtest.calculator.move import after_changes, check_numbers
+from backtest.calculator.ratio import lowest_ratios, state_at
 from backtest.calculator.shown import Asked, shown
 from backtest.calculator.snapshot import Position, Snapshot, is_option, read_snapshot
-from backtest.calculator.solve import Found, account_price, leaning, leg_price, moved_prices
+from backtest.calculator.solve import Found, account_price, leg_price, moved_prices
 from backtest.engine.tables import PAGES
 from backtest.errors import InputError
 from backtest.margin.portfolio.unit import FIRST_PART
-from backtest.margin.row_leaves import DUST
 from backtest.state import NEED_BUFFER
 from backtest.units import STEP
 from backtest.venues.schema import PortfolioRules
@@ -136,18 +136,12 @@ class Answer:
             "margin_ratio": ratio,
             "worst_wallet": worst["wallet"] if worst is not None and ratio < INFINITE else "",
             "liquidation_level": self.placed.level,
-            "state": self._state(ratio),
+            "state": state_at(self.placed, self._weighed.need),
             "venue_ratio": float(worst["venue_ratio"]) if worst is not None else 0.0,
             "venue_ratio_is": self.placed.mode.shown_ratio,
             "utilization": float(total["initial_margin"]) / collateral if collateral > 0.0 else INFINITE,
             "leverage": gross / equity if equity > 0.0 else INFINITE,
         }, name=self.snapshot.name)  # fmt: skip
-
-    def _state(self, ratio: float) -> str:
-        """What the venue does at this ratio: the action of the lowest level reached at which it acts."""
-        failing = any(self._need(w)[COLLATERAL] < -DUST for w in leaning(self.placed))
-        reached = [level.action for level in self.placed.rule_set.levels if level.acts and ratio <= level.ratio]
-        return "liquidate" if failing else reached[-1] if reached else "free"
 
     def _gross_usd(self) -> float:
         return sum(abs(float(row["notional_usd"])) for row in self._basics)
@@ -398,9 +392,7 @@ class Answer:
         funding     0.0001, or by symbol: one payment at this rate, at today's marks
         add         an order: "BTC/USDT:USDT -1" at the market, "BTC/USDT:USDT -1 @ 70000" at a limit, or a dict
         """
-        from backtest.calculator.move import what_if
-
-        return what_if(self, **changes)
+        return Answer(*after_changes(self.placed, changes))
 
     def move(self, moves: Mapping[str, float]) -> Answer:
         """The account after relative moves of coins."""
@@ -408,8 +400,6 @@ class Answer:
 
     def grid(self, first: Mapping[str, Sequence[float]], second: Mapping[str, Sequence[float]]) -> pd.DataFrame:
         """Margin ratio under every pair of moves of two coins: rows the first's moves, columns the second's."""
-        from backtest.calculator.move import check_numbers
-
         for coins in (first, second):
             if not isinstance(coins, Mapping) or len(coins) != 1:
                 raise InputError(f"grid: {coins!r}: write one coin and its moves, such as {{'BTC': [-0.3, 0.0]}}")
@@ -478,16 +468,6 @@ class Answer:
 def parts_in(page: PortfolioRules | None, coin: str) -> str:
     """What a page counts its scenarios and parts in; the project's own grid counts in USD."""
     return coin if page and PAGES[page.model].PARTS_IN == "coin" else "USD"
-
-
-def lowest_ratios(placed: Placed, marks: Floats, indexes: Floats) -> Floats:
-    """Margin ratio [n] of the worst wallet at n sets of prices: marks [instrument, n], indexes [asset, n]; infinite
-    where nothing is required.
-    """
-    need = placed.weigh(marks, indexes).need[:, placed.backing]
-    held = need[:, :, MAINTENANCE] > 0.0
-    ratios = np.where(held, need[:, :, COLLATERAL] / np.where(held, need[:, :, MAINTENANCE], 1.0), np.inf)
-    return np.asarray(ratios.min(axis=1, initial=np.inf))
 
 
 def plain(value: Any) -> Any:

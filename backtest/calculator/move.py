@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from backtest.calculator.answer import Answer
 from backtest.calculator.book import Placed, history_of, place_snapshot
 from backtest.calculator.instruments import DOLLARS
 from backtest.calculator.limits import check_order_amount
+from backtest.calculator.ratio import state_at
 from backtest.calculator.snapshot import RestingOrder, Snapshot, is_option, parts_of
 from backtest.calculator.solve import moved_prices
 from backtest.engine.advance import advance
@@ -53,13 +53,13 @@ CHANGES = ("haircut", "add", "funding", "move", "basis", "prices")
 ORDER = re.compile(r"\s*(\S+)\s+([+-]?[\d_.eE+-]+)\s*(?:@\s*([\d_.eE+]+))?\s*")
 
 
-def what_if(answer: Answer, **changes: Any) -> Answer:
-    """The answer after changes; see `Answer.what_if` for what each may be."""
+def after_changes(placed: Placed, changes: Mapping[str, Any]) -> tuple[Placed, list[str]]:
+    """The account after changes, and what became of an order; see `Answer.what_if` for what each change may be."""
     for name in changes:
         if name not in CHANGES:
             raise InputError(f"what if {name!r}: no such change; {nearest(name, CHANGES)}")
         check_numbers(name, changes[name])
-    placed, notes = answer.placed, []
+    notes = []
     if changes.get("haircut") is not None:
         placed = place_snapshot(with_haircuts(placed, changes["haircut"]))
     if changes.get("add") is not None:
@@ -74,7 +74,7 @@ def what_if(answer: Answer, **changes: Any) -> Answer:
         placed = place_snapshot(at_prices(placed, with_basis(placed, changes["basis"]), placed.indexes))
     if changes.get("prices") is not None:
         placed = place_snapshot(_at_set_prices(placed, changes["prices"]))
-    return Answer(placed, notes)
+    return placed, notes
 
 
 def check_numbers(name: str, given: Any) -> None:
@@ -289,7 +289,7 @@ def with_order(placed: Placed, order: NewOrder) -> tuple[Placed, str]:
     if order.symbol not in snapshot.symbols:
         snapshot = _speaking_of(placed, snapshot, order.symbol)
     before = place_snapshot(snapshot, fineness=1)
-    if Answer(before).account["state"] == "liquidate":
+    if state_at(before, before.now().need) == "liquidate":
         return placed, f"order {order.symbol} {order.contracts:g}: not tried, the account is at its liquidation level"
     position = snapshot.symbols.index(order.symbol)
     for price in (float(before.marks[position]), order.price or float(before.marks[position])):
