@@ -143,7 +143,7 @@ def check_file(name: str, table: Mapping[str, Any]) -> None:
             raise InputError(f"{name}.toml: no table {kind!r}; {nearest(kind, TABLES)}")
         if kind in TABLES:
             for number, row in enumerate(rows, 1):
-                _check_row(f"{name}.toml, {kind} row {number}", TABLES[kind], row)
+                _check_row(f"{name}.toml, {kind} row {number}", kind, row)
     for letter, row in table.get("bracket_sources", {}).items():
         where = f"{name}.toml, bracket source {letter}"
         _check_said(where, row)
@@ -162,7 +162,8 @@ def _check_flat(name: str, table: Mapping[str, Any]) -> None:
             raise InputError(f"{name}.toml, mode row {number}: tier_flat does not fit bracket_rates = {rates!r}")
 
 
-def _check_row(where: str, columns: Columns, row: Mapping[str, Any]) -> None:
+def _check_row(where: str, kind: str, row: Mapping[str, Any]) -> None:
+    columns = TABLES[kind]
     for key in row:
         if key not in (*columns.needs, *columns.may, *SAID):
             raise InputError(f"{where}: unknown key {key!r}; {nearest(key, (*columns.needs, *columns.may, *SAID))}")
@@ -172,9 +173,8 @@ def _check_row(where: str, columns: Columns, row: Mapping[str, Any]) -> None:
     _check_dates(where, row)
     _check_said(where, row)
     _check_choices(where, row)
-    for table, check in CHECKS.items():
-        if columns is TABLES[table]:
-            check(where, row)
+    if kind in CHECKS:
+        CHECKS[kind](where, row)
     for key, value in fractions(row, columns.fractions):
         if not is_number(value) or not 0 <= value <= 1:
             raise InputError(f"{where}: {key} = {value!r} is not between 0 and 1")
