@@ -1,13 +1,15 @@
 """How the product says no to bad input: one exception, worded for the person who has to mend the file.
 
 A rule's refusal is a value (see `engine.attempt`), a bug is an assertion, and only what a user wrote wrong is raised
-here: in a file, or in the code of a strategy.
+here: in a file, or in the code of a strategy. What counts as a number where one is asked is said here as well.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from numbers import Integral, Real
+from typing import TypeGuard
 
 
 class InputError(ValueError):
@@ -22,6 +24,23 @@ class NotStored(InputError):
 
 class StrategyError(RuntimeError):
     """A strategy's own code failed: the message says in which hook and at which bar, the cause is chained."""
+
+
+def in_a_line(error: Exception) -> str:
+    """What an error says in its first line; its kind where it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether it can be an amount, a rate or a price, of Python or of numpy: true, text and nothing are none."""
+    kind = type(value)
+    return kind is float or kind is int or (isinstance(value, Real) and kind is not bool)
+
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether it is a number that counts: 3 is one, 3.0 and true are none."""
+    kind = type(value)
+    return kind is int or (isinstance(value, Integral) and kind is not bool)
 
 
 def nearest(word: object, choices: Iterable[str]) -> str:

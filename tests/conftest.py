@@ -36,6 +36,18 @@ def sample_store() -> Path:
     return ROOT / "data" / "sample"
 
 
+@pytest.fixture(scope="session")
+def real_store(market_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Real history as a user would import it, in a folder that goes away."""
+    from real_history import CME, SYMBOLS
+
+    from backtest.market.importers.layout import import_layout
+
+    folder = tmp_path_factory.mktemp("store")
+    import_layout(market_data, folder, only=[*SYMBOLS, *CME])
+    return folder
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """One tab for all tests of a file; they skip, saying so, where there is no Chromium."""

@@ -1033,7 +1033,8 @@ def test_a_waiting_order_that_contradicts_itself_or_is_for_nothing_is_refused(or
     [
         5, {"symbol": BTC}, {"contracts": 1}, {"symbol": 5, "contracts": 1}, {"symbol": BTC, "contracts": "1"},
         {"symbol": BTC, "contracts": 1, "price": -5}, {"symbol": BTC, "contracts": 1, "price": float("nan")},
-        {"symbol": BTC, "contracts": 1, "side": "foo"}, f"{BTC} 1 @ 0", f"{BTC} 1 @ 1e400",
+        {"symbol": BTC, "contracts": 1, "side": "foo"}, f"{BTC} 1 @ 0", f"{BTC} 1 @ 1e400", BTC, f"{BTC} 1e",
+        f"{BTC} 1 @ .", "", f"{BTC} 1 at 5",
     ],
 )  # fmt: skip
 def test_an_order_to_be_tried_that_cannot_be_is_refused(order: Any) -> None:

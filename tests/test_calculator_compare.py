@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from test_calculator import BTC, ETH, held
 from typer.testing import CliRunner
 
 from backtest.calculator import compare_modes, compare_venues, margin
@@ -16,12 +17,7 @@ from backtest.errors import InputError
 
 pytestmark = pytest.mark.jit_off
 
-BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
 AT = "2026-10-01"
-
-
-def held(symbol: str, contracts: float, entry: float, mark: float, **more: Any) -> dict[str, Any]:
-    return {"symbol": symbol, "contracts": contracts, "entry": entry, "mark": mark, **more}
 
 
 def at_venues(**account: Any) -> pd.DataFrame:

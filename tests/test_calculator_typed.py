@@ -8,9 +8,11 @@ from __future__ import annotations
 import copy
 import json
 import math
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -18,7 +20,9 @@ import backtest
 from backtest.calculator import Answer, compare_modes, from_ccxt, margin, read_snapshot
 from backtest.cli import app
 from backtest.cli.margin import spread
+from backtest.config.types import moment_us
 from backtest.errors import InputError
+from backtest.venues.schema import Level
 
 pytestmark = pytest.mark.jit_off
 
@@ -188,6 +192,8 @@ def test_elsewhere_a_leverage_is_lowered_to_what_that_venue_allows() -> None:
         ({"borrow_maintenance": math.inf}, "write a finite number"),
         ({"terms": {"fixed_usd": -1}}, "rules.terms.fixed_usd = -1"),
         ({"levels": {"liquidate": -1}}, "write a margin ratio above 0"),
+        ({"levels": {"liquidate": 1, "restore": 1.1}}, "no action 'restore'; did you mean 'restored'?"),
+        ({"levels": {"liquidate": 1.2, "restored": 1.1}}, "restored = 1.1: lies below liquidate = 1.2"),
         ({"levels": {"warn": 2}}, "say at which ratio the account is liquidated"),
         ({"tiers": {BTC: [[5, 0.1]]}}, "the first row begins at 5; write a row from 0 on"),
         ({"tiers": {BTC: [[0, 0.2], [10, 0.1]]}}, "rate 0.1 falls below 0.2"),
@@ -205,6 +211,72 @@ def test_a_rule_that_cannot_be_is_refused_with_what_could(rules: dict[str, Any],
     with pytest.raises(InputError) as refused:
         ask(rules=rules)
     assert told in str(refused.value)
+
+
+def test_the_level_up_to_which_forced_sales_go_on_may_be_ones_own() -> None:
+    answer = ask(rules={"levels": {"liquidate": 1, "restored": 1.1}})
+    assert answer.placed.rule_set.levels == (Level(1.1, "restored"), Level(1.0, "liquidate"))
+
+
+@pytest.mark.parametrize(("usdt", "state"), [(1_180.0, "liquidate"), (1_200.0, "free")])
+def test_where_forced_sales_end_the_venue_does_nothing(usdt: float, state: str) -> None:
+    """A loss of 1,000; maintenance 0.5 % of 33,500 and the fee to close, 188.95. Bybit sells below it, up to 1 / 0.9 of
+    it, but an account that has only fallen so far is left alone: at 1,200 the ratio is 1.058.
+    """
+    account = ask(venue="bybit", mode="multi_asset", wallets={"USDT": usdt}, prices={"USDT": 1.0}).account
+    assert account["margin_ratio"] == pytest.approx((usdt - 1_000.0) / 188.95, rel=1e-3)
+    assert account["state"] == state
+
+
+# --- numbers of numpy ---------------------------------------------------------------------------------------------
+
+
+def of_numpy(given: Any) -> Any:
+    if isinstance(given, dict):
+        return {key: of_numpy(value) for key, value in given.items()}
+    if isinstance(given, list):
+        return [of_numpy(value) for value in given]
+    return {bool: np.bool_, int: np.int64, float: np.float64}.get(type(given), lambda value: value)(given)
+
+
+ACCOUNT: dict[str, Any] = {
+    **SHORT, "wallets": {"USDT": 20_000, "usdm": {"USDT": 0.5}}, "hedge": False, "prices": {"BTC": 67_010},
+    "orders": [{"symbol": BTC, "contracts": -1, "price": 70_000}], "instruments": {BTC: {"tick": 0.1}},
+    "rules": {
+        "tiers": {BTC: [[0, 0.004, 100], [50_000, 0.005, 50]]}, "collateral": {"USDT": [[0, 1], [10_000, 0.5]]},
+        "levels": {"liquidate": 1, "reduce_only": 1.25}, "taker": 0.0005,
+    },
+}  # fmt: skip
+CHANGES: list[dict[str, Any]] = [
+    {"move": {"BTC": -1}}, {"basis": 0.02}, {"haircut": {"BTC": 0.1}}, {"haircut": 0}, {"funding": {BTC: 0.0001}},
+    {"funding": 1}, {"prices": {BTC: 60_000}}, {"add": {"symbol": BTC, "contracts": -1, "price": 66_000}},
+]  # fmt: skip
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    answer, other = margin(ACCOUNT), margin(of_numpy(ACCOUNT))
+    assert other.to_dict() == answer.to_dict()
+    assert other.snapshot == answer.snapshot
+    assert other.liquidation("BTC", {"USDT": np.int64(0)}) == answer.liquidation("BTC", {"USDT": 0})
+    steps = np.array([-0.5, 0.0])
+    assert other.grid({"BTC": steps}, {"USDT": [0]}).equals(answer.grid({"BTC": [-0.5, 0.0]}, {"USDT": [0]}))
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_if_takes_numbers_of_numpy(change: dict[str, Any]) -> None:
+    answer = margin(ACCOUNT)
+    assert answer.what_if(**of_numpy(change)).to_dict() == answer.what_if(**change).to_dict()
+
+
+@pytest.mark.parametrize("value", [np.True_, np.float64("nan"), np.float64("inf"), np.complex128(1)])
+def test_what_is_no_number_in_numpy_is_none_here(value: Any) -> None:
+    for change in ({"wallets": {"USDT": value}}, {"leverage": value}, {"rules": {"taker": value}}):
+        with pytest.raises(InputError):
+            ask(**change)
+    with pytest.raises(InputError, match=r"move\.BTC = .*: write a number"):
+        ask().what_if(move={"BTC": value})
+    with pytest.raises(InputError, match=r"beta\.USDT = .*: write a number"):
+        ask().liquidation("BTC", {"USDT": value})
 
 
 # --- dust, nothing, and too much ----------------------------------------------------------------------------------
@@ -281,6 +353,19 @@ def test_a_date_ahead_takes_the_rules_of_today_and_says_so() -> None:
 def test_rules_of_another_day_are_named() -> None:
     notes = ask(at="2015-01-01", outside="nearest", counterfactual=True).notes
     assert any(note.startswith("of another day than the account's (counterfactual): brackets") for note in notes)
+
+
+def test_an_account_without_a_date_is_of_one_moment_and_so_is_what_is_made_of_it(monkeypatch: Any) -> None:
+    """The clock is a day further each time it is read: the account was written on the first of October."""
+    ticks = (datetime(2026, 10, day, 23, 59, tzinfo=UTC) for day in range(1, 32))
+    monkeypatch.setattr("backtest.calculator.snapshot.datetime", type("Clock", (), {"now": lambda zone: next(ticks)}))
+    answer = margin({key: value for key, value in SHORT.items() if key != "at"})
+    snapshot = answer.snapshot
+    assert snapshot.at is None and snapshot.at_us == snapshot.at_us == moment_us("2026-10-01T23:59:00Z")
+    assert answer.what_if(move={"BTC": 0.1}, add=f"{BTC} 0.1").snapshot.at_us == snapshot.at_us
+    assert not compare_modes(answer)["why_not"].any()
+    assert read_snapshot({"wallets": {"USDT": 1}}).at_us == moment_us("2026-10-02T23:59:00Z")
+    assert snapshot.with_(at="2026-01-01").at_us == moment_us("2026-01-01")
 
 
 # --- options ------------------------------------------------------------------------------------------------------
@@ -453,6 +538,35 @@ def test_a_mistake_beside_the_answers_of_ccxt_names_the_file(tmp_path: Path) -> 
     path.write_text(json.dumps({"fetch_positions": [OF_CCXT], "fetch_balance": {"total": {"USDT": 1}}, "pices": {}}))
     with pytest.raises(InputError, match=rf"{path}: pices: unknown key .* did you mean 'prices'"):
         read_snapshot(path)
+
+
+@pytest.mark.parametrize(
+    ("beside", "told"),
+    [
+        (
+            {"positions": []},
+            "ccxt.json: positions stands beside what ccxt answered; write fetch_positions, or all by hand",
+        ),
+        ({"balance": {"USDT": 1}}, "balance stands beside what ccxt answered; write fetch_balance"),
+        ({"instruments": 5}, "instruments = 5: write a table by symbol"),
+        ({"instruments": {BTC: 5}}, f"instruments.{BTC} = 5: write a table, such as {{ contract_size = 1 }}"),
+        ({"venue": ["okx"]}, "venue = ['okx']: write text in quotes"),
+        ({5: "okx"}, "5: unknown key"),
+    ],
+)
+def test_what_stands_beside_the_answers_of_ccxt_is_refused_in_words(beside: dict[Any, Any], told: str) -> None:
+    with pytest.raises(InputError) as refused:
+        read_snapshot({"fetch_positions": [OF_CCXT], "fetch_balance": {"total": {"USDT": 1}}, **beside}, "ccxt.json")
+    assert told in str(refused.value)
+
+
+def test_what_fails_inside_of_the_conversion_is_told_as_it_is(monkeypatch: Any) -> None:
+    def broken(*given: Any) -> None:
+        raise TypeError("a slip of ours")
+
+    monkeypatch.setattr("backtest.calculator.ccxt_account._position", broken)
+    with pytest.raises(TypeError, match="a slip of ours"):
+        read_snapshot({"fetch_positions": [OF_CCXT]})
 
 
 # --- on the command line ------------------------------------------------------------------------------------------

@@ -123,6 +123,18 @@ def test_a_sweep_that_was_stopped_is_not_finished_but_not_damaged(tmp_path: Path
     assert (entry.verdict, entry.damaged) == ("not finished", None)
 
 
+def test_a_table_that_fails_without_a_word_is_told_by_the_kind_of_its_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent(path: Path) -> None:
+        raise OSError
+
+    swept(tmp_path / "tries")
+    monkeypatch.setattr("pyarrow.parquet.read_schema", silent)
+    (entry,) = entries(tmp_path)
+    assert entry.damaged == "points.parquet cannot be read (OSError)"
+
+
 def cut(path: Path) -> None:
     """Leave the first half of a file."""
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])

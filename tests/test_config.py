@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from backtest.config import load_config
@@ -76,6 +77,12 @@ def test_one_leverage_holds_for_every_instrument_without_its_own() -> None:
 def test_deposits_may_name_their_wallets() -> None:
     account = load_config(changed("account/0/deposit", {"spot": {"BTC": 1}, "usdm": {"USDT": 500}})).account[0]
     assert account.deposits() == [("spot", "BTC", 1.0), ("usdm", "USDT", 500.0)]
+
+
+def test_deposits_may_be_numbers_of_numpy() -> None:
+    given = {"spot": {"BTC": np.int64(1)}, "USDT": np.float32(500.0)}
+    account = load_config(changed("account/0/deposit", given)).account[0]
+    assert repr(account.deposits()) == "[('spot', 'BTC', 1.0), (None, 'USDT', 500.0)]"
 
 
 def test_axes_that_make_a_preset_name_it() -> None:

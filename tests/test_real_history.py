@@ -13,9 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from real_history import (
-    CME,
     STEP,
-    SYMBOLS,
     Hold,
     bars,
     config,
@@ -28,19 +26,10 @@ from real_history import (
 
 import backtest
 from backtest.config import load_config
-from backtest.market.importers.layout import import_layout
 from backtest.report.result import Result
 from backtest.research.run import prepare
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
-@pytest.fixture(scope="module")
-def store(market_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Real history as a user would import it, in a folder that goes away."""
-    folder = tmp_path_factory.mktemp("store")
-    import_layout(market_data, folder, only=[*SYMBOLS, *CME])
-    return folder
 
 
 # Funding
@@ -48,7 +37,7 @@ def store(market_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("coin", ["BTC", "ETH"])
 def test_funding_averaged_and_varied_as_published_between_2020_01_08_and_2024_03_11(
-    coin: str, store: Path, market_data: Path, reference_data: Path
+    coin: str, real_store: Path, market_data: Path, reference_data: Path
 ) -> None:
     """He et al., table B.1, % a year (rate x 1095): BTC 15.3 +- 27.8, ETH 18.6 +- 36.5.
 
@@ -59,8 +48,8 @@ def test_funding_averaged_and_varied_as_published_between_2020_01_08_and_2024_03
     within a millionth, so the study's rates were rounded to six places or so.
     """
     run = config(
-        store, "2020-01-08", "2024-03-11T01:00:00Z", {"USDT": 1e6}, Hold, {"contracts": {f"{coin}/USDT:USDT": -1.0}},
-        rules={"outside": "nearest"},
+        real_store, "2020-01-08", "2024-03-11T01:00:00Z", {"USDT": 1e6}, Hold,
+        {"contracts": {f"{coin}/USDT:USDT": -1.0}}, rules={"outside": "nearest"},
     )  # fmt: skip
     history = prepare(run).history
     replayed = pd.Series(history.funding_rate, pd.to_datetime(history.funding_time, unit="us", utc=True))
@@ -120,10 +109,10 @@ def paid_apart(held: Held, root: Path) -> pd.Series:
 
 @pytest.mark.parametrize("held", HELD.values(), ids=list(HELD))
 def test_funding_received_is_rate_times_mark_times_contracts_to_the_step_at_every_settlement(
-    held: Held, store: Path, market_data: Path
+    held: Held, real_store: Path, market_data: Path
 ) -> None:
     result = backtest.run(
-        config(store, held.start, held.end, held.deposit, Hold, {"contracts": {held.symbol: held.contracts}},
+        config(real_store, held.start, held.end, held.deposit, Hold, {"contracts": {held.symbol: held.contracts}},
                leverage=1)
     )  # fmt: skip
     assert result.fills["time"].tolist() == [utc(held.start) + pd.Timedelta(hours=1)]
@@ -138,11 +127,11 @@ def test_funding_received_is_rate_times_mark_times_contracts_to_the_step_at_ever
 
 
 def test_sol_was_paid_every_two_hours_in_november_2022_and_the_short_paid_two_per_cent_each_time(
-    store: Path, market_data: Path
+    real_store: Path, market_data: Path
 ) -> None:
     held = HELD["SOL short while it paid every two hours"]
     history = prepare(
-        config(store, held.start, held.end, held.deposit, Hold, {"contracts": {held.symbol: held.contracts}})
+        config(real_store, held.start, held.end, held.deposit, Hold, {"contracts": {held.symbol: held.contracts}})
     ).history
     stamps = pd.to_datetime(history.funding_time, unit="us", utc=True)
     crisis = (stamps >= utc("2022-11-10 02:00")) & (stamps < utc("2022-11-11"))
@@ -155,12 +144,12 @@ def test_sol_was_paid_every_two_hours_in_november_2022_and_the_short_paid_two_pe
 
 
 @pytest.fixture(scope="module")
-def carry(store: Path) -> Result:
+def carry(real_store: Path) -> Result:
     """Always on: half of equity in bitcoin, as many short, over the published sample; nothing chosen but the dates."""
     params = {"bases": ["BTC"], "equity_share": 0.5}
     return backtest.run(
         config(
-            store, "2020-01-08", "2024-03-11", {"USDT": 100_000}, "strategies.funding_carry:FundingCarry", params,
+            real_store, "2020-01-08", "2024-03-11", {"USDT": 100_000}, "strategies.funding_carry:FundingCarry", params,
             margin="portfolio", slippage_bps=2.0, rules={"outside": "nearest", "counterfactual": True},
         )
     )  # fmt: skip
@@ -254,10 +243,10 @@ def test_the_carry_s_equity_is_cash_coins_and_the_short_s_profit_summed_apart(ca
 
 
 @pytest.fixture(scope="module")
-def basis_trade(store: Path) -> Result:
+def basis_trade(real_store: Path) -> Result:
     """The example's config over the real store."""
     settings = load_config(ROOT / "configs" / "history_basis_trade.toml").resolved()
-    settings["data"]["store"] = str(store)
+    settings["data"]["store"] = str(real_store)
     return backtest.run(settings)
 
 

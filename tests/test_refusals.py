@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,13 @@ import pytest
 from fake_port import HOUR_US, START_US, FakePort, desk_at, history_of, instrument
 
 import backtest
+from backtest.calculator import margin
 from backtest.config import load_config
 from backtest.config.types import microseconds
 from backtest.errors import InputError, StrategyError
 from backtest.market.align import align
 from backtest.market.store import Store, write_instruments, write_series
+from backtest.research.accounts import plan_of
 from backtest.research.compare import compare
 from backtest.strategy import Market, Order, Strategy, Targets, load_strategy
 from backtest.strategy.prefix import checked_targets
@@ -268,6 +271,22 @@ def test_spot_alone_under_cross_needs_what_was_paid_in() -> None:
 def test_a_setting_the_account_has_no_place_for_is_refused(account: Any, words: str) -> None:
     with pytest.raises(InputError, match=words):
         backtest.run(config(**account))
+
+
+def test_a_run_and_the_calculator_refuse_the_same_leverage_where_margin_rises_with_size() -> None:
+    """Deribit asks 2 % of the smallest bitcoin position: 50x."""
+    coin, words = "BTC/USD:BTC", "(is above the|allows) 50 "
+    market = history_of({coin: [50_000.0] * 3}, index={"BTC": [50_000.0] * 3})
+    for leverage, refused in ((50, False), (500, True)):
+        asked = load_config(config(venue="deribit", deposit={"BTC": 1.0}, leverage=leverage))
+        account = {
+            "venue": "deribit", "at": "2024-01-01", "wallets": {"BTC": 1.0}, "leverage": leverage,
+            "positions": [{"symbol": coin, "contracts": 10, "mark": 50_000}],
+        }  # fmt: skip
+        with pytest.raises(InputError, match=words) if refused else nullcontext():
+            plan_of(asked, asked.account[0], market)
+        with pytest.raises(InputError, match=words) if refused else nullcontext():
+            margin(account)
 
 
 def test_a_comparison_leaves_out_what_a_mode_has_no_place_for_and_says_so() -> None:

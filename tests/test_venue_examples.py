@@ -6,20 +6,16 @@ Labels G3, G7 and so on are those of the rule book's list of examples.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from itertools import pairwise
 
 import pytest
 
+from backtest.config.types import moment_us as moment
 from backtest.market.schema import Instrument, kind_of, parse_symbol
 from backtest.venues import load
 from backtest.venues.schema import RuleSet, Tier
 
 BTC, ETH, COIN = "BTC/USDT:USDT", "ETH/USDT:USDT", "BTC/USD:BTC"
-
-
-def moment(text: str) -> int:
-    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * 1_000_000
 
 
 def contract(symbol: str) -> Instrument:

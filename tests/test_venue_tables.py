@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from backtest.config.types import moment_us as moment
 from backtest.engine.tables import PAGES
 from backtest.errors import InputError
 from backtest.market.schema import Instrument, kind_of, parse_symbol
@@ -28,10 +29,6 @@ from backtest.venues.schema import CollateralTier, RuleSet, Slope, Terms, Tier
 
 BTC, ETH, COIN, PERP = "BTC/USDT:USDT", "ETH/USDT:USDT", "BTC/USD:BTC", "BTC/USDC:USDC"
 MILLION = 1_000_000
-
-
-def moment(text: str) -> int:
-    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * MILLION
 
 
 def contract(symbol: str) -> Instrument:

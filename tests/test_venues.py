@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from backtest.config.types import moment_us as moment
 from backtest.errors import InputError
 from backtest.market.schema import Instrument, kind_of, parse_symbol
 from backtest.venues import describe, load, names
@@ -25,10 +26,6 @@ from backtest.venues.load import read_venue
 from backtest.venues.schema import RuleSet, Tier
 
 BTC, ETH, COIN = "BTC/USDT:USDT", "ETH/USDT:USDT", "BTC/USD:BTC"
-
-
-def moment(text: str) -> int:
-    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * 1_000_000
 
 
 def contract(symbol: str, listed: str | None = None) -> Instrument:

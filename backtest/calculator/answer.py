@@ -20,17 +20,17 @@ from backtest.calculator.book import (
     COLLATERAL,
     INITIAL,
     MAINTENANCE,
-    OPEN_LOSS,
-    Floats,
     Placed,
     Weighed,
     place_snapshot,
     wallet_of,
-)  # fmt: skip
+)
 from backtest.calculator.instruments import DOLLARS
+from backtest.calculator.move import after_changes, check_numbers
+from backtest.calculator.ratio import lowest_ratios, state_at
 from backtest.calculator.shown import Asked, shown
 from backtest.calculator.snapshot import Position, Snapshot, is_option, read_snapshot
-from backtest.calculator.solve import Found, account_price, leaning, leg_price, moved_prices
+from backtest.calculator.solve import Found, account_price, leg_price, moved_prices
 from backtest.engine.tables import PAGES
 from backtest.errors import InputError
 from backtest.margin.portfolio.unit import FIRST_PART
@@ -92,7 +92,7 @@ class Answer:
         return pd.DataFrame(rows, columns=list(self._wallet_row(0)))
 
     def _wallet_row(self, w: int) -> dict[str, Any]:
-        collateral, initial, maintenance, open_loss, reserved = self._need(w)
+        collateral, initial, maintenance, open_loss, _ = self._need(w)
         settle = self.placed.plan.shape.settle[w]
         return {
             "wallet": self.placed.plan.shape.names[w],
@@ -101,11 +101,16 @@ class Answer:
             "initial_margin": initial,
             "maintenance_margin": maintenance,
             "open_loss": open_loss,
-            "available": max(0.0, collateral - initial - open_loss - reserved),
+            "available": self._free(w),
             "margin_ratio": collateral / maintenance if maintenance > 0.0 else INFINITE,
             "venue_ratio": self._venue_ratio(collateral, maintenance),
             "utilization": initial / collateral if collateral > 0.0 else (INFINITE if initial > 0.0 else 0.0),
         }
+
+    def _free(self, w: int) -> float:
+        """What of a wallet's collateral is neither required nor set aside."""
+        collateral, initial, _, open_loss, reserved = self._need(w)
+        return max(0.0, collateral - initial - open_loss - reserved)
 
     def _venue_ratio(self, collateral: float, maintenance: float) -> float:
         """The venue's own: maintenance over equity where it rises, equity over maintenance where it falls."""
@@ -131,18 +136,12 @@ class Answer:
             "margin_ratio": ratio,
             "worst_wallet": worst["wallet"] if worst is not None and ratio < INFINITE else "",
             "liquidation_level": self.placed.level,
-            "state": self._state(ratio),
+            "state": state_at(self.placed, self._weighed.need),
             "venue_ratio": float(worst["venue_ratio"]) if worst is not None else 0.0,
             "venue_ratio_is": self.placed.mode.shown_ratio,
             "utilization": float(total["initial_margin"]) / collateral if collateral > 0.0 else INFINITE,
             "leverage": gross / equity if equity > 0.0 else INFINITE,
         }, name=self.snapshot.name)  # fmt: skip
-
-    def _state(self, ratio: float) -> str:
-        """What the venue does at this ratio: the action of the lowest level reached."""
-        failing = any(self._need(w)[COLLATERAL] < -0.01 for w in leaning(self.placed))
-        reached = [level.action for level in self.placed.rule_set.levels if ratio <= level.ratio]
-        return "liquidate" if failing else reached[-1] if reached else "free"
 
     def _gross_usd(self) -> float:
         return sum(abs(float(row["notional_usd"])) for row in self._basics)
@@ -161,8 +160,7 @@ class Answer:
         contracts = position.signed(instrument.contract_size)
         entry = position.entry or mark
         value, usd = instrument.worth(mark), float(placed.indexes[settle])
-        buffer = float(placed.rules.coin[0, settle, NEED_BUFFER]) if self._adds_up_by_asset(number) else 0.0
-        in_asset = usd * (1.0 + buffer)
+        in_asset = usd * self._dearer(settle, wallet_of(placed, number))
         initial, maintenance = self._asked(number, in_asset)
         return {
             "symbol": position.symbol,
@@ -190,9 +188,10 @@ class Answer:
         alone = self.placed.now(self.placed.with_only(number)).need[0, wallet_of(self.placed, number)]
         return float(alone[INITIAL]) / in_asset, float(alone[MAINTENANCE]) / in_asset
 
-    def _adds_up_by_asset(self, number: int) -> bool:
-        """Whether requirements are summed asset by asset, dearer by the asset's buffer."""
-        return self.placed.plan.shape.settle[wallet_of(self.placed, number)] < 0 and self._tiers
+    def _dearer(self, a: int, wallet: int) -> float:
+        """How much more a requirement in an asset counts in a wallet that sums them asset by asset: by its buffer."""
+        by_asset = self.placed.plan.shape.settle[wallet] < 0 and self._tiers
+        return 1.0 + (float(self.placed.rules.coin[0, a, NEED_BUFFER]) if by_asset else 0.0)
 
     @property
     def _tiers(self) -> bool:
@@ -272,11 +271,6 @@ class Answer:
         wallet = shape.cash.get(a, shape.spot)
         steps = int(np.rint(net / unit))
         counts = float(placed.now(placed.with_coin(wallet, a, steps)).need[0, wallet, COLLATERAL])
-        collateral, initial, _, open_loss, reserved = self._need(wallet)
-        free = max(0.0, collateral - initial - open_loss - reserved)
-        dearer = 1.0 + (
-            float(placed.rules.coin[0, a, NEED_BUFFER]) if shape.settle[wallet] < 0 and self._tiers else 0.0
-        )
         return {
             "asset": placed.assets[a],
             "index": index,
@@ -287,7 +281,7 @@ class Answer:
             "net": net,
             "worth": net * index,
             "counts": counts,
-            "available": free / (index * dearer) if shape.model[wallet] else 0.0,
+            "available": self._free(wallet) / (index * self._dearer(a, wallet)) if shape.model[wallet] else 0.0,
         }
 
     @cached_property
@@ -398,9 +392,7 @@ class Answer:
         funding     0.0001, or by symbol: one payment at this rate, at today's marks
         add         an order: "BTC/USDT:USDT -1" at the market, "BTC/USDT:USDT -1 @ 70000" at a limit, or a dict
         """
-        from backtest.calculator.move import what_if
-
-        return what_if(self, **changes)
+        return Answer(*after_changes(self.placed, changes))
 
     def move(self, moves: Mapping[str, float]) -> Answer:
         """The account after relative moves of coins."""
@@ -408,14 +400,12 @@ class Answer:
 
     def grid(self, first: Mapping[str, Sequence[float]], second: Mapping[str, Sequence[float]]) -> pd.DataFrame:
         """Margin ratio under every pair of moves of two coins: rows the first's moves, columns the second's."""
-        from backtest.calculator.move import check_numbers
-
         for coins in (first, second):
             if not isinstance(coins, Mapping) or len(coins) != 1:
                 raise InputError(f"grid: {coins!r}: write one coin and its moves, such as {{'BTC': [-0.3, 0.0]}}")
             for coin, steps in coins.items():
                 for step in steps:
-                    check_numbers("move", {coin: step.item() if isinstance(step, np.generic) else step})
+                    check_numbers("move", {coin: step})
         ((one, down), (two, across)) = (*first.items(), *second.items())
         a, b = (axis.ravel() for axis in np.meshgrid(np.array(down, float), np.array(across, float), indexing="ij"))
         ratio = lowest_ratios(self.placed, *moved_prices(self.placed, {one: a, two: b}, len(a)))
@@ -480,16 +470,6 @@ def parts_in(page: PortfolioRules | None, coin: str) -> str:
     return coin if page and PAGES[page.model].PARTS_IN == "coin" else "USD"
 
 
-def lowest_ratios(placed: Placed, marks: Floats, indexes: Floats) -> Floats:
-    """Margin ratio [n] of the worst wallet at n sets of prices: marks [instrument, n], indexes [asset, n]; infinite
-    where nothing is required.
-    """
-    need = placed.weigh(marks, indexes).need[:, placed.backing]
-    held = need[:, :, MAINTENANCE] > 0.0
-    ratios = np.where(held, need[:, :, COLLATERAL] / np.where(held, need[:, :, MAINTENANCE], 1.0), np.inf)
-    return np.asarray(ratios.min(axis=1, initial=np.inf))
-
-
 def plain(value: Any) -> Any:
     """A value of a frame as JSON has it."""
     if isinstance(value, np.bool_ | np.integer | np.floating):
@@ -502,6 +482,3 @@ def plain(value: Any) -> Any:
 def plain_row(row: Mapping[Any, Any]) -> dict[str, Any]:
     """A row of a frame as JSON has it."""
     return {str(key): plain(value) for key, value in row.items()}
-
-
-__all__ = ["OPEN_LOSS", "Answer", "margin"]

@@ -41,7 +41,7 @@ from backtest.venues.table import day
 Floats = npt.NDArray[np.float64]
 FINEST = 1_000_000
 ROWS = 64
-COLLATERAL, INITIAL, MAINTENANCE, OPEN_LOSS, RESERVED = range(5)
+COLLATERAL, INITIAL, MAINTENANCE = range(3)  # of a wallet's five numbers, those that are asked for one by one
 
 
 @dataclass(frozen=True)
@@ -139,11 +139,11 @@ class Placed:
         short = position.signed(self.instruments[i].contract_size) < 0
         return i + len(self.instruments) if short and self.plan.two_sided else i
 
-    def with_only(self, position: int, mark: float | None = None) -> Book:
+    def with_only(self, position: int) -> Book:
         """A book with this position alone, its profit settled: nothing owed, nothing gained, nothing waiting."""
         book = self._emptied()
         i, wallet = int(self.rules.instrument[position]), int(self.rules.position_wallet[0, position])
-        worth = self.instruments[i].worth(float(self.marks[i]) if mark is None else mark)
+        worth = self.instruments[i].worth(float(self.marks[i]))
         book.contracts[position, 0] = self.book.contracts[position, 0]
         book.cost[position, 0] = self.book.cost[position, 0]
         profit = book.contracts[position, 0] * worth - book.cost[position, 0]

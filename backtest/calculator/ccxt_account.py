@@ -42,6 +42,7 @@ def from_ccxt(
     that is missing.
     """
     _check_shapes(positions, balance)
+    _check_beside(venue, more.get("instruments", {}))
     held = [p for p in positions if _number(p.get("contracts"))]
     rows = [_position(p) for p in held]
     raw = _raw_wallets(balance.get("info"))
@@ -67,6 +68,17 @@ def _check_shapes(positions: object, balance: object) -> None:
             raise InputError(f"fetch_positions[{k}] = {position!r}: give a position as ccxt answers it, a table")
     if not isinstance(balance, Mapping):
         raise InputError(f"fetch_balance = {balance!r}: give the table that ccxt answers")
+
+
+def _check_beside(venue: object, instruments: object) -> None:
+    """InputError where what is read together with the answers is not of its shape."""
+    if not isinstance(venue, str):
+        raise InputError(f"venue = {venue!r}: write text in quotes")
+    if not isinstance(instruments, Mapping):
+        raise InputError(f"instruments = {instruments!r}: write a table by symbol")
+    for symbol, terms in instruments.items():
+        if not isinstance(terms, Mapping):
+            raise InputError(f"instruments.{symbol} = {terms!r}: write a table, such as {{ contract_size = 1 }}")
 
 
 def _usual_mode(venue: str, rows: Sequence[Mapping[str, Any]]) -> str:

@@ -16,12 +16,12 @@ import pandas as pd
 from backtest.calculator.answer import Answer, margin
 from backtest.calculator.book import Placed, rules_of, wallet_of
 from backtest.calculator.instruments import assets_of, instruments_of
-from backtest.calculator.limits import highest_leverage
 from backtest.calculator.move import at_prices
-from backtest.calculator.snapshot import Snapshot, read_snapshot
+from backtest.calculator.snapshot import Snapshot
 from backtest.calculator.translate import dollars_at, translated
 from backtest.errors import InputError
 from backtest.units import STEPS_PER_UNIT
+from backtest.venues.brackets import highest_leverage
 from backtest.venues.load import load, names
 
 SHOWN = (
@@ -68,8 +68,8 @@ def _asked(answer: Answer, venue: str, mode: str, rules: dict[str, Any]) -> tupl
 
 def _by_other_rules(own: Snapshot, rules: dict[str, Any]) -> tuple[pd.Series, list[str]]:
     """The account in its own mode, every position in the wallet it is in, by the venue's rules instead of its own."""
-    given, capped = _with_leverage({**own.model_dump(), "rules": rules})
-    return margin(given).account, ["by the venue's rules, without the account's [rules]", *capped]
+    given, capped = _with_leverage(own, {**own.model_dump(), "rules": rules})
+    return margin(own.with_(**given)).account, ["by the venue's rules, without the account's [rules]", *capped]
 
 
 def portable(answer: Answer, venue: str, mode: str, rules: dict[str, Any]) -> tuple[Snapshot, list[str]]:
@@ -91,8 +91,9 @@ def portable(answer: Answer, venue: str, mode: str, rules: dict[str, Any]) -> tu
         "leverage": {key: value for key, value in priced["leverage"].items() if key not in unheld},
     }  # fmt: skip
     given, notes = translated(given, dollars)
-    given, capped = _with_leverage(given)
-    found, short = _isolated(given) if mode == "isolated" else (read_snapshot(given), [])
+    given, capped = _with_leverage(snapshot, given)
+    found = snapshot.with_(**given)
+    found, short = _isolated(found, given) if mode == "isolated" else (found, [])
     return found, [*notes, *capped, *short]
 
 
@@ -124,9 +125,9 @@ def _per_unit(placed: Placed) -> int:
     return STEPS_PER_UNIT * placed.fineness
 
 
-def _with_leverage(given: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The account with no leverage above what the venue opens a contract with, and which were lowered."""
-    draft = read_snapshot(given)
+def _with_leverage(own: Snapshot, given: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The account written anew with no leverage above what the venue opens a contract with, and which were lowered."""
+    draft = own.with_(**given)
     instruments = instruments_of(draft)
     mode, rule_set = rules_of(draft, instruments, assets_of(draft, instruments))
     if mode.requirement != "tiers":
@@ -142,9 +143,8 @@ def _with_leverage(given: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     return {**given, "leverage": leverage, "positions": positions}, notes
 
 
-def _isolated(given: dict[str, Any]) -> tuple[Snapshot, list[str]]:
+def _isolated(draft: Snapshot, given: Mapping[str, Any]) -> tuple[Snapshot, list[str]]:
     """Every position in a wallet of its own; one that has none yet takes its notional at entry over its leverage."""
-    draft = read_snapshot(given)
     instruments = {instrument.symbol: instrument for instrument in instruments_of(draft)}
     wallets, positions = dict(given["wallets"]), []
     for row, position in zip(given["positions"], draft.positions, strict=True):

@@ -13,9 +13,8 @@ from backtest.calculator.snapshot import Snapshot
 from backtest.errors import InputError
 from backtest.market.schema import Instrument
 from backtest.units import HEADROOM
-from backtest.venues.schema import Mode, RuleSet, Tier
-
-SAME = 1e-9
+from backtest.venues.brackets import SAME, highest_leverage, stated_leverage
+from backtest.venues.schema import Mode, RuleSet
 
 
 def check_options(snapshot: Snapshot, mode: Mode, rule_set: RuleSet, instruments: Sequence[Instrument]) -> None:
@@ -26,19 +25,6 @@ def check_options(snapshot: Snapshot, mode: Mode, rule_set: RuleSet, instruments
             f"{option}: the grid of {snapshot.venue} in mode {snapshot.mode!r} moves coins and futures, not options; "
             "write model = \"span\" or model = \"tims\", or ask at venue 'deribit', 'bybit' or 'okx'"
         )
-
-
-def highest_leverage(rule_set: RuleSet, i: int) -> float | None:
-    """The leverage a venue opens an instrument with at most; None where its tables do not say, or ask by size."""
-    tiers = rule_set.tiers[i]
-    if not tiers or (rule_set.slopes and rule_set.slopes[i] is not None):
-        return None
-    return _stated(tiers[0])
-
-
-def _stated(tier: Tier) -> float | None:
-    """A tier's highest leverage; None where it only keeps initial above maintenance (a row that names none)."""
-    return None if tier.rate > 0.0 and abs(tier.max_leverage * tier.rate - 1.0) < SAME else tier.max_leverage
 
 
 def check_leverage(
@@ -55,17 +41,17 @@ def check_leverage(
     for symbol, leverage in asked.items():
         i = numbers[symbol]
         highest = highest_leverage(rule_set, i)
+        if highest is not None and leverage > highest * (1.0 + SAME):
+            raise InputError(f"leverage of {symbol} = {leverage:g}: {snapshot.venue} allows {highest:g} at most")
         if rule_set.slopes and rule_set.slopes[i] is not None:
             continue
         if symbol in unsaid and instruments[i].kind in ("linear", "inverse"):
             notes.append(f"no leverage of {symbol}: taken as 1x, so that initial margin is the whole notional")
         if highest is None:
             continue
-        if leverage > highest * (1.0 + SAME):
-            raise InputError(f"leverage of {symbol} = {leverage:g}: {snapshot.venue} allows {highest:g} at most")
         size = _size(snapshot, rule_set, instruments[i], float(marks[i]))
         tier = [tier for tier in rule_set.tiers[i] if tier.floor <= size][-1]
-        if leverage > (_stated(tier) or leverage):
+        if leverage > (stated_leverage(tier) or leverage):
             notes.append(
                 f"{symbol}: {snapshot.venue} allows {tier.max_leverage:g}x at this size, the account says {leverage:g}x"
             )

@@ -15,17 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from backtest.calculator.answer import Answer
 from backtest.calculator.book import Placed, history_of, place_snapshot
 from backtest.calculator.instruments import DOLLARS
 from backtest.calculator.limits import check_order_amount
-from backtest.calculator.snapshot import Position, RestingOrder, Snapshot, is_option, parts_of, read_snapshot
+from backtest.calculator.ratio import state_at
+from backtest.calculator.snapshot import RestingOrder, Snapshot, is_option, parts_of
 from backtest.calculator.solve import moved_prices
 from backtest.engine.advance import advance
 from backtest.engine.book import grow
 from backtest.engine.orders import place
 from backtest.engine.tape import make_tape
-from backtest.errors import InputError, nearest
+from backtest.errors import InputError, is_number, nearest
 from backtest.state import (
     INCIDENT_ROWS,
     LIMIT,
@@ -53,13 +53,13 @@ CHANGES = ("haircut", "add", "funding", "move", "basis", "prices")
 ORDER = re.compile(r"\s*(\S+)\s+([+-]?[\d_.eE+-]+)\s*(?:@\s*([\d_.eE+]+))?\s*")
 
 
-def what_if(answer: Answer, **changes: Any) -> Answer:
-    """The answer after changes; see `Answer.what_if` for what each may be."""
+def after_changes(placed: Placed, changes: Mapping[str, Any]) -> tuple[Placed, list[str]]:
+    """The account after changes, and what became of an order; see `Answer.what_if` for what each change may be."""
     for name in changes:
         if name not in CHANGES:
             raise InputError(f"what if {name!r}: no such change; {nearest(name, CHANGES)}")
         check_numbers(name, changes[name])
-    placed, notes = answer.placed, []
+    notes = []
     if changes.get("haircut") is not None:
         placed = place_snapshot(with_haircuts(placed, changes["haircut"]))
     if changes.get("add") is not None:
@@ -74,7 +74,7 @@ def what_if(answer: Answer, **changes: Any) -> Answer:
         placed = place_snapshot(at_prices(placed, with_basis(placed, changes["basis"]), placed.indexes))
     if changes.get("prices") is not None:
         placed = place_snapshot(_at_set_prices(placed, changes["prices"]))
-    return Answer(placed, notes)
+    return placed, notes
 
 
 def check_numbers(name: str, given: Any) -> None:
@@ -98,7 +98,7 @@ def check_numbers(name: str, given: Any) -> None:
 
 def check_number(where: str, value: Any) -> None:
     """InputError for anything but a finite number."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if not is_number(value) or not math.isfinite(value):
         raise InputError(f"{where} = {value!r}: write a number")
 
 
@@ -245,19 +245,26 @@ def read_order(given: str | Mapping[str, Any]) -> NewOrder:
     elif not isinstance(given, str):
         raise InputError(f"add = {given!r}: write 'BTC/USDT:USDT -1', or a table with symbol and contracts")
     else:
-        match = ORDER.fullmatch(given)
-        try:
-            assert match is not None
-            found = NewOrder(match[1], float(match[2]), float(match[3]) if match[3] else None)
-        except (AssertionError, ValueError):
-            raise InputError(
-                f"add: {given!r} is no order; write 'BTC/USDT:USDT -1' or 'BTC/USDT:USDT -1 @ 70000'"
-            ) from None
+        found = _typed_order(given)
     check_order(found)
     parts_of(found.symbol)
     if is_option(found.symbol):
         raise InputError(f"add: {found.symbol} is an option, whose orders are not tried; write a position instead")
     return found
+
+
+def _typed_order(given: str) -> NewOrder:
+    """An order as it is typed. InputError where it is none, or a number in it is none."""
+    none = InputError(f"add: {given!r} is no order; write 'BTC/USDT:USDT -1' or 'BTC/USDT:USDT -1 @ 70000'")
+    match = ORDER.fullmatch(given)
+    if match is None:
+        raise none
+    symbol, contracts, price = match.groups()
+    try:
+        amount, limit = float(contracts), float(price) if price else None
+    except ValueError:
+        raise none from None
+    return NewOrder(symbol, amount, limit)
 
 
 def check_order(order: NewOrder) -> None:
@@ -282,7 +289,7 @@ def with_order(placed: Placed, order: NewOrder) -> tuple[Placed, str]:
     if order.symbol not in snapshot.symbols:
         snapshot = _speaking_of(placed, snapshot, order.symbol)
     before = place_snapshot(snapshot, fineness=1)
-    if Answer(before).account["state"] == "liquidate":
+    if state_at(before, before.now().need) == "liquidate":
         return placed, f"order {order.symbol} {order.contracts:g}: not tried, the account is at its liquidation level"
     position = snapshot.symbols.index(order.symbol)
     for price in (float(before.marks[position]), order.price or float(before.marks[position])):
@@ -295,7 +302,7 @@ def with_order(placed: Placed, order: NewOrder) -> tuple[Placed, str]:
     place(before.book, -1, 0, position, int(kind), 0, number, steps, order.price or 0.0, 0.0)
     book = _live(before)
     after = place_snapshot(_read_back(before, book))
-    return after, _told(before, book, number, order)
+    return after, _told(book, number, order)
 
 
 def _speaking_of(placed: Placed, snapshot: Snapshot, symbol: str) -> Snapshot:
@@ -367,7 +374,7 @@ def _waiting(placed: Placed, book: Book) -> list[dict[str, Any]]:
     return rows
 
 
-def _told(placed: Placed, book: Book, number: int, order: NewOrder) -> str:
+def _told(book: Book, number: int, order: NewOrder) -> str:
     """What became of the order, in words."""
     row = book.order[number]
     state, reason = STATE_NAMES[row[O_STATE]], REASON_NAMES[row[O_REASON]]
@@ -378,6 +385,3 @@ def _told(placed: Placed, book: Book, number: int, order: NewOrder) -> str:
     words += f", {reason}" if reason else ""
     rungs = [RUNG_NAMES[int(rung)] for rung in book.incident[: book.count[INCIDENT_ROWS], N_RUNG]]
     return words + (f"; the venue acted first: {', '.join(rungs)}" if rungs else "")
-
-
-__all__ = ["NewOrder", "Position", "at_prices", "read_order", "read_snapshot", "what_if", "with_order"]

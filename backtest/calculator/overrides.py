@@ -20,11 +20,13 @@ from dataclasses import fields, replace
 from typing import Any
 
 from backtest.engine.tables import PAGES
-from backtest.errors import InputError, nearest
+from backtest.errors import InputError, is_number, nearest
 from backtest.market.schema import Instrument
 from backtest.venues.brackets import bracket_entry
+from backtest.venues.in_force import grid
 from backtest.venues.load import Venue
 from backtest.venues.schema import (
+    ACTIONS,
     CollateralTier,
     Level,
     PortfolioRules,
@@ -34,6 +36,7 @@ from backtest.venues.schema import (
     Slope,
     Terms,
     Tier,
+    deduction_above,
 )  # fmt: skip
 from backtest.venues.table import Said
 
@@ -128,7 +131,7 @@ def _each(
 def _number(where: str, value: Any, name: str = "") -> float:
     """A number; of a rule with a `name`, within what can be. InputError for others."""
     low, high = RANGES.get(name, (-math.inf, math.inf))
-    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
+    if not is_number(value) or math.isnan(value):
         raise InputError(f"{where} = {value!r}: write a number")
     if math.isinf(value) and (low, high) != (0.0, math.inf):
         raise InputError(f"{where} = {value!r}: write a finite number")
@@ -160,7 +163,7 @@ def _rows_of(where: str, given: Any, widths: tuple[int, ...], words: str, name: 
 
 def _tiers(where: str, given: Any) -> tuple[Tier, ...]:
     """Brackets as published; what a table that rises by its own deductions says is taken as it stands."""
-    if isinstance(given, int | float) and not isinstance(given, bool):
+    if is_number(given):
         rate = _share(where, _number(where, given))
         return (Tier(0.0, rate, 0.0, _highest(rate)),)
     rows = _rows_of(
@@ -172,7 +175,7 @@ def _tiers(where: str, given: Any) -> tuple[Tier, ...]:
         _rising(where, [tier.floor for tier in tiers], floor)
         if tiers and rate < tiers[-1].rate:
             raise InputError(f"{where}: rate {rate:g} falls below {tiers[-1].rate:g}; a larger position asks no less")
-        passed = tiers[-1].deduction + floor * (rate - tiers[-1].rate) if tiers else 0.0
+        passed = deduction_above(floor, tiers[-1].deduction, tiers[-1].rate, rate) if tiers else 0.0
         deduction = row[2] if len(row) == 4 else passed
         if deduction < 0.0:
             raise InputError(f"{where}: deduction {deduction:g} is below 0; leave it out, it follows from the rates")
@@ -197,13 +200,13 @@ def _highest(rate: float) -> float:
 
 
 def _ratios(where: str, given: Any) -> tuple[CollateralTier, ...]:
-    if isinstance(given, int | float) and not isinstance(given, bool):
+    if is_number(given):
         return (CollateralTier(0.0, _share(where, float(given))),)
     steps: list[CollateralTier] = []
     for row in _rows_of(where, given, (2, 3), "[floor, ratio] or [floor, ratio, deduction]"):
         floor, ratio = row[0], _share(where, row[1])
         _rising(where, [step.floor_usd for step in steps], floor)
-        passed = steps[-1].deduction_usd + floor * (ratio - steps[-1].ratio) if steps else 0.0
+        passed = deduction_above(floor, steps[-1].deduction_usd, steps[-1].ratio, ratio) if steps else 0.0
         if len(row) == 3 and not math.isclose(row[2], passed, rel_tol=1e-6, abs_tol=1e-6):
             raise InputError(
                 f"{where}: deduction {row[2]:g} leaves a jump at {floor:g}; leave it out, or write {passed:g}"
@@ -225,20 +228,30 @@ def _levels(where: str, given: Any) -> tuple[Level, ...]:
         listed = given if isinstance(given, list | tuple) else [given]
         tables = [_table(where, each, "liquidate") for each in listed]
         rows = [(row.get("action"), row.get("ratio")) for row in tables]
-    known = ("warn", "reduce_only", "cancel_orders", "liquidate")
     levels = []
     for action, ratio in rows:
-        if action not in known:
-            raise InputError(f"{where}: no action {action!r}; {nearest(str(action), known)}")
+        if action not in ACTIONS:
+            raise InputError(f"{where}: no action {action!r}; {nearest(str(action), ACTIONS)}")
         at = _number(f"{where}.{action}", ratio)
         if not 0.0 < at <= HIGHEST_LEVEL:
             raise InputError(f"{where}.{action} = {at:g}: write a margin ratio above 0, such as 1.0")
         levels.append(Level(at, action))
-    if "liquidate" not in [level.action for level in levels]:
+    _check_forced(where, given, levels)
+    return tuple(sorted(levels, key=lambda level: -level.ratio))
+
+
+def _check_forced(where: str, given: Any, levels: Sequence[Level]) -> None:
+    """InputError where forced sales begin nowhere, or would end below where they began."""
+    at = {level.action: level.ratio for level in levels}
+    if "liquidate" not in at:
         raise InputError(
             f"{where} = {given!r}: say at which ratio the account is liquidated, such as {{ liquidate = 1.0 }}"
         )
-    return tuple(sorted(levels, key=lambda level: -level.ratio))
+    if at.get("restored", math.inf) < at["liquidate"]:
+        raise InputError(
+            f"{where}.restored = {at['restored']:g}: lies below liquidate = {at['liquidate']:g}, where forced sales "
+            "begin; write a higher one, or leave it out"
+        )
 
 
 def _table(where: str, given: Any, such_as: str = "name") -> Mapping[str, Any]:
@@ -292,8 +305,8 @@ def _scenario(where: str, before: ScenarioRules | None, given: Any, assets: list
 
 def _moves(where: str, given: Any) -> tuple[float, ...]:
     """A list of moves; a number r is 33 equal steps from -r to r."""
-    if isinstance(given, int | float) and not isinstance(given, bool):
-        return tuple(float(given) * (k - 16) / 16 for k in range(33))
+    if is_number(given):
+        return grid(float(given), 33)
     if not isinstance(given, list | tuple):
         raise InputError(f"{where} = {given!r}: write a list of moves, or one number")
     return tuple(_number(where, move) for move in given)
@@ -365,8 +378,7 @@ def _replaced(row: Row, changes: Mapping[str, Any]) -> bool:
     if row.table == "brackets" and isinstance(tiers, Mapping) and row.key in tiers:
         return True
     ratios = changes.get("collateral", {})
-    of = row.key.rsplit(", ", 1)[-1].removesuffix(" (as other)")
-    return row.table == "collateral" and (not isinstance(ratios, Mapping) or of in ratios)
+    return row.table == "collateral" and (not isinstance(ratios, Mapping) or row.asset in ratios)
 
 
 def knowing_tiers(venue: Venue, given: Mapping[str, Any], instruments: Sequence[Instrument]) -> Venue:

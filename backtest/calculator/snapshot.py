@@ -14,11 +14,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from backtest.calculator.snapshot_words import check_asset, check_wallets, check_words
+from backtest.calculator.snapshot_words import as_python, check_asset, check_wallets, check_words
 from backtest.config import parsed
 from backtest.config.types import SYMBOL_SCHEMA, Moment, NotNegative, Positive, Section, microseconds
 from backtest.config.words import sentence
-from backtest.errors import InputError, nearest
+from backtest.errors import InputError, is_number, nearest
 from backtest.market.schema import kind_of, parse_option, parse_symbol
 from backtest.units import HEADROOM
 from backtest.venues.table import day
@@ -169,11 +169,19 @@ class Snapshot(Section):
     hedge: bool = False
     outside: Literal["refuse", "nearest"] = "refuse"
     counterfactual: bool = False
+    _at_us: int
+
+    def model_post_init(self, context: int | None) -> None:
+        """The clock is read once, or the moment of the account that this one was made of (`context`) is kept: around
+        midnight an answer is not to mix the rules of two days.
+        """
+        self._at_us = microseconds(self.at or datetime.now(UTC)) if self.at or context is None else context
 
     @model_validator(mode="before")
     @classmethod
     def _as_in_a_run(cls, given: Any) -> Any:
         """`[rules] outside` and `counterfactual` may stand where a run has them; other words are told apart first."""
+        given = as_python(given)
         if isinstance(given, Mapping):
             known = {"account": frozenset(cls.model_fields), "position": frozenset(Position.model_fields)}
             check_words(given, known)
@@ -186,7 +194,7 @@ class Snapshot(Section):
     @field_validator("leverage", mode="before", json_schema_input_type=Leverage | dict[str, Leverage])
     @classmethod
     def _one_for_all(cls, value: object) -> object:
-        if isinstance(value, bool) or not isinstance(value, int | float | Mapping):
+        if not is_number(value) and not isinstance(value, Mapping):
             raise InputError(f"leverage = {value!r}: write a number, or a table such as {{ default = 5 }}")
         return value if isinstance(value, Mapping) else {"default": value}
 
@@ -253,8 +261,8 @@ class Snapshot(Section):
 
     @property
     def at_us(self) -> int:
-        """The moment whose rules hold, microseconds UTC; today's where none is given."""
-        return microseconds(self.at or datetime.now(UTC))
+        """The moment whose rules hold, microseconds UTC; where none is given, that at which the account was written."""
+        return self._at_us
 
     @property
     def symbols(self) -> list[str]:
@@ -273,9 +281,9 @@ class Snapshot(Section):
         return position.leverage or self.leverage.get(position.symbol, self.leverage.get("default", 1.0))
 
     def with_(self, **changes: Any) -> Snapshot:
-        """The same account with some fields changed, checked anew."""
+        """The same account with some fields changed, checked anew; without a date, at the same moment."""
         given = {key: value for key, value in self.model_dump().items() if key in self.model_fields_set}
-        return read_snapshot({**given, **changes})
+        return _checked({**given, **changes}, "account", None if self.at else self._at_us)
 
 
 def read_snapshot(given: str | Path | Mapping[str, Any] | Snapshot, source: str = "account") -> Snapshot:
@@ -293,16 +301,18 @@ def read_snapshot(given: str | Path | Mapping[str, Any] | Snapshot, source: str 
     if "fetch_balance" in table or "fetch_positions" in table:
         from backtest.calculator.ccxt_account import from_ccxt
 
-        try:
-            return from_ccxt(
-                table.pop("fetch_positions", []), table.pop("fetch_balance", {}), **{"source": source, **table}
-            )
-        except TypeError as error:
-            raise InputError(
-                f"{source}: {str(error).split(') ')[-1]} beside fetch_positions and fetch_balance"
-            ) from None
+        positions, balance = table.pop("fetch_positions", []), table.pop("fetch_balance", {})
+        for key in ("positions", "balance"):
+            if key in table:
+                raise InputError(f"{source}: {key} stands beside what ccxt answered; write fetch_{key}, or all by hand")
+        return from_ccxt(positions, balance, **{"source": source, **{str(key): value for key, value in table.items()}})
+    return _checked(table, source)
+
+
+def _checked(table: Mapping[str, Any], source: str, at_us: int | None = None) -> Snapshot:
+    """A table as an account; without a date of its own, of the moment `at_us` (None: of now)."""
     try:
-        return Snapshot.model_validate(table)
+        return Snapshot.model_validate(table, context=at_us)
     except ValidationError as error:
         lines = list(dict.fromkeys(sentence(item, Snapshot) for item in error.errors()))
         raise InputError("\n".join(f"{source}: {line}" for line in lines)) from None

@@ -12,7 +12,9 @@ import reprlib
 from collections.abc import Mapping
 from typing import Any
 
-from backtest.errors import InputError
+import numpy as np
+
+from backtest.errors import InputError, is_number
 from backtest.units import HEADROOM
 
 ASSET = re.compile(r"[^\W_a-z]+")
@@ -37,6 +39,15 @@ POSITION = {
 }  # fmt: skip
 SIDES = {"buy": "long", "sell": "short", "bid": "long", "ask": "short"}
 OF_CCXT = {"info", "entryPrice", "markPrice", "contractSize", "marginMode"}
+
+
+def as_python(given: Any) -> Any:
+    """What was given, with the numbers that numpy made of it as Python has them."""
+    if isinstance(given, Mapping):
+        return {key: as_python(value) for key, value in given.items()}
+    if isinstance(given, list):
+        return [as_python(value) for value in given]
+    return given.item() if isinstance(given, np.bool_ | np.number) else given
 
 
 def check_words(given: Mapping[str, Any], known: Mapping[str, frozenset[str]]) -> None:
@@ -94,7 +105,7 @@ def check_wallets(wallets: object) -> None:
 
 
 def _amount(where: str, amount: object) -> None:
-    if isinstance(amount, bool) or not isinstance(amount, int | float) or not math.isfinite(amount):
+    if not is_number(amount) or not math.isfinite(amount):
         raise InputError(f"{where} = {amount!r}: write a number, {PLAIN_WALLETS}")
     if abs(amount) > HEADROOM:
         raise InputError(f"{where} = {amount:g}: an account holds {HEADROOM:,} at most")

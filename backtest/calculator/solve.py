@@ -16,7 +16,7 @@ import numpy.typing as npt
 from scipy.optimize import brentq
 
 from backtest.calculator.book import COLLATERAL, MAINTENANCE, Placed, wallet_of
-from backtest.errors import InputError, nearest
+from backtest.errors import InputError, is_number, nearest
 
 Floats = npt.NDArray[np.float64]
 SMALLEST = 1e-300
@@ -117,7 +117,7 @@ def account_price(placed: Placed, asset: str, betas: Mapping[str, float] | None 
             raise InputError(f"beta: {other!r} is not in this account; {nearest(other, placed.assets)}")
         if other == asset:
             raise InputError(f"beta: {asset} is the coin that moves; give betas of others")
-        if isinstance(beta, bool) or not isinstance(beta, int | float) or not abs(beta) <= LARGEST_BETA:
+        if not is_number(beta) or not abs(beta) <= LARGEST_BETA:
             raise InputError(f"beta.{other} = {beta!r}: write a number, such as 1.2")
     today = float(placed.indexes[placed.assets.index(asset)])
     wallets = leaning(placed)

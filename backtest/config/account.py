@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
 from backtest.config.types import Duration, Moment, Positive, Section, Symbol, duration_us, microseconds
-from backtest.errors import InputError, nearest
+from backtest.errors import InputError, is_number, nearest
 from backtest.market.schema import parse_symbol
 from backtest.units import HEADROOM, STEP
 
@@ -179,7 +179,7 @@ class Account(Section):
             raise InputError("nothing is deposited; write { USDT = 10_000 }")
         for key, amount in value.items():
             _check_deposit(str(key), amount)
-        return {key: dict(amount) if isinstance(amount, Mapping) else float(amount) for key, amount in value.items()}
+        return {key: _as_floats(amount) for key, amount in value.items()}
 
     def leverage_of(self, symbol: str) -> float:
         """The leverage an instrument is held with."""
@@ -222,12 +222,17 @@ def _check_deposit(key: str, amount: object) -> None:
             raise InputError(f"{key} = {{}} deposits nothing; write {{ USDT = 10_000 }}, or leave the wallet out")
         for asset, units in amount.items():
             _check_deposit(f"{key}.{asset}", units)
-    elif isinstance(amount, bool) or not isinstance(amount, int | float):
+    elif not is_number(amount):
         raise InputError(f"{key} = {amount!r} is not an amount; write a number, such as 10_000")
     elif not 0 < amount < float("inf"):
         raise InputError(f"{key} = {amount!r} must be positive; leave the asset out where nothing is deposited")
     else:
         _check_size(f"{key} = {amount!r}", amount)
+
+
+def _as_floats(amount: Any) -> float | dict[str, float]:
+    """An amount, or a wallet of them, checked."""
+    return {key: float(units) for key, units in amount.items()} if isinstance(amount, Mapping) else float(amount)
 
 
 def _check_size(what: str, amount: float) -> None:

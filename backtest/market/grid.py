@@ -180,8 +180,7 @@ class Life:
 
     @classmethod
     def of(cls, instrument: Instrument) -> Life:
-        ends = [end for end in (instrument.expiry_us, instrument.delisting_us) if end is not None]
-        return cls(instrument.listing_us, min(ends) if ends else None)
+        return cls(instrument.listing_us, instrument.end_us)
 
     def alive(self, grid: Grid) -> Bools:
         """Bars any part of which lies inside the life, judged at their open for the end."""

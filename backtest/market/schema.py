@@ -91,6 +91,11 @@ class Instrument:
         return -self.contract_size / price if self.kind == "inverse" else self.contract_size * price
 
     @property
+    def end_us(self) -> int | None:
+        """When it trades no more: its delivery or its delisting, whichever comes first; None where open."""
+        return min((end for end in (self.expiry_us, self.delisting_us) if end is not None), default=None)
+
+    @property
     def dated(self) -> bool:
         """A future that is delivered on a date."""
         return self.kind in ("linear", "inverse") and self.expiry_us is not None

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from backtest.errors import InputError, nearest
+from backtest.errors import InputError, in_a_line, nearest
 from backtest.market.schema import (
     Instrument,
     folder_of,
@@ -102,11 +102,9 @@ class Store:
         _check_order(columns["time"], str(paths[0]) if len(paths) == 1 else str(paths[0].parent))
         return columns
 
-    def need(
-        self, venue: str, symbol: str, series: str, start_us: int | None = None, end_us: int | None = None
-    ) -> Columns:
+    def need(self, venue: str, symbol: str, series: str) -> Columns:
         """As `read`, but InputError where the series is absent, naming the nearest symbol or series that is stored."""
-        columns = self.read(venue, symbol, series, start_us, end_us)
+        columns = self.read(venue, symbol, series)
         if columns is None:
             raise InputError(self._absent(venue, symbol, series))
         return columns
@@ -169,7 +167,7 @@ def open_file(path: Path) -> Any:
         file = pq.ParquetFile(path)
         names = file.schema_arrow.names
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path} cannot be read as Parquet ({_first_line(error)}); import it again") from None
+        raise InputError(f"{path} cannot be read as Parquet ({in_a_line(error)}); import it again") from None
     twice = next((name for k, name in enumerate(names) if name in names[:k]), None)
     if twice is not None:
         raise InputError(f"{path}: two columns are called {twice!r}; keep one")
@@ -194,7 +192,7 @@ def read_file(
     try:
         table = file.read_row_groups(groups, columns=there if names is None else list(names))
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path} is damaged inside ({_first_line(error)}); import it again") from None
+        raise InputError(f"{path} is damaged inside ({in_a_line(error)}); import it again") from None
     return {name: _as_array(path, name, table.column(name)) for name in table.column_names}
 
 
@@ -269,10 +267,6 @@ def _check_order(time: npt.NDArray[Any], where: str) -> None:
     stamp = np.datetime64(int(time[row]), "us")
     word = "twice" if time[row] == time[row - 1] else "out of order"
     raise InputError(f"{where}: row {row + 1} ({stamp} UTC) is {word}; times must rise: import the series again")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _sha256(path: Path) -> str:
@@ -360,7 +354,7 @@ def read_instruments(path: Path) -> dict[str, Instrument]:
     try:
         table = open_file(path).read()
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path} is damaged inside ({_first_line(error)}); import it again") from None
+        raise InputError(f"{path} is damaged inside ({in_a_line(error)}); import it again") from None
     columns: dict[str, list[Any]] = {}
     for field in fields(Instrument):
         name = _TIMES.get(field.name, field.name)

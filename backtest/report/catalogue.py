@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from backtest.errors import InputError
+from backtest.errors import InputError, in_a_line
 from backtest.report.folder import (
     COMPARISON,
     DERIVED,
@@ -177,7 +177,7 @@ def _points(path: Path, trials: int) -> dict[str, Any]:
             raise Damaged(f"{path.name} has no column 'status'")
         rows = pq.read_table(path, columns=["status", *(label for label in labels if label in there)]).to_pylist()
     except (pa.ArrowException, OSError) as error:
-        raise Damaged(f"{path.name} cannot be read ({str(error).splitlines()[0]})") from error
+        raise Damaged(f"{path.name} cannot be read ({in_a_line(error)})") from error
     lived = [row for row in rows if row["status"] == "ok"]
     became = _became(lived)
     failed = len(rows) - len(lived)

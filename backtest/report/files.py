@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from backtest.errors import InputError
+from backtest.errors import InputError, in_a_line
 from backtest.market.room import PART
 from backtest.report.manifest import plain
 from backtest.report.saved import AGAIN, check_frame
@@ -84,7 +84,7 @@ def read_frame(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     try:
         frame: pd.DataFrame = pq.read_table(path).to_pandas()
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as Parquet ({said(error)}); {AGAIN}") from error
+        raise InputError(f"{path}: cannot be read as Parquet ({in_a_line(error)}); {AGAIN}") from error
     check_frame(frame, columns, path)
     return frame
 
@@ -94,15 +94,10 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         parsed: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({said(error)}); {AGAIN}") from error
+        raise InputError(f"{path}: cannot be read ({in_a_line(error)}); {AGAIN}") from error
     if not isinstance(parsed, dict):
         raise InputError(f"{path}: is a {type(parsed).__name__}, not a table; {AGAIN}")
     return parsed
-
-
-def said(error: Exception) -> str:
-    """An error in a line."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def write_json(value: dict[str, Any], path: Path) -> None:

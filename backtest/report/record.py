@@ -54,7 +54,7 @@ FRAMES: dict[str, tuple[str, ...]] = {
 """The columns of every frame, in order. `side`: "long" or "short" in hedge mode, else empty."""
 
 FORCED = (
-    "reduce", "close", "sell collateral", "takeover", "liquidate", "tier down", "two tiers down", "slice", "step",
+    "reduce", "close", "sell collateral", "takeover", "tier down", "two tiers down", "slice", "step",
     "repay", "backstop", "offset pairs",
 )  # fmt: skip
 """Rungs at which the venue took something from the account: these count as liquidation."""
@@ -84,7 +84,6 @@ class RunRecord:
     positions: pd.DataFrame
     notes: list[str] = field(default_factory=list)
     stored: bool = True
-    started: str = ""
     seconds: float = 0.0
     levels: Sequence[Sequence[tuple[float, str]]] = ()
     explained: dict[int, dict[str, Floats]] = field(default_factory=dict, compare=False, repr=False)

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from backtest.config import RunConfig, load_config
-from backtest.errors import InputError
+from backtest.errors import InputError, in_a_line
 from backtest.report.carry import basis_of
 from backtest.report.columns import Columns
 from backtest.report.explain import PARTS, explain, explain_by_bar, explained
@@ -20,7 +20,6 @@ from backtest.report.files import (
     read_frame,
     read_json,
     revived,
-    said,
     write_frame,
     write_frames,
     write_json,
@@ -307,7 +306,7 @@ def load(folder: str | Path) -> Result:
     try:
         record = _revived_record(journal, frames)
     except (InputError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{path / 'manifest.json'}: cannot be understood ({said(error)}); {AGAIN}") from error
+        raise InputError(f"{path / 'manifest.json'}: cannot be understood ({in_a_line(error)}); {AGAIN}") from error
     derived = {"returns": returns.set_index("time"), "parts_by_bar": parts, "prices": prices, "manifest": journal}
     return Result(record, {**saved, **derived})
 

@@ -162,8 +162,8 @@ def bars_of(subject: Subject) -> list[tuple[int, str]]:
 
 
 def _map(subject: Subject, bar: int, why: str, first: str, second: str) -> StressMap:
-    from backtest.calculator.answer import lowest_ratios
     from backtest.calculator.book import place_snapshot
+    from backtest.calculator.ratio import lowest_ratios
 
     placed = place_snapshot(subject.standing.snapshot(bar))
     still = lowest_ratios(placed, placed.marks[:, None], placed.indexes[:, None])

@@ -22,6 +22,7 @@ from backtest.market.grid import when
 from backtest.market.history import History
 from backtest.state import FLOW, INTEREST, SETTLEMENT
 from backtest.units import to_steps
+from backtest.venues.brackets import SAME, highest_leverage
 from backtest.venues.load import Venue, load
 from backtest.venues.schema import CollateralTier, Mode, Row, RuleSet
 
@@ -78,13 +79,13 @@ def check_leverage(plan: Plan, account: Account, history: History) -> None:
     """InputError for a leverage above what the venue allowed the instrument's smallest position at the start."""
     if plan.mode.requirement != "tiers":
         return
-    for instrument, tiers in zip(history.instruments, plan.sets[0].tiers, strict=True):
-        if tiers and account.leverage_of(instrument.symbol) > tiers[0].max_leverage:
+    for i, instrument in enumerate(history.instruments):
+        leverage, highest = account.leverage_of(instrument.symbol), highest_leverage(plan.sets[0], i)
+        if highest is not None and leverage > highest * (1.0 + SAME):
             raise InputError(
-                f"account {account.name!r}: leverage {account.leverage_of(instrument.symbol):g} of {instrument.symbol} "
-                f"is above the {tiers[0].max_leverage:g} that {account.venue} allowed on "
-                f'{when(int(history.time[0]))[:10]}; write leverage = {{ "{instrument.symbol}" = '
-                f"{tiers[0].max_leverage:g} }} or less"
+                f"account {account.name!r}: leverage {leverage:g} of {instrument.symbol} is above the {highest:g} that "
+                f"{account.venue} allowed on {when(int(history.time[0]))[:10]}; write leverage = "
+                f'{{ "{instrument.symbol}" = {highest:g} }} or less'
             )
 
 

@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from backtest.errors import InputError
+from backtest.errors import InputError, in_a_line
 from backtest.report.differences import Difference, unequal
 from backtest.report.folder import PARTIAL, SWEEP, check_target, written_file
 from backtest.research.table import PLACE, PointTable, curve_table
@@ -124,8 +124,9 @@ def _read_part(path: Path) -> pa.Table:
     try:
         return pq.read_table(path)
     except (pa.ArrowException, OSError) as error:
-        first = (str(error).splitlines() or ["?"])[0]
-        raise InputError(f"{path}: cannot be read ({first}); remove it, and its points are lived again") from error
+        raise InputError(
+            f"{path}: cannot be read ({in_a_line(error)}); remove it, and its points are lived again"
+        ) from error
 
 
 def _part_of_points(path: Path) -> pa.Table:

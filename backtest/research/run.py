@@ -127,8 +127,8 @@ def alive(instruments: Mapping[str, Instrument], config: RunConfig) -> dict[str,
     start, end = config.data.start_us, config.data.end_us
     found = {}
     for symbol, instrument in instruments.items():
-        ends = [each for each in (instrument.expiry_us, instrument.delisting_us) if each is not None]
-        if (instrument.listing_us or start) < end and min(ends, default=end) > start:
+        last = end if instrument.end_us is None else instrument.end_us
+        if (instrument.listing_us or start) < end and last > start:
             found[symbol] = instrument
     return found
 

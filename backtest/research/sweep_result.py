@@ -14,7 +14,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from backtest.config.sweep import Sweep
-from backtest.errors import InputError, nearest
+from backtest.errors import InputError, in_a_line, nearest
 from backtest.report.better import way
 from backtest.report.files import read_json
 from backtest.report.folder import SWEEP, is_ours, write_page
@@ -235,7 +235,7 @@ def load_sweep(folder: str | Path) -> SweepResult:
         revived_config(config)  # as good as told: the page names its parts
     except (ValidationError, KeyError, TypeError, ValueError) as error:
         kind = "" if isinstance(error, ValidationError | InputError) else f"{type(error).__name__}: "
-        said = f"{kind}{str(error).splitlines()[0]}"
+        said = f"{kind}{in_a_line(error)}"
         raise InputError(f"{path / JOURNAL}: cannot be understood ({said}); {AFRESH}") from error
     settings, split = paths_of(tried), swept.split is not None
     points = _frame(path / "points.parquet", [*(PLACE if split else PLACE[2:]), "status", "error", *settings])
@@ -256,8 +256,7 @@ def _frame(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     except FileNotFoundError:
         raise InputError(f"{path}: is missing; {AFRESH}") from None
     except (pa.ArrowException, OSError) as error:
-        first = (str(error).splitlines() or ["?"])[0]
-        raise InputError(f"{path}: cannot be read ({first}); {AFRESH}") from error
+        raise InputError(f"{path}: cannot be read ({in_a_line(error)}); {AFRESH}") from error
     missing = next((name for name in columns if name not in found), None)
     if missing is not None:
         raise InputError(f"{path}: has no column {missing!r}; {AFRESH}")

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from backtest.errors import InputError, nearest
+from backtest.errors import InputError, is_whole, nearest
 from backtest.strategy.lookup import Lookup
 from backtest.strategy.market import Market
 
@@ -184,7 +184,7 @@ class Bar:
 def _must_count(n: int, what: str, name: str) -> None:
     if type(n) is int and n > 0:
         return
-    if isinstance(n, bool) or not isinstance(n, int | np.integer):
+    if not is_whole(n):
         raise InputError(f"{what} of {name}: {n!r} values cannot be counted; ask for a whole number, 1 or more")
     if n < 1:
         raise InputError(f"{what} of {name}: the last {n} values are none; ask for 1 or more")

@@ -11,10 +11,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from backtest.errors import InputError
+from backtest.errors import InputError, is_number
 from backtest.state import INTERNAL
 from backtest.strategy.bar import Bar
-from backtest.strategy.orders import OpenOrder, Order, is_number
+from backtest.strategy.orders import OpenOrder, Order
 
 OPEN_WALLETS = ("spot", "usdm", "coinm", "unified", "an isolated symbol")
 

@@ -243,5 +243,4 @@ def _first_bars(history: History, begins: tuple[int, ...], many: int) -> list[in
 
 
 def _alive(instrument: Instrument, at_us: int) -> bool:
-    ends = [end for end in (instrument.expiry_us, instrument.delisting_us) if end is not None]
-    return (instrument.listing_us or 0) <= at_us and all(at_us < end for end in ends)
+    return (instrument.listing_us or 0) <= at_us and (instrument.end_us is None or at_us < instrument.end_us)

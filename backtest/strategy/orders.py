@@ -6,21 +6,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf
-from numbers import Real
 
-import numpy as np
-
-from backtest.errors import InputError, nearest
+from backtest.errors import InputError, is_number, nearest
 
 KINDS = ("market", "limit", "stop", "take_profit")
 TRIGGERS = ("mark", "last")
 SIDES = ("long", "short")
-
-
-def is_number(value: object) -> bool:
-    """Whether it can be a size or a price: true, text and nothing are none."""
-    kind = type(value)
-    return kind is float or kind is int or (isinstance(value, Real) and not isinstance(value, bool | np.bool_))
 
 
 @dataclass(frozen=True)

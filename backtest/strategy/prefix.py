@@ -18,11 +18,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from backtest.errors import InputError
+from backtest.errors import InputError, is_number
 from backtest.market.history import History
 from backtest.strategy.hooks import asking, overrides
 from backtest.strategy.market import Market
-from backtest.strategy.orders import is_number
 from backtest.strategy.strategy import Strategy
 from backtest.strategy.targets import Targets
 from backtest.units import HEADROOM

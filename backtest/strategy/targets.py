@@ -13,8 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from backtest.errors import InputError, nearest
-from backtest.strategy.orders import is_number
+from backtest.errors import InputError, is_number, nearest
 
 UNITS = ("contracts", "base", "usd", "equity")  # in the order of the state's numbers
 

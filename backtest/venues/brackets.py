@@ -20,10 +20,11 @@ from typing import Any
 from backtest.errors import InputError, nearest
 from backtest.market.schema import Instrument
 from backtest.venues.check import check_tiers
-from backtest.venues.schema import Tier
+from backtest.venues.schema import RuleSet, Tier
 from backtest.venues.table import Entry, Said, moment_us, read_said
 
 OTHERS = "*/"
+SAME = 1e-9  # leverages, and shares of them, so near each other are one
 
 
 @dataclass(frozen=True)
@@ -146,3 +147,16 @@ def _tier(file: str, row: dict[str, str]) -> Tier:
 def flat_tiers(rate: float, max_leverage: float) -> tuple[Tier, ...]:
     """One rate for any size."""
     return (Tier(0.0, rate, 0.0, max_leverage),)
+
+
+def highest_leverage(rule_set: RuleSet, i: int) -> float | None:
+    """The leverage with which a venue opens the smallest position in an instrument; None where no table says it."""
+    slope = rule_set.slopes[i] if rule_set.slopes else None
+    if slope is not None:
+        return 1.0 / slope.initial
+    return stated_leverage(rule_set.tiers[i][0]) if rule_set.tiers[i] else None
+
+
+def stated_leverage(tier: Tier) -> float | None:
+    """A tier's highest leverage; None where it only keeps initial above maintenance (a row that names none)."""
+    return None if tier.rate > 0.0 and abs(tier.max_leverage * tier.rate - 1.0) < SAME else tier.max_leverage

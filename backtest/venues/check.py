@@ -8,12 +8,11 @@ from datetime import date
 from itertools import pairwise
 from typing import Any
 
-from backtest.errors import InputError, nearest
-from backtest.venues.schema import TailRules, Terms, Tier
+from backtest.errors import InputError, is_number, nearest
+from backtest.venues.schema import ACTIONS, TailRules, Terms, Tier, deduction_above
 from backtest.venues.table import SAID
 
 MARKS = "TNDSG"
-ACTIONS = ("warn", "reduce_only", "cancel_orders", "restored", "liquidate")
 RUNGS = (
     "cancel_orders",
     "repay",  # debts are paid off by selling other coins
@@ -132,7 +131,7 @@ def check_tiers(where: str, tiers: Sequence[Tier], flat: bool = False) -> None:
                     f"{where}: deduction {high.deduction:.10g} at floor {high.floor:g}, but rates are flat"
                 )
             continue
-        expected = low.deduction + high.floor * (high.rate - low.rate)
+        expected = deduction_above(high.floor, low.deduction, low.rate, high.rate)
         if abs(high.deduction - expected) > 1e-6 * expected:
             raise InputError(
                 f"{where}: deduction {high.deduction:.10g} at floor {high.floor:g} makes maintenance jump; "
@@ -153,7 +152,7 @@ def check_file(name: str, table: Mapping[str, Any]) -> None:
             raise InputError(f"{name}.toml: no table {kind!r}; {nearest(kind, TABLES)}")
         if kind in TABLES:
             for number, row in enumerate(rows, 1):
-                _check_row(f"{name}.toml, {kind} row {number}", TABLES[kind], row)
+                _check_row(f"{name}.toml, {kind} row {number}", kind, row)
     for letter, row in table.get("bracket_sources", {}).items():
         where = f"{name}.toml, bracket source {letter}"
         _check_said(where, row)
@@ -172,7 +171,8 @@ def _check_flat(name: str, table: Mapping[str, Any]) -> None:
             raise InputError(f"{name}.toml, mode row {number}: tier_flat does not fit bracket_rates = {rates!r}")
 
 
-def _check_row(where: str, columns: Columns, row: Mapping[str, Any]) -> None:
+def _check_row(where: str, kind: str, row: Mapping[str, Any]) -> None:
+    columns = TABLES[kind]
     for key in row:
         if key not in (*columns.needs, *columns.may, *SAID):
             raise InputError(f"{where}: unknown key {key!r}; {nearest(key, (*columns.needs, *columns.may, *SAID))}")
@@ -182,11 +182,10 @@ def _check_row(where: str, columns: Columns, row: Mapping[str, Any]) -> None:
     _check_dates(where, row)
     _check_said(where, row)
     _check_choices(where, row)
-    for table, check in CHECKS.items():
-        if columns is TABLES[table]:
-            check(where, row)
+    if kind in CHECKS:
+        CHECKS[kind](where, row)
     for key, value in fractions(row, columns.fractions):
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        if not is_number(value) or not 0 <= value <= 1:
             raise InputError(f"{where}: {key} = {value!r} is not between 0 and 1")
 
 
@@ -264,7 +263,7 @@ def _check_ratios(where: str, row: Mapping[str, Any]) -> None:
         if not steps or steps[0][0] != 0:
             raise InputError(f"{at}: the first ratio must begin at 0, it is {steps[:1]}")
         for floor, ratio in steps:
-            if isinstance(ratio, bool) or not 0 <= ratio <= 1:
+            if not is_number(ratio) or not 0 <= ratio <= 1:
                 raise InputError(f"{at}: ratio {ratio!r} above {floor:g} is not between 0 and 1")
         for (low, before), (high, ratio) in pairwise(steps):
             if high <= low:
@@ -298,7 +297,7 @@ def _check_portfolio(where: str, row: Mapping[str, Any]) -> None:
         if not (move * reach > -1 and volatility >= -1 and 0 <= weight <= 1):
             raise InputError(f"{where}: scenario [{move:g}, {volatility:g}, {weight:g}]: no such move, shock or weight")
     for key, value in row["numbers"].items():
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if not is_number(value):
             raise InputError(f"{where}: numbers.{key} = {value!r} is not a number")
     for key, steps in row.get("bands", {}).items():
         ends = [end for end, _ in steps]

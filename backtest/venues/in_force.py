@@ -24,6 +24,7 @@ from backtest.venues.schema import (
     TailRules,
     Terms,
     Tier,
+    deduction_above,
 )
 from backtest.venues.table import Entry
 
@@ -174,7 +175,7 @@ class Asked(Lookup):
             return None
         entry, early = self._choose(rows, self._when_listed(instrument), f"slope of {instrument.symbol}")
         numbers = tuple(float(number) for number in entry.of(instrument.base))
-        return Slope(*self._note(entry, f"{self._whom(entry)}, {instrument.base}", numbers, early))
+        return Slope(*self._note(entry, self._whom_of(entry, instrument.base), numbers, early, instrument.base))
 
     def _settled(self, instrument: Instrument) -> str:
         """When profit becomes cash, where it does before a position is closed."""
@@ -235,12 +236,13 @@ class Asked(Lookup):
         if not rows:
             return {"initial": INFINITE, "maintenance": INFINITE, "hourly": UNKNOWN}
         entry, early = self._choose(rows, self.at_us, "loan terms", lambda entry: entry.names(asset))
-        whom, terms = self._whom(entry), {name: entry.values.get(name) for name in ("initial", "maintenance", "hourly")}
+        terms = {name: entry.values.get(name) for name in ("initial", "maintenance", "hourly")}
+        whom, of = self._whom(entry), ""
         if "initial" not in entry.values:
-            whom = f"{whom}, {asset}" if entry.names(asset) else f"{whom}, {asset} (as other)"
+            whom, of = self._whom_of(entry, asset), asset
             terms["initial"], terms["maintenance"] = entry.of(asset)
         return {
-            name: UNKNOWN if value is None else float(self._note(entry, f"{whom}: {name}", value, early))
+            name: UNKNOWN if value is None else float(self._note(entry, f"{whom}: {name}", value, early, of))
             for name, value in terms.items()
         }
 
@@ -351,14 +353,14 @@ class Asked(Lookup):
         entry, early = self._choose(
             speaking, self.at_us, f"portfolio margin of {asset}", lambda entry: entry.names(asset)
         )
-        whom = f"{self._whom(entry)}, {asset}" if entry.names(asset) else f"{self._whom(entry)}, {asset} (as other)"
-        grid = self._note(entry, f"{whom}: scenarios", scenarios_of(entry.values), early)
+        whom = self._whom_of(entry, asset)
+        grid = self._note(entry, f"{whom}: scenarios", scenarios_of(entry.values), early, asset)
         numbers = {
-            name: float(self._note(entry, f"{whom}: {name}", value, early))
+            name: float(self._note(entry, f"{whom}: {name}", value, early, asset))
             for name, value in entry.values["numbers"].items()
         }
         bands = {
-            name: self._note(entry, f"{whom}: bands {name}", plain(steps), early)
+            name: self._note(entry, f"{whom}: bands {name}", plain(steps), early, asset)
             for name, steps in entry.values.get("bands", {}).items()
         }
         return grid, numbers, bands
@@ -376,7 +378,7 @@ def marginal(steps: Sequence[Sequence[float]]) -> tuple[CollateralTier, ...]:
     """Ratios that hold for what lies above their floors, with the deductions that make the sum continuous."""
     tiers: list[CollateralTier] = []
     for floor, ratio in steps:
-        deduction = tiers[-1].deduction_usd + floor * (ratio - tiers[-1].ratio) if tiers else 0.0
+        deduction = deduction_above(floor, tiers[-1].deduction_usd, tiers[-1].ratio, ratio) if tiers else 0.0
         tiers.append(CollateralTier(float(floor), float(ratio), deduction))
     return tuple(tiers)
 

@@ -87,8 +87,7 @@ class Lookup:
         entry, early = self._choose(
             rows, self.at_us if at_us is None else at_us, f"{table} of {asset}", lambda entry: entry.names(asset)
         )
-        key = f"{self._whom(entry)}, {asset}" if entry.names(asset) else f"{self._whom(entry)}, {asset} (as other)"
-        return self._note(entry, key, plain(entry.of(asset)), early), entry
+        return self._note(entry, self._whom_of(entry, asset), plain(entry.of(asset)), early, asset), entry
 
     def _choose(
         self, rows: Sequence[Entry], at_us: int, what: str, rank: Callable[[Entry], bool] = lambda entry: False
@@ -119,9 +118,13 @@ class Lookup:
         """For whom a row holds, in words; of several modes the one that is asked about."""
         return entry.whom_in(self.mode)
 
-    def _note(self, entry: Entry, key: str, value: Any, early: bool) -> Any:
+    def _whom_of(self, entry: Entry, asset: str) -> str:
+        """The same, and of which asset it speaks: by name, or as of all others."""
+        return f"{self._whom(entry)}, {asset}" + ("" if entry.names(asset) else " (as other)")
+
+    def _note(self, entry: Entry, key: str, value: Any, early: bool, asset: str = "") -> Any:
         """Keep a number for the run's journal, and hand it on."""
-        self.rows[entry.row(key, value, early)] = None
+        self.rows[entry.row(key, value, early, asset=asset)] = None
         return value
 
     def _where_held(self, table: str, asked: Mapping[str, Any], key: str, usual: Any) -> Any:

@@ -16,7 +16,8 @@ class Row:
 
     `mark` says how well it is known: T stated by the venue, N inferred from published numbers, D derived, S
     second-hand, G general knowledge. `rule` is the heading of the rule book it is discussed under. `counterfactual`:
-    used outside the dates it held, or in a mode the venue did not offer then.
+    used outside the dates it held, or in a mode the venue did not offer then. `asset`: whose number it is, where the
+    table speaks of assets one by one.
     """
 
     table: str
@@ -30,6 +31,7 @@ class Row:
     counterfactual: bool = False
     rule: str = ""
     valid_to_us: int | None = None
+    asset: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,13 @@ class CollateralTier:
     floor_usd: float
     ratio: float
     deduction_usd: float = 0.0
+
+
+def deduction_above(floor: float, before: float, low: float, high: float) -> float:
+    """The deduction above a floor at which a rate goes from `low` to `high`, so that the sum makes no jump there; below
+    it `before` is deducted.
+    """
+    return before + floor * (high - low)
 
 
 @dataclass(frozen=True)
@@ -163,14 +172,23 @@ class ScenarioRules:
     tail: TailRules | None = None
 
 
+ACTIONS = ("warn", "reduce_only", "cancel_orders", "restored", "liquidate")
+
+
 @dataclass(frozen=True)
 class Level:
     """At or below this margin ratio (collateral equity / maintenance) the venue acts: warn, reduce_only,
-    cancel_orders, liquidate.
+    cancel_orders, liquidate. `restored` is no action, but the ratio up to which forced sales go on; without it they end
+    where they began, at `liquidate`.
     """
 
     ratio: float
     action: str
+
+    @property
+    def acts(self) -> bool:
+        """Whether something is done there: at `restored` it ends."""
+        return self.action != "restored"
 
 
 @dataclass(frozen=True)

@@ -78,8 +78,8 @@ class Entry:
                 return self.values[key][asset]
         return self.values.get("other")
 
-    def row(self, key: str, value: object, counterfactual: bool, also: str = "") -> Row:
-        """A number of this row as it goes into a run's journal."""
+    def row(self, key: str, value: object, counterfactual: bool, also: str = "", asset: str = "") -> Row:
+        """A number of this row, of an asset where it is one's own, as it goes into a run's journal."""
         said = self.said.also(also)
         return Row(
             table=self.table,
@@ -93,6 +93,7 @@ class Entry:
             counterfactual=counterfactual,
             rule=said.rule,
             valid_to_us=self.valid_to_us,
+            asset=asset,
         )
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from backtest.errors import InputError, nearest
+from backtest.errors import InputError, in_a_line, nearest
 from backtest.market.importers import ASSUMED, Imported, ensure_instrument, microseconds, ready, with_settled
 from backtest.market.importers.sound import check_rows, check_subject
 from backtest.market.schema import OHLC, missing_columns, split_series
@@ -83,7 +83,7 @@ def _frame(source: str | Path | pd.DataFrame) -> tuple[pd.DataFrame, str]:
     try:
         return (pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)), path.name
     except Exception as error:  # a damaged file raises what its unpacker raises
-        raise InputError(f"{path} cannot be read: {_short(error)}") from None
+        raise InputError(f"{path} cannot be read: {in_a_line(error)}") from None
 
 
 def _mapped(frame: pd.DataFrame, series: str, given: dict[str, str], name: str) -> dict[str, str]:
@@ -144,12 +144,8 @@ def _times(frame: pd.DataFrame, column: str, tz: str, name: str) -> npt.NDArray[
             moments = pd.DatetimeIndex(pd.to_datetime(values))
         aware = moments if moments.tz is not None else moments.tz_localize(tz)
     except Exception as error:  # pandas and the zone data raise several kinds
-        raise InputError(f"{name}: column {column!r} does not hold times in {tz}: {_short(error)}") from None
+        raise InputError(f"{name}: column {column!r} does not hold times in {tz}: {in_a_line(error)}") from None
     return np.asarray(aware.tz_convert("UTC").as_unit("us").asi8, dtype=np.int64)
-
-
-def _short(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _numbers(frame: pd.DataFrame, column: str, name: str) -> npt.NDArray[Any]:

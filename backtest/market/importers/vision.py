@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from backtest.errors import InputError, nearest
+from backtest.errors import InputError, in_a_line, nearest
 from backtest.market.importers import Imported, ensure_instrument, microseconds, ready, with_settled
 from backtest.market.importers.sound import check_rows, check_subject
 from backtest.market.schema import INTERVALS, parse_symbol
@@ -210,7 +210,7 @@ def _parse(path: Path, text: bytes, names: Sequence[str]) -> Columns:
             raise ValueError("a value is missing")
     except (ValueError, OverflowError) as error:
         line = next(_bad_lines(text.decode(errors="replace"), header, len(names)), "")
-        raise InputError(f"{path}: {line or str(error).splitlines()[0]}") from None
+        raise InputError(f"{path}: {line or in_a_line(error)}") from None
     values = {name: np.ascontiguousarray(frame[k].to_numpy()) for k, name in enumerate(names)}
     return values | {"time": microseconds(values["time"])}
 
