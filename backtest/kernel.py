@@ -13,11 +13,15 @@ same version finds it compiled.
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import os
+import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -49,18 +53,41 @@ def source_digest(package: Path = PACKAGE) -> str:
 
 
 def cache_home() -> Path:
-    """Directory under which compiled code is kept; falls back to a temporary one where home cannot be written."""
+    """Directory under which compiled code is kept: where home cannot be written, one of this user's among temporary
+    files, which no other user can have put code into.
+    """
     wished = os.environ.get("BACKTEST_CACHE")
     home = Path(wished) if wished else Path.home() / ".cache" / "collateral-backtest"
     try:
         home.mkdir(parents=True, exist_ok=True)
         return home
     except OSError:
-        return Path(tempfile.mkdtemp(prefix="collateral-backtest-"))
+        return own_folder(Path(tempfile.gettempdir()) / f"collateral-backtest-{getpass.getuser()}")
 
 
+def own_folder(path: Path) -> Path:
+    """A folder that only this user can write to: this one, or a fresh one where somebody else has it."""
+    with suppress(OSError):
+        path.mkdir(mode=0o700, exist_ok=True)
+        if not hasattr(os, "getuid") or (path.stat().st_uid == os.getuid() and path.stat().st_mode & 0o077 == 0):
+            return path
+    return Path(tempfile.mkdtemp(prefix="collateral-backtest-"))
+
+
+def forget_old(home: Path, digest: str) -> None:
+    """Throw away code that was compiled from other sources, and that nobody has asked for in a month."""
+    with suppress(OSError):
+        (home / digest).mkdir(exist_ok=True)
+        os.utime(home / digest)
+        for each in home.iterdir():
+            if len(each.name) == len(digest) and time.time() - each.stat().st_mtime > KEPT_SECONDS:
+                shutil.rmtree(each, ignore_errors=True)
+
+
+KEPT_SECONDS = 30 * 86_400
 DIGEST = source_digest()
 CACHE = cache_home() / DIGEST
+forget_old(CACHE.parent, DIGEST)
 
 
 def options() -> dict[str, Any]:

@@ -142,6 +142,8 @@ P_EQUITY, P_CLOSE, P_LOW_HIGH, P_EACH, P_WALLET = (I64(k) for k in range(5))
 PATH_COLUMNS = 5
 W_COLLATERAL, W_INITIAL, W_MAINTENANCE = (I64(k) for k in range(3))
 WALLET_COLUMNS = 3
+W_OPEN_LOSS, W_ORDERS = I64(3), I64(4)  # beside them on the scales: see `engine.weigh`
+SCALED_COLUMNS = 5
 
 # Numbers per instrument in a rule set.
 MAKER, TAKER, DELIVERY_FEE, LIQUIDATION_FEE, HALF_SPREAD = (I64(k) for k in range(5))
@@ -156,6 +158,7 @@ UNIT_OFFSET, BASIS_CHARGE, CONTINGENCY, INITIAL_FACTOR, TAIL_FLOOR, TAIL_LEVEL, 
 )
 TAIL_BUFFER, LONG_RUN_FLOOR = I64(8), I64(9)
 RISK_NUMBERS = 10
+PRICE, TRIGGER = I64(0), I64(1)  # of an order
 INTERNAL = ("transit", "loans", "debts")  # wallets of an account's own bookkeeping, which no hand moves money through
 # What the tail model may know at a bar: the window's first row and one past its last; where all that is known begins,
 # where a long run of it begins, and one past their last.
@@ -238,7 +241,7 @@ class Book(Bundle):
     fill: np.ndarray  # int64 [rows, FILL_COLUMNS]
     fill_price: np.ndarray  # float64 [rows, 2] traded price, mark
     order: np.ndarray  # int64 [rows, ORDER_COLUMNS]
-    order_price: np.ndarray  # float64 [rows, 2] limit or forced price, trigger
+    order_price: np.ndarray  # float64 [rows, 2] PRICE: limit or forced, TRIGGER
     live: np.ndarray  # int64 [rows] ids of waiting orders, oldest first
     transfer: np.ndarray  # int64 [rows, TRANSFER_COLUMNS] under way
     incident: np.ndarray  # float64 [rows, INCIDENT_COLUMNS]

@@ -328,11 +328,14 @@ def latest(market: Any) -> float:
 
 
 @pytest.mark.parametrize("what", list(KEPT))
-@pytest.mark.parametrize("every", [1, 3])
+@pytest.mark.parametrize(("every", "counts"), [(1, True), (3, True), (3, False)])
 def test_what_a_strategy_keeps_of_a_bar_goes_on_showing_that_bar(
-    what: str, every: int, monkeypatch: pytest.MonkeyPatch
+    what: str, every: int, counts: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """BTC stands at ten times the number of the bar, ETH at the number; a contract of the coin is 100 USD."""
+    """Whether or not this Python tells that it is kept. BTC stands at ten times the number of the bar, ETH at the
+    number; a contract of the coin is 100 USD.
+    """
+    monkeypatch.setattr("backtest.research.walk.COUNTS", counts)
     numbers = [float(n) for n in range(1, 201)]
     tens = [10.0 * n for n in numbers]
     history = history_of({SPOT: tens, BTC: tens, ETH: numbers, COIN: numbers})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -266,3 +267,25 @@ def test_an_unknown_format_is_answered_with_the_nearest(folder: Path) -> None:
     done = CliRunner().invoke(app, ["data", "import", ".", "--format", "visoin"])
     assert done.exit_code == 2
     assert "did you mean 'vision'?" in done.stderr
+
+
+def test_code_compiled_from_other_sources_goes_after_a_month_and_nothing_else_does(tmp_path: Path) -> None:
+    mine, old, young, folder = (tmp_path / name for name in ("a" * 20, "b" * 20, "c" * 20, "holiday pictures 2019"))
+    for each in (old, young, folder):
+        each.mkdir()
+        (each / "kernel.nbc").write_bytes(b"code")
+    for each in (old, folder):
+        os.utime(each, (0, 0))
+    kernel.forget_old(tmp_path, mine.name)
+    assert [each.exists() for each in (mine, old, young, folder)] == [True, False, True, True]
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="asks who owns a folder")
+def test_compiled_code_is_not_taken_from_a_folder_that_others_can_write_to(tmp_path: Path) -> None:
+    own, open_to_all = tmp_path / "own", tmp_path / "open"
+    open_to_all.mkdir(mode=0o777)
+    open_to_all.chmod(0o777)
+    assert kernel.own_folder(own) == own == kernel.own_folder(own)
+    other = kernel.own_folder(open_to_all)
+    assert other not in (own, open_to_all) and other.is_dir()
+    other.rmdir()

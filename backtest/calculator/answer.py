@@ -16,15 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from backtest.calculator.book import (
-    COLLATERAL,
-    INITIAL,
-    MAINTENANCE,
-    Placed,
-    Weighed,
-    place_snapshot,
-    wallet_of,
-)
+from backtest.calculator.book import Placed, Weighed, place_snapshot, wallet_of
 from backtest.calculator.instruments import DOLLARS
 from backtest.calculator.move import after_changes, check_numbers
 from backtest.calculator.ratio import lowest_ratios, state_at
@@ -34,7 +26,7 @@ from backtest.calculator.solve import Found, account_price, leg_price, moved_pri
 from backtest.engine.tables import PAGES
 from backtest.errors import InputError
 from backtest.margin.portfolio.unit import FIRST_PART
-from backtest.state import NEED_BUFFER
+from backtest.state import NEED_BUFFER, W_COLLATERAL, W_INITIAL, W_MAINTENANCE
 from backtest.units import STEP
 from backtest.venues.schema import PortfolioRules
 from backtest.venues.table import day
@@ -186,7 +178,7 @@ class Answer:
             initial, maintenance = self._weighed.asked[number]
             return float(initial), float(maintenance)
         alone = self.placed.now(self.placed.with_only(number)).need[0, wallet_of(self.placed, number)]
-        return float(alone[INITIAL]) / in_asset, float(alone[MAINTENANCE]) / in_asset
+        return float(alone[W_INITIAL]) / in_asset, float(alone[W_MAINTENANCE]) / in_asset
 
     def _dearer(self, a: int, wallet: int) -> float:
         """How much more a requirement in an asset counts in a wallet that sums them asset by asset: by its buffer."""
@@ -225,9 +217,9 @@ class Answer:
     @cached_property
     def _margins_are(self) -> str:
         """`additive` where the positions' maintenance and that of what is owed come to the account's."""
-        owed = float(self.placed.now(self.placed.settled()).need[0, :, MAINTENANCE].sum())
+        owed = float(self.placed.now(self.placed.settled()).need[0, :, W_MAINTENANCE].sum())
         alone = owed + sum(float(row["maintenance_margin_usd"]) for row in self._basics)
-        total = float(self._weighed.need[0, :, MAINTENANCE].sum())
+        total = float(self._weighed.need[0, :, W_MAINTENANCE].sum())
         sums = (alone, alone + self.placed.rule_set.terms.fixed_usd)
         return "additive" if any(math.isclose(x, total, rel_tol=1e-6, abs_tol=1e-9) for x in sums) else "standalone"
 
@@ -270,7 +262,7 @@ class Answer:
         net = (balance - owed) * unit + profit + options
         wallet = shape.cash.get(a, shape.spot)
         steps = int(np.rint(net / unit))
-        counts = float(placed.now(placed.with_coin(wallet, a, steps)).need[0, wallet, COLLATERAL])
+        counts = float(placed.now(placed.with_coin(wallet, a, steps)).need[0, wallet, W_COLLATERAL])
         return {
             "asset": placed.assets[a],
             "index": index,

@@ -32,7 +32,7 @@ from backtest.kernel import plain
 from backtest.margin.positions import fee_to_close
 from backtest.market.history import History
 from backtest.market.schema import Instrument
-from backtest.state import FEE_TO_CLOSE, HERE, LIMIT, O_SEEN, REDUCE_ONLY, Book, Rules, Tape
+from backtest.state import FEE_TO_CLOSE, HERE, LIMIT, O_SEEN, REDUCE_ONLY, SCALED_COLUMNS, Book, Rules, Tape
 from backtest.units import HEADROOM, to_steps
 from backtest.venues.load import load
 from backtest.venues.schema import Mode, RuleSet
@@ -41,7 +41,6 @@ from backtest.venues.table import day
 Floats = npt.NDArray[np.float64]
 FINEST = 1_000_000
 ROWS = 64
-COLLATERAL, INITIAL, MAINTENANCE = range(3)  # of a wallet's five numbers, those that are asked for one by one
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ class Placed:
         tape = self.with_options(make_tape(history, np.zeros((1, bars), np.int64)), indexes)
         book = self.book if book is None else book
         wallets, assets = book.balance.shape[:2]
-        equity, need = np.zeros(bars), np.zeros((bars, wallets, 5))
+        equity, need = np.zeros(bars), np.zeros((bars, wallets, SCALED_COLUMNS))
         exposure, asked = np.zeros((bars, wallets, assets)), np.zeros((len(book.contracts), 2))
         book.charge[:], book.cell[:] = 0.0, 0.0  # books made from one another share them
         weigh(equity, need, exposure, asked, book, self.rules, tape)

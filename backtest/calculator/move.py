@@ -40,6 +40,7 @@ from backtest.state import (
     O_REASON,
     O_STATE,
     ORDER_ROWS,
+    PRICE,
     REASON_NAMES,
     REDUCE_ONLY,
     RUNG_NAMES,
@@ -366,7 +367,7 @@ def _waiting(placed: Placed, book: Book) -> list[dict[str, Any]]:
             RestingOrder(
                 symbol=placed.instruments[int(row[O_POSITION]) % n].symbol,
                 contracts=amount_of(int(row[O_CONTRACTS] - row[O_FILLED])),
-                price=float(book.order_price[order, 0]),
+                price=float(book.order_price[order, PRICE]),
                 position_side=("short" if row[O_POSITION] >= n else "long") if placed.plan.two_sided else None,
                 reduce_only=bool(row[O_FLAGS] & REDUCE_ONLY),
             ).model_dump()

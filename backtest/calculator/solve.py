@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import brentq
 
-from backtest.calculator.book import COLLATERAL, MAINTENANCE, Placed, wallet_of
+from backtest.calculator.book import Placed, wallet_of
 from backtest.errors import InputError, is_number, nearest
+from backtest.state import W_COLLATERAL, W_MAINTENANCE
 
 Floats = npt.NDArray[np.float64]
 SMALLEST = 1e-300
@@ -80,7 +81,7 @@ def leg_price(placed: Placed, position: int, collateral_only: bool = False) -> f
         marks[i] = prices
         indexes = np.repeat(placed.indexes[:, None], len(prices), axis=1)
         need = placed.weigh(marks, indexes).need[:, wallet]
-        return np.asarray(need[:, COLLATERAL] - level * need[:, MAINTENANCE])
+        return np.asarray(need[:, W_COLLATERAL] - level * need[:, W_MAINTENANCE])
 
     return nearest_root(headroom, float(placed.marks[i]))
 
@@ -126,7 +127,7 @@ def account_price(placed: Placed, asset: str, betas: Mapping[str, float] | None 
         move = prices / today - 1.0
         moves = {asset: move, **{other: beta * move for other, beta in (betas or {}).items()}}
         need = placed.weigh(*moved_prices(placed, moves, len(prices))).need[:, wallets]
-        return np.asarray(need[:, :, COLLATERAL] - placed.level * need[:, :, MAINTENANCE])
+        return np.asarray(need[:, :, W_COLLATERAL] - placed.level * need[:, :, W_MAINTENANCE])
 
     if not wallets:
         return None

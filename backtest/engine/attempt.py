@@ -16,9 +16,9 @@ from backtest.margin.moment import last_here
 from backtest.margin.orders import rest_orders
 from backtest.margin.wallets import list_held
 from backtest.state import (
-    BELOW_LOT, CUTS, FILLED, FORCED, HERE, LIMIT, LIVE_ORDERS, MARKET, MIN_NOTIONAL, MOMENT, NOTHING, NOT_TRADABLE,
-    NO_REASON, NO_VOLUME, OPEN, O_BEFORE, O_CONTRACTS, O_FILLED, O_FLAGS, O_GROUP, O_KIND, O_POSITION, O_SEEN,
-    O_TRIED, PART_FILLED, POST_ONLY, REDUCE_ONLY, REFUSED, TAKES, TO_TARGET, TRIGGERED, TWO_SIDED, WOULD_CROSS,
+    BELOW_LOT, CUTS, FILLED, FORCED, LIMIT, LIVE_ORDERS, MARKET, MIN_NOTIONAL, MOMENT, NOTHING, NOT_TRADABLE,
+    NO_REASON, NO_VOLUME, OPEN, O_BEFORE, O_CONTRACTS, O_FILLED, O_FLAGS, O_GROUP, O_KIND, O_POSITION, O_SEEN, O_TRIED,
+    PART_FILLED, POST_ONLY, PRICE, REDUCE_ONLY, REFUSED, TAKES, TO_TARGET, TRIGGERED, TWO_SIDED, WOULD_CROSS,
     WOULD_OPEN,
 )  # fmt: skip
 
@@ -92,7 +92,7 @@ def first_sight(book, rules, tape, account, bar, group):
 def look_at_limit(book, rules, tape, account, bar, order):
     """Why a limit order may not rest, or NO_REASON. One that crosses the open takes what is there, as a taker."""
     i = rules.instrument[book.order[order, O_POSITION]]
-    limit, buys = book.order_price[order, HERE], book.order[order, O_CONTRACTS] > 0
+    limit, buys = book.order_price[order, PRICE], book.order[order, O_CONTRACTS] > 0
     opened = last_here(book, rules, i)
     if opened <= limit if buys else opened >= limit:
         if book.order[order, O_FLAGS] & POST_ONLY:

@@ -144,7 +144,8 @@ def judge(book, rules, tape, account, bar):
         return TIER_LEVERAGE
     if short_of_margin(book, rules, tape, account, bar):
         return NO_MARGIN
-    if book.spare[NOW, WAS_RATIO] < rules.choice[account, GUARD_RATIO]:
+    guard = rules.choice[account, GUARD_RATIO]
+    if guard > 0.0 and book.spare[NOW, WAS_RATIO] < guard:
         return GUARDED_RATIO
     if book.spare[NOW, WAS_INITIAL] > rules.choice[account, GUARD_USE] * book.spare[NOW, 3]:
         return GUARDED_USE

@@ -14,8 +14,9 @@ import numpy as np
 from backtest.kernel import kernel
 from backtest.margin.moment import last_here
 from backtest.state import (
-    BY_LAST, FORCED, HERE, HIGH, I64, LIMIT, LIVE_ORDERS, LOW, MARKET, NOTHING, O_ACCOUNT, O_BAR, O_CONTRACTS, O_FLAGS,
-    O_KIND, O_POSITION, O_SEEN, O_STATE, O_TRIED, ONE, OPEN, SLIPPAGE, STOP, TOUCH, TRIGGERED, WAITING,
+    BY_LAST, FORCED, HERE, HIGH, I64, LIMIT, LIVE_ORDERS, LOW, MARKET, NOTHING, OPEN, O_ACCOUNT, O_BAR,
+    O_CONTRACTS, O_FLAGS, O_KIND, O_POSITION, O_SEEN, O_STATE, O_TRIED, PRICE, SLIPPAGE, STOP, TOUCH, TRIGGER,
+    TRIGGERED, WAITING,
 )  # fmt: skip
 
 NEVER = 2.0  # a share of the way beyond its end
@@ -47,7 +48,7 @@ def falls_to(book, order):
 @kernel
 def level_of(book, order):
     """The price an order waits for."""
-    return book.order_price[order, HERE if book.order[order, O_KIND] == LIMIT else ONE]
+    return book.order_price[order, PRICE if book.order[order, O_KIND] == LIMIT else TRIGGER]
 
 
 @kernel
@@ -141,15 +142,15 @@ def fill_price(book, rules, tape, account, bar, order, met, buys):
     """
     i = rules.instrument[book.order[order, O_POSITION]]
     if book.order[order, O_FLAGS] & FORCED:
-        return book.order_price[order, HERE]
+        return book.order_price[order, PRICE]
     if not is_tradable(book, rules, tape, bar, order):
         return np.nan
     if order != met and (met >= 0 or not fills_at_open(book, rules, tape, account, bar, order)):
         return np.nan
     if book.order[order, O_KIND] == LIMIT:
-        return book.order_price[order, HERE]
+        return book.order_price[order, PRICE]
     slip = 1.0 + rules.choice[account, SLIPPAGE] if buys else 1.0 - rules.choice[account, SLIPPAGE]
     if is_immediate(book, order):
         return last_here(book, rules, i) * slip
-    trigger, traded = book.order_price[order, ONE], last_here(book, rules, i)
+    trigger, traded = book.order_price[order, TRIGGER], last_here(book, rules, i)
     return (max(trigger, traded) if buys else min(trigger, traded)) * slip

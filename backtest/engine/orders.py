@@ -11,8 +11,8 @@ from backtest.kernel import entry, kernel
 from backtest.margin.orders import rest_orders
 from backtest.margin.wallets import list_held
 from backtest.state import (
-    BY_STRATEGY, CANCELLED, DEAD, EXPIRED, HERE, LIVE_ORDERS, NOTHING, ONE, ORDER_ROWS, O_ACCOUNT, O_BAR,
-    O_CONTRACTS, O_DONE_BAR, O_FLAGS, O_GROUP, O_KIND, O_POSITION, O_REASON, O_STATE, O_TRIED, WAITING,
+    BY_STRATEGY, CANCELLED, DEAD, EXPIRED, LIVE_ORDERS, NOTHING, ORDER_ROWS, O_ACCOUNT, O_BAR, O_CONTRACTS,
+    O_DONE_BAR, O_FLAGS, O_GROUP, O_KIND, O_POSITION, O_REASON, O_STATE, O_TRIED, PRICE, TRIGGER, WAITING,
 )  # fmt: skip
 
 
@@ -30,8 +30,8 @@ def place(book, bar, account, position, kind, flags, group, contracts, price, tr
     book.order[order, O_STATE] = WAITING
     book.order[order, O_CONTRACTS] = contracts
     book.order[order, O_TRIED] = NOTHING
-    book.order_price[order, HERE] = price
-    book.order_price[order, ONE] = trigger
+    book.order_price[order, PRICE] = price
+    book.order_price[order, TRIGGER] = trigger
     book.count[ORDER_ROWS] = order + 1
     book.live[book.count[LIVE_ORDERS]] = order
     book.count[LIVE_ORDERS] += 1

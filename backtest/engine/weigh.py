@@ -16,7 +16,7 @@ from backtest.margin.scenarios import add_unit_collateral
 from backtest.margin.wallets import list_held, moment_of, require_now, value_account
 from backtest.state import (
     ASSETS, CLOSE, COLLATERAL, EQUITY, EXPOSURE, HERE, INITIAL, MAINTENANCE, MOMENT, NET_INITIAL, NET_MAINTENANCE, ONE,
-    OPEN_LOSS, POSITIONS, SCENARIOS, TAIL, TIERS,
+    OPEN_LOSS, POSITIONS, SCENARIOS, TAIL, TIERS, W_COLLATERAL, W_INITIAL, W_MAINTENANCE, W_OPEN_LOSS, W_ORDERS,
 )  # fmt: skip
 
 
@@ -33,14 +33,14 @@ def weigh(equity, need, exposure, asked, book, rules, tape):
         set_moment(book, rules, tape, HERE, bar, CLOSE, CLOSE, 1.0)
         clear(book.need[EQUITY, :1])
         value_account(book.need[EQUITY, :1], book, rules, tape, book.here, moment_of(HERE, bar), MOMENT, ONE)
-        equity[bar] = book.need[EQUITY, 0]
+        equity[bar], at = book.need[EQUITY, 0], tape.rules_at[rules.shape[HERE], bar]
         for wallet in range(book.balance.shape[0]):
             require_now(book, rules, tape, wallet, HERE, bar)
-            need[bar, wallet, 0] = book.need[COLLATERAL, 0]
-            need[bar, wallet, 1] = book.need[INITIAL, 0]
-            need[bar, wallet, 2] = book.need[MAINTENANCE, 0]
-            need[bar, wallet, 3] = book.need[OPEN_LOSS, 0]
-            need[bar, wallet, 4] = isolated_orders(book, rules, wallet, HERE, tape.rules_at[rules.shape[HERE], bar])
+            need[bar, wallet, W_COLLATERAL] = book.need[COLLATERAL, 0]
+            need[bar, wallet, W_INITIAL] = book.need[INITIAL, 0]
+            need[bar, wallet, W_MAINTENANCE] = book.need[MAINTENANCE, 0]
+            need[bar, wallet, W_OPEN_LOSS] = book.need[OPEN_LOSS, 0]
+            need[bar, wallet, W_ORDERS] = isolated_orders(book, rules, wallet, HERE, at)
             expose(exposure, book, rules, tape, wallet, bar)
             ask_positions(asked, book, rules, tape, wallet, bar)
 

@@ -13,8 +13,8 @@ from backtest.margin.positions import fees_of_order
 from backtest.margin.tiers import value_of_contract
 from backtest.span import price
 from backtest.state import (
-    FEE_TO_CLOSE, FORCED, HERE, LIMIT, LIVE_ORDERS, O_ACCOUNT, O_CONTRACTS, O_FILLED, O_FLAGS, O_KIND, O_POSITION,
-    O_SEEN, O_STATE, ONE, OPEN_LOSS, REDUCE_ONLY, SPOT, WAITING,
+    FEE_TO_CLOSE, FORCED, HERE, LIMIT, LIVE_ORDERS, ONE, OPEN_LOSS, O_ACCOUNT, O_CONTRACTS, O_FILLED, O_FLAGS, O_KIND,
+    O_POSITION, O_SEEN, O_STATE, PRICE, REDUCE_ONLY, SPOT, WAITING,
 )  # fmt: skip
 from backtest.units import STEP
 
@@ -49,7 +49,7 @@ def rest_orders(book, rules, account):
         i = rules.instrument[position]
         if rules.kind[i] != SPOT and is_resting(book, account, order):
             contracts = left_of(book, order)
-            notional = abs(contracts * value_of_contract(rules, i, book.order_price[order, HERE]))
+            notional = abs(contracts * value_of_contract(rules, i, book.order_price[order, PRICE]))
             book.resting[HERE if contracts > 0.0 else ONE, position, account] += notional
 
 
@@ -63,7 +63,7 @@ def reserved_spot(book, rules, account, asset):
         if rules.kind[i] == SPOT and is_resting(book, account, order):
             coins = left_of(book, order)
             if coins > 0.0 and rules.settlement[i] == asset:
-                total += coins * book.order_price[order, HERE]
+                total += coins * book.order_price[order, PRICE]
             elif coins < 0.0 and rules.base[i] == asset:
                 total -= coins
     return total
@@ -79,7 +79,7 @@ def add_open_loss(book, rules, tape, prices, wallet, account, span, point, n):
         leans = rules.position_wallet[rules.shape[account], position] == wallet
         if leans and rules.kind[i] != SPOT and is_resting(book, account, order):
             usd = prices[tape.index_row[point, rules.settlement[i], 0]]
-            limit = value_of_contract(rules, i, book.order_price[order, HERE])
+            limit = value_of_contract(rules, i, book.order_price[order, PRICE])
             value = prices[tape.value_row[point, i, HERE]]
             add_loss_of_order(book.need[OPEN_LOSS, :n], left_of(book, order), limit, value, usd, span, 1.0)
 
@@ -94,7 +94,7 @@ def take_spot_open_loss(out, book, rules, tape, prices, wallet, account, span, p
             if rules.kind[i] == SPOT and is_resting(book, account, order):
                 usd = prices[tape.index_row[point, rules.settlement[i], 0]]
                 value = prices[tape.value_row[point, i, HERE]]
-                add_loss_of_order(out, left_of(book, order), book.order_price[order, HERE], value, usd, span, -1.0)
+                add_loss_of_order(out, left_of(book, order), book.order_price[order, PRICE], value, usd, span, -1.0)
 
 
 @kernel

@@ -62,7 +62,8 @@ class _Blocks:
     def __init__(self, ray: Any, tasks: Sequence[Task], trials: Trials) -> None:
         self._ray, self._waiting = ray, deque(tasks)
         self._alone: deque[Task] = deque()
-        self._histories = {key: ray.put(prepared) for key, prepared in trials.laid_out().histories.items()}
+        trials.lay_out()
+        self._histories = {key: ray.put(prepared) for key, prepared in trials.histories.items()}
         self._trials = ray.put(ray.cloudpickle.dumps(replace(trials, histories={})))
         self._live = ray.remote(max_retries=RETRIES)(live_block)
         self._under_way: dict[Any, list[Task]] = {}

@@ -67,11 +67,10 @@ class Trials:
     histories: Mapping[str, Prepared]
     curve_us: int = 0
 
-    def laid_out(self) -> Trials:
-        """The same, every history laid out for the engine: whoever is given it reads it where it lies."""
+    def lay_out(self) -> None:
+        """Lay every history's series out for the engine: whoever is given them reads them where they lie."""
         for prepared in self.histories.values():
             layout_of(prepared.history)
-        return self
 
     def live(self, task: Task) -> Row:
         """The row of a task; whatever goes wrong is in it."""

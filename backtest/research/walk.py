@@ -33,6 +33,17 @@ def references(objects: Sequence[object]) -> int:
     return max((getrefcount(each) for each in objects), default=0)
 
 
+def counts_references() -> bool:
+    """Whether this Python tells by an object's references that somebody keeps it; where it does not, every bar is shown
+    as one of its own.
+    """
+    each = object()
+    alone = getrefcount(each)
+    kept = [each]
+    return getrefcount(each) == alone + len(kept)
+
+
+COUNTS = counts_references()
 ONCE = references([object()]) + 1  # of what stands in a list of what was handed out, and where it was found
 
 
@@ -70,7 +81,8 @@ class Walk:
         """Whether the strategy keeps anything of what it was shown. `here`: how many variables of the caller do."""
         bar, desks = self._free
         return (
-            getrefcount(self.bar) - len(self.bar._lookups) - here > bar  # a lookup reads through its bar
+            not COUNTS
+            or getrefcount(self.bar) - len(self.bar._lookups) - here > bar  # a lookup reads through its bar
             or getrefcount(self.desks) - here > desks
             or references(self.bar._lent) > ONCE
         )
@@ -116,7 +128,7 @@ class Walk:
                 refuse_orders(answer)
             if bar._asked:
                 asked = self._sort(asked, k, moving, bars)
-            if getrefcount(bar) == bar_free and getrefcount(desks) == desks_free:
+            if COUNTS and getrefcount(bar) == bar_free and getrefcount(desks) == desks_free:
                 for each in lent:
                     if getrefcount(each) != once:
                         break

@@ -39,7 +39,8 @@ def local_rows(tasks: Sequence[Task], trials: Trials, workers: int, start: str =
         yield from map(trials.live, tasks)
         return
     with tempfile.TemporaryDirectory(prefix="backtest-sweep-") as folder:
-        handed: Trials | Path = trials.laid_out()
+        trials.lay_out()
+        handed: Trials | Path = trials
         if start != "fork":
             handed = Path(folder) / "trials"
             check_importable(trials)
