@@ -9,12 +9,14 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib
+import inspect
 import json
 import os
 import pkgutil
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -383,3 +385,26 @@ def test_no_name_of_the_state_means_two_things() -> None:
     names = [name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)]
     assert len(names) > 200
     assert [name for name in names if names.count(name) > 1] == []
+
+
+def calls(tree: ast.AST) -> list[ast.Call]:
+    """Calls of something by its bare name."""
+    return [each for each in ast.walk(tree) if isinstance(each, ast.Call) and isinstance(each.func, ast.Name)]
+
+
+def test_what_python_asks_of_a_kernel_by_itself_calls_no_other_kernel() -> None:
+    """Another kernel has no machine code of its own: asked for it, the process would end without a word."""
+    asked = set[tuple[str, str]]()
+    for path in (ROOT / "backtest").rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        brought = [each for each in ast.walk(tree) if isinstance(each, ast.ImportFrom)]
+        homes = {name.name: str(each.module) for each in brought for name in each.names}
+        for each in calls(tree) if homes.get("plain") == "backtest.kernel" else ():
+            if each.func.id == "plain" and isinstance(each.args[0], ast.Name):  # type: ignore[attr-defined]
+                asked.add((homes[each.args[0].id], each.args[0].id))
+    assert ("backtest.margin.tail", "worst_of") in asked
+    for home, name in sorted(asked):
+        module = importlib.import_module(home)
+        source = textwrap.dedent(inspect.getsource(kernel.plain(getattr(module, name))))
+        called = {each.func.id for each in calls(ast.parse(source))}  # type: ignore[attr-defined]
+        assert not [each for each in called if hasattr(getattr(module, each, None), "py_func")], (home, name)

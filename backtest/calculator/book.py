@@ -19,7 +19,7 @@ from backtest.calculator.black import premium
 from backtest.calculator.instruments import assets_of, balances_of, instruments_of, known_size, sized
 from backtest.calculator.limits import check_amounts, check_leverage, check_options, check_tiers
 from backtest.calculator.overrides import knowing_tiers, with_overrides
-from backtest.calculator.prices import YEAR_US, options_of, prices_of
+from backtest.calculator.prices import options_of, prices_of
 from backtest.calculator.snapshot import Position, Snapshot
 from backtest.engine.book import make_book
 from backtest.engine.orders import place
@@ -29,10 +29,10 @@ from backtest.engine.tape import make_tape
 from backtest.engine.weigh import weigh
 from backtest.errors import InputError
 from backtest.kernel import plain
-from backtest.margin.positions import fee_to_close
+from backtest.margin.positions import bankrupt_at
 from backtest.market.history import History
-from backtest.market.schema import Instrument
-from backtest.state import FEE_TO_CLOSE, HERE, LIMIT, O_SEEN, REDUCE_ONLY, SCALED_COLUMNS, Book, Rules, Tape
+from backtest.market.schema import YEAR_US, Instrument
+from backtest.state import FEE_TO_CLOSE, HERE, LIMIT, O_SEEN, REDUCE_ONLY, SCALED_COLUMNS, TAKER, Book, Rules, Tape
 from backtest.units import HEADROOM, to_steps
 from backtest.venues.load import load
 from backtest.venues.schema import Mode, RuleSet
@@ -353,7 +353,8 @@ def _open(placed: Placed) -> None:
                 continue
             share, also = 1.0 / placed.plan.leverage_of(position.symbol), ""
             if placed.rules.term[HERE, FEE_TO_CLOSE]:
-                share += plain(fee_to_close)(placed.book, placed.rules, number, HERE, 0)
+                taker = float(placed.rules.fee[HERE, i, TAKER])
+                share += taker * float(plain(bankrupt_at)(placed.rules, i, contracts > 0.0, share))
                 also = ", and the fee to close it"
             margin = abs(contracts * at_entry) * share
             placed.notes.append(

@@ -16,10 +16,9 @@ from backtest.calculator.black import implied, premium
 from backtest.calculator.instruments import DOLLARS, instrument_of
 from backtest.calculator.snapshot import Snapshot
 from backtest.errors import InputError
-from backtest.market.schema import Instrument
+from backtest.market.schema import YEAR_US, Instrument
 
 Floats = npt.NDArray[np.float64]
-YEAR_US = 365 * 86_400_000_000
 APART = 0.1  # of the index: farther from it no perpetual's mark has been for long
 NAMED = 6  # of the prices left aside, so many by name
 

@@ -13,7 +13,7 @@ from backtest.engine.shape import Shape
 from backtest.errors import InputError, nearest
 from backtest.market.history import History
 from backtest.market.last import Last
-from backtest.market.schema import Instrument
+from backtest.market.schema import Instrument, YEAR_US
 from backtest.margin.portfolio import bybit, deribit, okx, paradex, span, tims
 from backtest.margin.portfolio.unit import GRID_ROWS, NUMBERS
 from backtest.state import (
@@ -72,7 +72,6 @@ PAGES: dict[str, Any] = {
     "span": span,
     "tims": tims,
 }
-YEAR_US = 365 * 86_400_000_000
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from backtest.market.schema import DAY_US, YEAR_US
 from backtest.market.history import History, rows_of
 from backtest.market.last import Last
 from backtest.market.room import Room, Table
@@ -17,9 +18,6 @@ from backtest.state import (
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-HOUR_US = 3_600_000_000
-DAY_US = 24 * HOUR_US
-YEAR_US = 365 * DAY_US
 ENDS_STRETCH = (int(FLOW), int(DELIVERY), int(SETTLEMENT), int(DELEVERAGE), int(TARGETS))
 POINTS = {OPEN: "open", LOW: "low", HIGH: "high", CLOSE: "close"}
 

@@ -13,7 +13,6 @@ import numpy as np
 from backtest.errors import InputError, NotStored, nearest
 from backtest.market.feed import Feed, open_feed
 from backtest.market.grid import (
-    DAY_US,
     Bools,
     Floats,
     FundingRules,
@@ -28,11 +27,11 @@ from backtest.market.grid import (
     make_grid,
     note_origin,
     when,
-)  # fmt: skip
+)
 from backtest.market.history import History, named_rows, rows_of
 from backtest.market.room import MEMORY, PART, Room, Table
 from backtest.market.routes import Routes
-from backtest.market.schema import Instrument
+from backtest.market.schema import DAY_US, EVER_US, Instrument
 from backtest.market.settlements import FundingEvents, delivery_event, funding_events, no_funding, together
 from backtest.market.thin import MarkFeeds, Marks
 from backtest.market.trailing import WINDOW_DAYS, Trailing
@@ -259,7 +258,7 @@ def goes_on(store: Reader, venue: str, symbol: str, feed: Feed, end_us: int) -> 
 
 def _expected(life: Life, alive: Bools, grid: Grid) -> Bools:
     """Bars whose absence is a gap: wholly after the listing, opened before the end."""
-    since = -(2**62) if life.listing_us is None else life.listing_us
+    since = EVER_US if life.listing_us is None else life.listing_us
     return alive & (grid.time >= since)
 
 

@@ -17,16 +17,11 @@ import numpy.typing as npt
 
 from backtest.errors import InputError, NotStored
 from backtest.market.room import MEMORY, Room
-from backtest.market.schema import Instrument, interval_us
+from backtest.market.schema import DAY_US, SECOND_US, Instrument, interval_us
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
-
-SECOND_US = 1_000_000
-MINUTE_US = 60 * SECOND_US
-HOUR_US = 60 * MINUTE_US
-DAY_US = 24 * HOUR_US
 
 
 class PriceRules(Protocol):

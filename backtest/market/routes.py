@@ -13,21 +13,9 @@ import numpy as np
 
 from backtest.errors import InputError, NotStored, nearest
 from backtest.market.feed import Feed, open_feed
-from backtest.market.grid import (
-    DAY_US,
-    Floats,
-    Gaps,
-    Grid,
-    Life,
-    PriceRules,
-    Reader,
-    check_gaps,
-    lay,
-    note_origin,
-    when,
-)
+from backtest.market.grid import Floats, Gaps, Grid, Life, PriceRules, Reader, check_gaps, lay, note_origin, when
 from backtest.market.room import MEMORY, PART, Room
-from backtest.market.schema import Instrument, parse_symbol
+from backtest.market.schema import DAY_US, EVER_US, Instrument, parse_symbol
 
 STABLE = ("USDT", "USDC")  # worth a constant dollar, and said so, when nothing better is stored
 
@@ -41,7 +29,7 @@ class Route:
     high: Floats
     close: Floats
     source: str
-    begins_us: int = -(2**62)  # before this its first price is held, which nobody knew then
+    begins_us: int = EVER_US  # before this its first price is held, which nobody knew then
 
 
 class Routes:
@@ -171,6 +159,6 @@ class Routes:
         return [symbol for symbol, instrument in self.instruments.items() if instrument.kind == "spot"]
 
 
-def _route(four: Sequence[Floats], source: str, begins_us: int = -(2**62)) -> Route:
+def _route(four: Sequence[Floats], source: str, begins_us: int = EVER_US) -> Route:
     opened, low, high, close = four
     return Route(opened, low, high, close, source, begins_us)

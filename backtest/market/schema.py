@@ -21,7 +21,13 @@ from backtest.errors import InputError, nearest
 
 Price = TypeVar("Price", float, npt.NDArray[np.float64])
 
-MINUTE_US = 60_000_000
+SECOND_US = 1_000_000
+MINUTE_US = 60 * SECOND_US
+HOUR_US = 60 * MINUTE_US
+DAY_US = 24 * HOUR_US
+YEAR_US = 365 * DAY_US
+EVER_US = -(2**62)
+"""Before anything began."""
 INTERVALS: dict[str, int] = {
     "1m": MINUTE_US,
     "5m": 5 * MINUTE_US,

@@ -13,25 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from backtest.errors import InputError
-from backtest.market.grid import (
-    DAY_US,
-    HOUR_US,
-    MINUTE_US,
-    SECOND_US,
-    Bools,
-    Floats,
-    FundingRules,
-    Grid,
-    Ints,
-    Life,
-    Reader,
-    check_values,
-    make_grid,
-    when,
-)
+from backtest.market.grid import Bools, Floats, FundingRules, Grid, Ints, Life, Reader, check_values, make_grid, when
 from backtest.market.room import MEMORY, Room
 from backtest.market.routes import Route, Routes
-from backtest.market.schema import INTERVALS, Instrument
+from backtest.market.schema import DAY_US, HOUR_US, INTERVALS, MINUTE_US, SECOND_US, Instrument
 from backtest.market.thin import Marks
 
 Flags = npt.NDArray[np.int8]

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from backtest.errors import InputError
-from backtest.market.grid import HOUR_US, Floats, Ints
-from backtest.market.schema import Instrument, folder_of
+from backtest.market.grid import Floats, Ints
+from backtest.market.schema import HOUR_US, Instrument, folder_of
 from backtest.market.store import INSTRUMENTS, TIME, open_file, write_instruments
 from backtest.market.synthetic_story import BASIS, FUNDING, STORY, VOLATILITY, along, dice, dollars, edges_us, stamp
 

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from backtest.market.grid import HOUR_US, Floats, Ints
+from backtest.market.grid import Floats, Ints
+from backtest.market.schema import HOUR_US
 
 START = "2023-01-01"
 END = "2025-01-01"

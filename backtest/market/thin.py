@@ -11,21 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from backtest.market.feed import Feed, open_feed
-from backtest.market.grid import (
-    DAY_US,
-    Bools,
-    Floats,
-    Gaps,
-    Grid,
-    Laid,
-    Life,
-    PriceRules,
-    Reader,
-    check_gaps,
-    lay,
-    note_origin,
-)  # fmt: skip
-from backtest.market.schema import Instrument
+from backtest.market.grid import Bools, Floats, Gaps, Grid, Laid, Life, PriceRules, Reader, check_gaps, lay, note_origin
+from backtest.market.schema import DAY_US, Instrument
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from backtest.market.grid import DAY_US, Bools, Floats, Grid, Ints, Laid, Rows
+from backtest.market.grid import Bools, Floats, Grid, Ints, Laid, Rows
+from backtest.market.schema import DAY_US
 
 WINDOW_DAYS = 30
 DEFAULT_VOLATILITY = 0.05  # of a day; a round number on the high side for a coin without history

@@ -12,10 +12,10 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from backtest.market.schema import DAY_US
 from backtest.report.columns import Columns
 from backtest.report.record import Floats, Ints, RunRecord, summed
 
-DAY_US = 86_400_000_000
 PATHS = {"close": "ratio_close", "low_then_high": "ratio_low_then_high", "each_worst": "ratio_each_worst"}
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from backtest.errors import InputError
-from backtest.market.schema import parse_symbol
+from backtest.market.schema import interval_us, parse_symbol
 from backtest.report.columns import Column, Columns, Words
 from backtest.report.record import Floats, RunRecord
 from backtest.state import INTERNAL
@@ -82,7 +82,7 @@ class Standing:
         except (TypeError, ValueError):
             raise InputError(f"at = {at!r} is no time; write one such as {self.times[0]:%Y-%m-%d %H:%M}") from None
         time = time.tz_localize("UTC") if time.tz is None else time.tz_convert("UTC")
-        after = self.times[-1] + pd.Timedelta(str(self.record.config.data.interval).replace("m", "min"))
+        after = self.times[-1] + pd.Timedelta(interval_us(self.record.config.data.interval), unit="us")
         if not self.times[0] <= time < after:
             first, last = (f"{each:%Y-%m-%d %H:%M}" for each in (self.times[0], self.times[-1]))
             raise InputError(f"at = {at}: no bar of this run; its bars open from {first} to {last}")

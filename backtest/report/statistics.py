@@ -10,9 +10,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from backtest.market.schema import DAY_US
 from backtest.report.capital import least_capital
 from backtest.report.explain import liquidation_cost
-from backtest.report.performance import DAY_US, PATHS, Performance, drawdown
+from backtest.report.performance import PATHS, Performance, drawdown
 from backtest.report.record import FORCED, Ints, RunRecord
 
 __all__ = [

@@ -16,10 +16,11 @@ from backtest.config.account import Tail
 from backtest.engine.session import Session
 from backtest.engine.shape import Shape, shape_of
 from backtest.engine.tables import Plan
-from backtest.engine.tape import DAY_US, HOUR_US, Event
+from backtest.engine.tape import Event
 from backtest.errors import InputError, nearest
 from backtest.market.grid import when
 from backtest.market.history import History
+from backtest.market.schema import DAY_US, HOUR_US
 from backtest.state import FLOW, INTEREST, SETTLEMENT
 from backtest.units import to_steps
 from backtest.venues.brackets import SAME, highest_leverage

@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from backtest.engine.tables import Plan
-from backtest.engine.tape import DAY_US, PastMoves
+from backtest.engine.tape import PastMoves
 from backtest.margin.procyclicality import FLOOR_YEARS
 from backtest.market.history import History
+from backtest.market.schema import DAY_US
 from backtest.venues.schema import RuleSet
 
 Floats = npt.NDArray[np.float64]

@@ -17,12 +17,12 @@ from backtest.calculator.book import history_of
 from backtest.engine.advance import advance
 from backtest.engine.stretch import live_through
 from backtest.market.history import History
-from backtest.market.schema import Instrument
+from backtest.market.schema import HOUR_US, Instrument
 from backtest.research.run import run
 from backtest.strategy import Desk, Order, Strategy
 from backtest.strategy.bar import Bar
 
-START_US, HOUR_US, HOURS = 1_704_067_200_000_000, 3_600_000_000, 4  # from 2024-01-01
+START_US, HOURS = 1_704_067_200_000_000, 4  # from 2024-01-01
 SPOT, PERPETUAL = "BTC/USDT", "BTC/USDT:USDT"
 
 

@@ -12,11 +12,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from backtest.errors import InputError, is_whole, nearest
+from backtest.market.schema import YEAR_US
 from backtest.strategy.lookup import Lookup
 from backtest.strategy.market import Market
 
 Floats = npt.NDArray[np.float64]
-YEAR_US = 365 * 86_400_000_000
 SERIES = ("open", "high", "low", "close", "volume", "mark", "index")
 LOOKUPS = {"open": "open", "close": "close", "mark": "mark_close", "volume": "volume", "index": "index_close"}
 """What a bar tells by name, and the table of the history that holds it: of symbols, or (`index`) of assets."""

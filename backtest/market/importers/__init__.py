@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from backtest.errors import InputError
-from backtest.market.importers.sound import SECOND_US, check_subject, stamp
-from backtest.market.schema import INTERVALS, MINUTE_US, Instrument, kind_of, parse_symbol, split_series
+from backtest.market.importers.sound import check_subject, stamp
+from backtest.market.schema import INTERVALS, MINUTE_US, SECOND_US, Instrument, kind_of, parse_symbol, split_series
 from backtest.market.store import (
     INSTRUMENTS,
     Columns,

@@ -10,10 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from backtest.errors import InputError
-from backtest.market.schema import INTERVALS, MINUTE_US, OHLC, parse_symbol, split_series
+from backtest.market.schema import INTERVALS, MINUTE_US, OHLC, SECOND_US, parse_symbol, split_series
 from backtest.market.store import Columns
 
-SECOND_US = 1_000_000
 FIRST_US = 1_230_768_000_000_000  # 2009-01-01: no coin is older
 
 _NEVER_NEGATIVE = ("volume", "hourly_rate", "open_interest")
