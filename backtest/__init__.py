@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from backtest.errors import InputError
     from backtest.report.result import Result, load
     from backtest.research.compare import compare
+    from backtest.research.compared import load_comparison
     from backtest.research.run import run
     from backtest.research.sweep import sweep
     from backtest.research.sweep_result import load_sweep
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "run", "compare", "sweep", "margin", "load", "load_sweep", "Strategy", "Targets", "Order", "Result", "InputError",
-    "load_config", "__version__",
+    "run", "compare", "sweep", "margin", "load", "load_comparison", "load_sweep", "Strategy", "Targets", "Order",
+    "Result", "InputError", "load_config", "__version__",
 ]  # fmt: skip
 
 _HOME = {
@@ -32,6 +33,7 @@ _HOME = {
     "compare": "backtest.research.compare",
     "sweep": "backtest.research.sweep",
     "load": "backtest.report.result",
+    "load_comparison": "backtest.research.compared",
     "load_sweep": "backtest.research.sweep_result",
     "Result": "backtest.report.result",
     "Strategy": "backtest.strategy",

@@ -344,6 +344,12 @@ def test_only_runs_are_held_beside_each_other(tmp_path: Path) -> None:
     )
     assert "holds a sweep" in refused("diff", sweep, run)
     assert "no saved run there" in refused("diff", run, tmp_path)
+    for folder, words in (
+        (comparison, "it is of a comparison: load_comparison reads it"),
+        (sweep, "load_sweep reads it"),
+    ):
+        with pytest.raises(InputError, match=words):
+            load(folder)
     (run / "fills.parquet").unlink()
     assert "fills.parquet: is missing" in refused("diff", run, comparison / "cross")
 

@@ -18,7 +18,7 @@ from backtest.cli.data import data
 from backtest.cli.margin import Spreading, margin
 from backtest.cli.progress import progress_bar, tell_of_compiling
 from backtest.cli.results import diff, list_results, report
-from backtest.cli.results_screen import print_comparison, print_run
+from backtest.cli.results_screen import print_comparison, print_run, windows_shown
 from backtest.cli.screen import (
     BAD_INPUT,
     RUN_FAILED,
@@ -162,8 +162,8 @@ def sweep(
             rows = {name: records_of(table) for name, table in tables.items()}
             print_json({"folder": str(folder), "trials": result.trials, "verdict": words_of(result), **page, **rows})
         elif not quiet:
-            shown = result.leaders() if result.windows is None else result.windows
-            print_frame(shown.rename(columns=short_names(result.settings)), loaded.name)
+            shown = result.leaders().rename(columns=short_names(result.settings))
+            print_frame(shown if result.windows is None else windows_shown(result), loaded.name)
             print_words(words_of(result), [])
             print_folder(folder)
         if not result.lived:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from backtest.report.sparkline import Sparkline
     from backtest.report.subject import Subject
     from backtest.research.compare import Comparison
+    from backtest.research.sweep_result import SweepResult
 
 MONEY = ("Start Equity", "End Equity", "Total Return [%]", "Annualised Return [%]", "Max Drawdown [%]", "Sharpe")
 MARGIN = (
@@ -228,3 +229,21 @@ def _width(console: Console) -> int:
 
 def _ascii(console: Console) -> bool:
     return console.options.ascii_only
+
+
+DAYS = {"train_start": "train from", "test_start": "test from", "test_end": "to"}
+VALUES = {"in_sample": "in", "out_of_sample": "out"}
+
+
+def windows_shown(result: SweepResult) -> pd.DataFrame:
+    """The choice of every window of a sweep, as 80 columns have room for it: days, what was chosen, and its statistic
+    in sample and out of it; how it ended only where one did not live.
+    """
+    from backtest.report.points import OK, short_names
+
+    windows = result.windows
+    assert windows is not None
+    days = {heading: windows[column].dt.strftime("%Y-%m-%d") for column, heading in DAYS.items()}
+    chosen = windows[["point", *result.settings]].rename(columns=short_names(result.settings))
+    ended = windows[[*VALUES, *(["status"] if (windows["status"] != OK).any() else [])]].rename(columns=VALUES)
+    return windows[["window"]].assign(**days).join(chosen).join(ended)

@@ -296,4 +296,4 @@ def _validated(given: dict[str, Any], source: str) -> RunConfig:
         return RunConfig.model_validate(given)
     except ValidationError as error:
         lines = list(dict.fromkeys(sentence(item, RunConfig) for item in error.errors()))
-        raise InputError("\n".join(f"{source}: {line}" for line in lines)) from error
+        raise InputError("\n".join(f"{source}: {line}" for line in lines)) from None
