@@ -13,8 +13,9 @@ import numpy as np
 from backtest.engine.advance import advance
 from backtest.engine.book import make_book
 from backtest.engine.orders import place
+from backtest.engine.plan import Plan
 from backtest.engine.shape import shape_of
-from backtest.engine.tables import Plan, make_rules
+from backtest.engine.tables import make_rules
 from backtest.engine.tape import Event, make_tape
 from backtest.engine.transfers import ask_transfer
 from backtest.ledger.audit import audit

@@ -158,6 +158,13 @@ def test_a_drawdown_is_measured_from_the_start_too() -> None:
     assert drawdown(np.array([0.8, 0.9, 0.6])) == pytest.approx(0.4)
 
 
+def test_the_deepest_drawdown_has_a_date_and_one_that_never_was_has_none() -> None:
+    """100, 110, 99, 99, 118.8: ten percent under 110, first on the second day."""
+    assert statistics(cash([110.0, 99.0, 99.0, 118.8]))["Max Drawdown At"] == day(1)
+    assert statistics(cash([80.0, 90.0, 60.0]))["Max Drawdown At"] == day(2)
+    assert statistics(cash([100.0, 110.0]))["Max Drawdown At"] is None
+
+
 def test_holding_the_deposit_is_the_index_of_what_was_paid_in() -> None:
     # 1 BTC at 100 and 100 USDT: 200; at the end 1 x 130 + 100 = 230, +15 %
     past = history((SPOT,), [[120.0, 130.0]], [120.0, 130.0], [1.0, 1.0], [100.0, 120.0])

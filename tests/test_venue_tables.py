@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from backtest.config.types import moment_us as moment
-from backtest.engine.tables import PAGES
 from backtest.errors import InputError
+from backtest.margin.portfolio import PAGES
 from backtest.market.schema import Instrument, kind_of, parse_symbol
 from backtest.state import PAGE_NAMES
 from backtest.venues import describe, load

@@ -23,8 +23,8 @@ from backtest.calculator.ratio import lowest_ratios, state_at
 from backtest.calculator.shown import Asked, shown
 from backtest.calculator.snapshot import Position, Snapshot, is_option, read_snapshot
 from backtest.calculator.solve import Found, account_price, leg_price, moved_prices
-from backtest.engine.tables import PAGES
 from backtest.errors import InputError
+from backtest.margin.portfolio import PAGES
 from backtest.margin.portfolio.unit import FIRST_PART
 from backtest.state import NEED_BUFFER, W_COLLATERAL, W_INITIAL, W_MAINTENANCE
 from backtest.units import STEP

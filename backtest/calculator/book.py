@@ -23,8 +23,9 @@ from backtest.calculator.prices import options_of, prices_of
 from backtest.calculator.snapshot import Position, Snapshot
 from backtest.engine.book import make_book
 from backtest.engine.orders import place
+from backtest.engine.plan import Plan
 from backtest.engine.shape import shape_of
-from backtest.engine.tables import Plan, make_rules
+from backtest.engine.tables import make_rules
 from backtest.engine.tape import make_tape
 from backtest.engine.weigh import weigh
 from backtest.errors import InputError

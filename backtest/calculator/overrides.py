@@ -19,8 +19,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from backtest.engine.tables import PAGES
 from backtest.errors import InputError, is_number, nearest
+from backtest.margin.portfolio import PAGES
 from backtest.market.schema import Instrument
 from backtest.venues.brackets import bracket_entry
 from backtest.venues.in_force import grid

@@ -19,7 +19,8 @@ from backtest.engine.capacity import largest_order
 from backtest.engine.inside import Inside, look_inside, with_room
 from backtest.engine.orders import cancel_order, place
 from backtest.engine.statement import Statement
-from backtest.engine.tables import Plan, make_rules
+from backtest.engine.plan import Plan
+from backtest.engine.tables import make_rules
 from backtest.engine.tape import Event, PastMoves, TargetRows, make_tape
 from backtest.engine.transfers import ask_transfer
 from backtest.errors import InputError, nearest

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import proxy
 
-from backtest.engine.tables import Plan
+from backtest.engine.plan import Plan
 from backtest.errors import InputError, nearest
 from backtest.state import (
     LIVE_ORDERS, ORDER_KINDS, O_ACCOUNT, O_CONTRACTS, O_FILLED, O_FLAGS, O_KIND, O_POSITION, O_STATE, P_EQUITY,

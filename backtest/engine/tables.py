@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from backtest.engine.plan import Plan
 from backtest.engine.shape import Shape
 from backtest.errors import InputError, nearest
 from backtest.market.history import History
 from backtest.market.last import Last
 from backtest.market.schema import Instrument, YEAR_US
-from backtest.margin.portfolio import bybit, deribit, okx, paradex, span, tims
+from backtest.margin.portfolio import PAGES
 from backtest.margin.portfolio.unit import GRID_ROWS, NUMBERS
 from backtest.state import (
     AUTO_TRANSFER, BORROWS, BORROW_INITIAL, BORROW_MAINTENANCE, BY_QUANTITY, CANCEL_ORDERS, CHOICES, CLOSE_ALL,
@@ -27,7 +27,7 @@ from backtest.state import (
 from backtest.units import HEADROOM, to_steps
 
 if TYPE_CHECKING:
-    from backtest.venues.schema import Mode, RuleSet
+    from backtest.venues.schema import RuleSet
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -64,48 +64,6 @@ TERM_NAMES = (  # of `Terms`, in the order of the state's columns from TIER_FLAT
     "funding_from_free",
 )
 MARGIN_CALLS = ("liquidate", "reduce_only", "restored")
-PAGES: dict[str, Any] = {
-    "bybit": bybit,
-    "okx": okx,
-    "deribit": deribit,
-    "paradex": paradex,
-    "span": span,
-    "tims": tims,
-}
-
-
-@dataclass(frozen=True)
-class Plan:
-    """One account of a run: its layout, its mode at the venue, the rule sets of the span, and its owner's choices."""
-
-    name: str
-    preset: str
-    mode: Mode
-    shape: Shape
-    sets: tuple[RuleSet, ...]
-    leverage: dict[str, float]
-    off: frozenset[str] = frozenset()  # assets switched off as collateral
-    slippage: float = 0.0
-    volume_share: float = np.inf
-    guard_ratio: float = 0.0
-    guard_use: float = np.inf
-    top_up: tuple[float, float, float] = (0.0, 0.0, 0.0)  # trigger, target, cap
-    refill: tuple[float, float, float] = (0.0, 0.0, 0.0)  # trigger, target, cost as a fraction
-    refill_sells: bool = False
-    refill_delay_us: int = 0
-    transfer_cost: float = 0.0
-    transfer_delay_us: int = 0
-    path: str = "low_then_high"
-    unbound: bool = False
-    cuts: bool = True
-    auto_transfer: bool = True
-    borrows: bool = False
-    two_sided: bool = False  # hedge mode: a long and a short position on one instrument
-    touch: bool = False
-
-    def leverage_of(self, symbol: str) -> float:
-        """Leverage an instrument is held with."""
-        return self.leverage.get(symbol, self.leverage.get("default", 1.0))
 
 
 _LAST: Last[tuple[Rules, Ints]] = Last()

@@ -16,7 +16,7 @@ from backtest.market.room import PART
 from backtest.report.manifest import plain
 from backtest.report.saved import AGAIN, check_frame
 
-TIMES = ("Start", "End", "Lowest Margin Ratio At")
+TIMES = ("Start", "End", "Max Drawdown At", "Lowest Margin Ratio At")
 """Figures that are times."""
 
 

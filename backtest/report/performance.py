@@ -28,6 +28,7 @@ class Path:
     flowed: float = 0.0  # what came in on the way, less what went out
     growth: float = 1.0  # what one unit paid in at the start became; flows are taken out, and after ruin it stays 0
     drawdown: float = 0.0
+    drawdown_us: int = 0  # the bar at whose close it was deepest
     most: float = 1.0  # the highest growth
     bar: int = -1  # the last one
     bars: int = 0
@@ -99,7 +100,9 @@ class Performance:
         with np.errstate(divide="ignore", invalid="ignore"):
             grown = np.where(before > 0, equity / before, 0.0)
         growth: Floats = np.cumprod(np.concatenate(([path.growth], np.maximum(grown, 0.0)))).astype(np.float64)
-        path.drawdown = max(path.drawdown, drawdown(growth[1:], path.most))
+        fall, at = deepest(growth[1:], path.most)
+        if fall > path.drawdown:
+            path.drawdown, path.drawdown_us = fall, int(rows["time"][at])
         path.most = max(path.most, float(growth.max()))
         path.days.append(_by_midnight(closes, growth[1:]))
         _note_margins(path, rows, unit)
@@ -172,5 +175,12 @@ def _note_margins(path: Path, rows: Columns, unit: Floats) -> None:
 
 def drawdown(growth: Floats, most: float = 1.0) -> float:
     """Largest fall from an earlier high, as a fraction; `most`: the highest before."""
+    return deepest(growth, most)[0]
+
+
+def deepest(growth: Floats, most: float = 1.0) -> tuple[float, int]:
+    """The same, and where of these it ends; the first of equal ones."""
     path = np.concatenate(([most], growth))
-    return float((1.0 - path / np.maximum.accumulate(path)).max())
+    falls = 1.0 - path / np.maximum.accumulate(path)
+    at = int(falls.argmax())
+    return float(falls[at]), max(0, at - 1)

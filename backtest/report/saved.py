@@ -136,6 +136,7 @@ class _Figures(BaseModel):
     end_equity: Number = Field(alias="End Equity")
     total_return: Number = Field(alias="Total Return [%]")
     return_on_margin: Number = Field(alias="Return on Margin [%]")
+    deepest_at: Time | None = Field(None, alias="Max Drawdown At")
     survived: str = Field(alias="Survived", pattern=r"^(yes|no: \d{4}-.*|undecided inside the bar \(.*)$")
     lowest_at: Time | None = Field(alias="Lowest Margin Ratio At")
 

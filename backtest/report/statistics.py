@@ -76,6 +76,7 @@ def _returns(of: Performance) -> dict[str, object]:
         "Sharpe": _ratio(mean * np.sqrt(YEAR_DAYS), spread),
         "Sortino": _ratio(mean * np.sqrt(YEAR_DAYS), below),
         "Max Drawdown [%]": 100 * worst,
+        "Max Drawdown At": _time(of.path.drawdown_us) if worst > 0.0 else None,
         "Calmar": _ratio(annual, worst),
     }
 

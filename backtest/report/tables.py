@@ -17,7 +17,7 @@ CARDS: dict[str, tuple[str, ...]] = {
     "Span": ("Start", "End", "Duration", "Margin Mode", "Numeraire", "Start Equity", "End Equity",
              "Deposits and Withdrawals"),
     "Return": ("Total Return [%]", "Annualised Return [%]", "Return of Holding the Deposit [%]", "Volatility [%]",
-               "Sharpe", "Sortino", "Max Drawdown [%]", "Calmar"),
+               "Sharpe", "Sortino", "Max Drawdown [%]", "Max Drawdown At", "Calmar"),
     "Payments": ("Funding", "Fees", "Interest", "Liquidation Cost"),
     "Events": ("Survived", "Fills", "Refusals", "Liquidations"),
     "Capital": ("Average Initial Margin", "Peak Initial Margin", "Least Capital", "Return on Least Capital [%]",

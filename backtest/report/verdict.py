@@ -67,6 +67,11 @@ def _nearest(subject: Subject) -> str:
     )
 
 
+def _on(moment: object) -> str:
+    """When, where anybody knows."""
+    return f", on {moment:%Y-%m-%d %H:%M}" if isinstance(moment, pd.Timestamp) else ""
+
+
 def _earned(subject: Subject) -> str:
     figures = subject.result.figures[subject.name]
     start, end, unit = figures["Start Equity"], figures["End Equity"], figures["Numeraire"]
@@ -78,5 +83,5 @@ def _earned(subject: Subject) -> str:
     )
     return (
         f"Return {figures['Total Return [%]']:+,.2f} % ({words(float(start))} to {words(float(end))} {unit}){margin}; "
-        f"largest drawdown {figures['Max Drawdown [%]']:,.2f} %."
+        f"largest drawdown {figures['Max Drawdown [%]']:,.2f} %{_on(figures.get('Max Drawdown At'))}."
     )

@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from backtest.config import Account, RunConfig
 from backtest.config.account import Tail
+from backtest.engine.plan import Plan
 from backtest.engine.session import Session
 from backtest.engine.shape import Shape, shape_of
-from backtest.engine.tables import Plan
 from backtest.engine.tape import Event
 from backtest.errors import InputError, nearest
 from backtest.market.grid import when

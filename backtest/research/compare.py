@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from backtest.config import Account, RunConfig
-from backtest.engine.tables import Plan
+from backtest.engine.plan import Plan
 from backtest.errors import InputError, nearest
 from backtest.ledger.audit import audit
 from backtest.report.files import as_json_columns

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backtest.config import Account, RunConfig, load_config
+from backtest.engine.plan import Plan
 from backtest.engine.session import Session
-from backtest.engine.tables import Plan
 from backtest.engine.tape import TargetRows
 from backtest.errors import InputError, nearest
 from backtest.ledger.audit import audit

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from backtest.engine.tables import Plan
+from backtest.engine.plan import Plan
 from backtest.engine.tape import PastMoves
 from backtest.margin.procyclicality import FLOOR_YEARS
 from backtest.market.history import History

@@ -16,7 +16,7 @@ from backtest.report.record import LivedRecord, RunRecord
 
 if TYPE_CHECKING:
     from backtest.config import RunConfig
-    from backtest.engine.tables import Plan
+    from backtest.engine.plan import Plan
 
 
 def record_of(
