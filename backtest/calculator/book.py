@@ -33,7 +33,7 @@ from backtest.kernel import plain
 from backtest.margin.positions import bankrupt_at
 from backtest.market.history import History
 from backtest.market.schema import YEAR_US, Instrument
-from backtest.state import FEE_TO_CLOSE, HERE, LIMIT, O_SEEN, REDUCE_ONLY, SCALED_COLUMNS, TAKER, Book, Rules, Tape
+from backtest.state import FEE_TO_CLOSE, HERE, LIMIT, O_SEEN, ONE, REDUCE_ONLY, SCALED_COLUMNS, TAKER, Book, Rules, Tape
 from backtest.units import HEADROOM, to_steps
 from backtest.venues.load import load
 from backtest.venues.schema import Mode, RuleSet
@@ -355,7 +355,7 @@ def _open(placed: Placed) -> None:
             share, also = 1.0 / placed.plan.leverage_of(position.symbol), ""
             if placed.rules.term[HERE, FEE_TO_CLOSE]:
                 taker = float(placed.rules.fee[HERE, i, TAKER])
-                share += taker * float(plain(bankrupt_at)(placed.rules, i, contracts > 0.0, share))
+                share += taker * float(plain(bankrupt_at)(placed.rules, i, HERE if contracts > 0.0 else ONE, share))
                 also = ", and the fee to close it"
             margin = abs(contracts * at_entry) * share
             placed.notes.append(

@@ -120,7 +120,7 @@ def isolated_orders(book, rules, wallet, account, at):
                 share = 1.0 / rules.leverage[account, i]
                 long, short = (abs(notional + buys) - size) * share, (abs(notional - sells) - size) * share
                 if rules.term[at, FEE_TO_CLOSE] != 0:
-                    long += buys * fees_of_order(rules, i, at, True, share)
-                    short += sells * fees_of_order(rules, i, at, False, share)
+                    long += buys * fees_of_order(rules, i, at, HERE, share)
+                    short += sells * fees_of_order(rules, i, at, ONE, share)
                 total += max(0.0, max(long, short)) * index_here(book, rules, rules.settlement[i])
     return total

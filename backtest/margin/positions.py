@@ -69,7 +69,7 @@ def add_outright(book, rules, tape, prices, position, at, value, span, point, n)
         add_resting_share(initial, contracts, value, span, buys, sells, rules.slope[at, i, SLOPE_INITIAL])
     else:
         if rules.term[at, FEE_TO_CLOSE] != 0 and buys + sells > 0.0:
-            buy_fee, sell_fee = fees_of_order(rules, i, at, True, share), fees_of_order(rules, i, at, False, share)
+            buy_fee, sell_fee = fees_of_order(rules, i, at, HERE, share), fees_of_order(rules, i, at, ONE, share)
             paid = rules.term[at, INITIAL_AT_ENTRY] != 0
             add_initial_and_fees(initial, contracts, cost, value, span, buys, sells, share, buy_fee, sell_fee, paid)
         elif rules.term[at, INITIAL_AT_ENTRY] != 0:
@@ -137,26 +137,27 @@ def size_in_brackets(book, rules, position, at, account, notional):
 def fee_to_close(book, rules, position, at, account):
     """Taker fee at the bankruptcy price, as a share of the notional paid."""
     i = rules.instrument[position]
-    is_long = book.contracts[position, account] > 0
-    return rules.fee[at, i, TAKER] * bankrupt_at(rules, i, is_long, 1.0 / rules.leverage[account, i])
+    side = HERE if book.contracts[position, account] > 0 else ONE
+    return rules.fee[at, i, TAKER] * bankrupt_at(rules, i, side, 1.0 / rules.leverage[account, i])
 
 
 @kernel
-def bankrupt_at(rules, i, is_long, share):
+def bankrupt_at(rules, i, side, share):
     """A contract's value at the bankruptcy price, as a share of that at entry: 1 - 1 / leverage of a linear long.
+    `side`: HERE of a long, ONE of a short.
 
     The value of an inverse contract rises as its price falls, so there the signs change places.
     """
-    falls = is_long != (rules.kind[i] == INVERSE)
+    falls = (side == HERE) != (rules.kind[i] == INVERSE)
     return 1.0 - share if falls else 1.0 + share
 
 
 @kernel
-def fees_of_order(rules, i, at, buys, share):
-    """Taker fees that a resting order holds, as a share of its notional: of opening, and of closing at the bankruptcy
-    price. Source: Bybit, "Order Cost (USDT Contract)".
+def fees_of_order(rules, i, at, side, share):
+    """Taker fees that a resting buy (HERE) or sale (ONE) holds, as a share of its notional: of opening, and of closing
+    at the bankruptcy price. Source: Bybit, "Order Cost (USDT Contract)".
     """
-    return rules.fee[at, i, TAKER] * (1.0 + bankrupt_at(rules, i, buys, share))
+    return rules.fee[at, i, TAKER] * (1.0 + bankrupt_at(rules, i, side, share))
 
 
 @kernel
@@ -187,8 +188,8 @@ def add_hedged(book, rules, position, at, value, span, n):
     larger = abs(own) > abs(other) or (abs(own) == abs(other) and own > 0.0)
     fees = fee * entry * (abs(own) + abs(other) if larger else 2.0 * abs(own))
     share = 1.0 / rules.leverage[account, i]
-    opens = book.resting[HERE if own > 0.0 else ONE, position, account]  # in hedge mode the other side only closes
-    resting = opens * (share + fees_of_order(rules, i, at, own > 0.0, share))
+    side = HERE if own > 0.0 else ONE  # in hedge mode orders of the other side only close
+    resting = book.resting[side, position, account] * (share + fees_of_order(rules, i, at, side, share))
     for j in range(n):
         worth = abs(price(value, span, j))
         book.need[NET_INITIAL, j] += fees + resting
