@@ -799,12 +799,13 @@ def test_prices_that_were_not_given_are_told() -> None:
 
 
 def test_a_coin_margined_contract_of_binance_is_of_100_dollars_and_one_of_unknown_size_is_told() -> None:
-    """100 contracts of 100 USD at 25,000 are 0.4 BTC; of the size that Deribit's have nothing is known."""
+    """100 contracts of 100 USD at 25,000 are 0.4 BTC, Deribit's of 10 USD 0.04; of Bybit's nothing is known."""
     account: dict[str, Any] = {"wallets": {"BTC": 1.0}, "positions": [held(COIN_BTC, 100, 25_000.0, 25_000.0)]}
     assert first(ask(**account), "notional") == pytest.approx(0.4)
     words = f"no contract size of {COIN_BTC}: taken as 1 USD"
     assert words not in ask(**account).notes
-    assert words in ask(venue="deribit", **account).notes
+    assert first(ask(venue="deribit", **account), "notional") == pytest.approx(0.04)
+    assert words in ask(venue="bybit", mode="multi_asset", **account).notes
 
 
 def test_an_answer_of_ccxt_is_taken_as_it_is() -> None:

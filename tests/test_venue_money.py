@@ -128,6 +128,23 @@ def test_bars_lived_one_by_one_pay_the_same_interest_as_a_stretch() -> None:
     assert records[0].ledger.equals(records[1].ledger) and records[0].account.equals(records[1].account)
 
 
+@pytest.mark.parametrize("venue", ["okx", "bybit"])
+def test_a_loan_bears_interest_only_as_far_as_the_coins_equity_is_below_zero(venue: str) -> None:
+    """10,000 dollars are borrowed at three for 0.2 bitcoins of 50,000; 8,000 are paid in at five: 0.1, then 0.02."""
+    prices = [50_000.0] * 9
+    past = history_of({SPOT: prices}, index={"BTC": prices})
+    dollars = past.assets.index("USDT")
+    rates, known = np.zeros(past.borrow_rate.shape), np.zeros(len(past.assets), bool)
+    rates[dollars], known[dollars] = 1e-5, True
+    past = replace(past, borrow_rate=rates, has_borrow=known)
+    flows = [{"time": f"{DAY}T05:00:00Z", "asset": "USDT", "amount": 8_000.0}]
+    session, config = opened(past, venue, "multi_asset", deposit={"BTC": 1.0}, borrow=True, flows=flows)
+    session.advance(3)
+    session.submit(0, [Order(SPOT, 0.2)])
+    paid = amounts(lived(session, config), "interest")
+    assert paid == pytest.approx([-0.1, *[-0.02] * 4], abs=1e-5)
+
+
 def test_an_open_loss_for_which_no_rate_is_known_is_named() -> None:
     past = indebted()
     session, config = short_against_a_coin(
@@ -163,6 +180,34 @@ def test_bybit_pays_funding_received_to_the_available_balance_even_where_there_w
     assert amounts(record, "funding", PERP) == []
     assert record.account["equity"].iloc[-1] == pytest.approx(5_150.0)
     assert record.wallets.set_index("wallet").loc[PERP, "collateral"].iloc[-1] == pytest.approx(5_000.0)
+
+
+def test_bybit_leaves_to_resting_orders_what_they_hold() -> None:
+    """Of 800 free an order of 5 ETH at 1,000 holds 500: of 400 to pay 300 come from there, 100 from the position."""
+    past = history_of(
+        {PERP: [50_000.0] * 12, ETHER: [1_500.0] * 12}, funding=[(PERP, 8, 0.008)],
+        index={"BTC": [50_000.0] * 12, "ETH": [1_500.0] * 12},
+    )  # fmt: skip
+    past = replace(past, funding_price=np.full(1, 50_000.0))
+    session, config = opened(past, "bybit", "isolated", deposit={"USDT": 5_800.0}, leverage=10)
+    session.advance(2)
+    session.submit(0, [Order(PERP, 1.0)])
+    session.submit(0, [Order(ETHER, 5.0, kind="limit", price=1_000.0)])
+    record = lived(session, config)
+    assert amounts(record, "funding", "usdm:USDT") == pytest.approx([-300.0])
+    assert amounts(record, "funding", PERP) == pytest.approx([-100.0])
+
+
+def test_the_calculator_pays_funding_from_where_a_run_does() -> None:
+    """300 free and 5,100 of margin: 500 to pay are 300 and 200; at OKX all 500 come from the position."""
+    for venue, left in (("bybit", 4_900.0), ("okx", 4_600.0)):
+        told = answer(
+            venue, "isolated", "2026-03-01", leverage=10, wallets={"USDT": 300.0}, prices={"BTC": 50_000.0},
+            positions=[{"symbol": PERP, "contracts": 1.0, "entry": 50_000.0, "mark": 50_000.0, "margin": 5_100.0}],
+            instruments={PERP: {"contract_size": 1.0}},
+        )  # fmt: skip
+        after = told.what_if(funding=0.01).wallets.set_index("wallet")["collateral_equity"]
+        assert after[PERP] == pytest.approx(left), venue
 
 
 @pytest.mark.parametrize("venue", ["okx", "binance"])
@@ -291,6 +336,20 @@ def test_a_forced_order_on_the_way_to_the_low_earns_no_basis_where_mark_and_inde
     parts = explain(record, 0)
     assert parts["basis"] == pytest.approx(0.0, abs=1e-6)
     assert parts["price"] < 0.0
+
+
+def test_a_forced_order_earns_the_basis_that_there_was_on_the_way() -> None:
+    """The mark is 1.002 times the index throughout, so of every loss 2 in 1,002 are basis."""
+    past = history_of({PERP: [100.2] * 8}, index={"BTC": [100.0] * 8})
+    low = np.array([[100.2] * 5 + [60.12] + [100.2] * 2])
+    coin = np.array([[100.0] * 5 + [60.0] + [100.0] * 2])
+    index = np.vstack([np.ones((1, 8)) if asset == "USDT" else coin for asset in past.assets])
+    past = replace(past, low=low, mark_low=low, worst_low=low, index_low=index)
+    session, config = opened(past, "generic", "isolated", deposit={"USDT": 1_000.0}, leverage=10)
+    session.advance(2)
+    session.submit(0, [Order(PERP, 10.0)])
+    parts = explain(lived(session, config), 0)
+    assert parts["basis"] == pytest.approx(parts["price"] * 0.002) and parts["price"] < -50.0
 
 
 # A part of an isolated position

@@ -131,6 +131,8 @@ class ShortInEach(Strategy):
 
 
 def test_numbers_of_the_tail_model_are_refused_where_margin_is_not_by_tail() -> None:
+    with pytest.raises(InputError, match=r"45 days holds 15 moves of 3, and the model waits for 20; .* = 60 or more"):
+        lived("generic", "portfolio", requirement="tail", tail={"window_days": 45, "horizon_days": 3})
     with pytest.raises(InputError, match="tail would do nothing: 'portfolio' at generic is margined by scenarios"):
         lived("generic", "portfolio", tail={"buffer": 0.25})
 

@@ -27,6 +27,7 @@ from backtest.engine.orders import place
 from backtest.engine.tape import make_tape
 from backtest.errors import InputError, is_number, nearest
 from backtest.state import (
+    FUNDING_FROM_FREE,
     INCIDENT_ROWS,
     LIMIT,
     LIVE_ORDERS,
@@ -45,6 +46,7 @@ from backtest.state import (
     REDUCE_ONLY,
     RUNG_NAMES,
     STATE_NAMES,
+    W_ORDERS,
     Book,
 )  # fmt: skip
 from backtest.units import STEP, amount_of, to_steps
@@ -180,7 +182,9 @@ def with_haircuts(placed: Placed, haircut: float | Mapping[str, float]) -> Snaps
 
 
 def after_funding(placed: Placed, funding: float | Mapping[str, float]) -> Snapshot:
-    """One payment of perpetuals at today's marks: longs pay a positive rate, into and out of each position's wallet."""
+    """One payment of perpetuals at today's marks: longs pay a positive rate, into and out of each position's wallet, or
+    the one that an isolated position leans on, as the venue books it.
+    """
     symbols = [i.symbol for i in placed.instruments if i.perpetual]
     rates = dict(funding) if isinstance(funding, Mapping) else dict.fromkeys(symbols, float(funding))
     for symbol in rates:
@@ -194,10 +198,27 @@ def after_funding(placed: Placed, funding: float | Mapping[str, float]) -> Snaps
             instrument = placed.instruments[i]
             worth = abs(instrument.worth(float(placed.marks[i])))
             paid = position.signed(instrument.contract_size) * worth * rates[position.symbol]
-            wallet = placed.plan.shape.names[int(placed.rules.position_wallet[0, number])]
-            held.setdefault(wallet, {})
-            held[wallet][instrument.settle] = held[wallet].get(instrument.settle, 0.0) - paid
+            for wallet, amount in _paid_from(placed, number, paid, held):
+                held.setdefault(wallet, {})
+                held[wallet][instrument.settle] = held[wallet].get(instrument.settle, 0.0) - amount
     return at_prices(placed, placed.marks, placed.indexes).with_(wallets=held, positions=_unfunded(placed))
+
+
+def _paid_from(
+    placed: Placed, number: int, paid: float, held: Mapping[str, Mapping[str, float]]
+) -> list[tuple[str, float]]:
+    """Wallets that a position's funding is paid from (received into: negative), and how much from each; as
+    `engine.funding.from_free` has it.
+    """
+    shape, own = placed.plan.shape, int(placed.rules.position_wallet[0, number])
+    name, settle = shape.names[own], int(placed.rules.settlement[placed.rules.instrument[number]])
+    if shape.isolates[own] < 0 or not placed.rules.term[0, FUNDING_FROM_FREE]:
+        return [(name, paid)]
+    parent = shape.parent[own]
+    kept = float(placed.now(placed.book).need[0, parent, W_ORDERS]) / float(placed.indexes[settle])
+    there = held.get(shape.names[parent], {}).get(placed.assets[settle], 0.0)
+    free = paid if paid <= 0.0 else min(paid, max(0.0, there - kept))
+    return [(shape.names[parent], free), (name, paid - free)]
 
 
 def _unfunded(placed: Placed) -> list[dict[str, Any]]:

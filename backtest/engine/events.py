@@ -75,7 +75,7 @@ def pay_funding(book, rules, tape, event, account, bar, position):
     due, wallet = funding_due(book, rules, tape, event, position, account), rules.position_wallet[shape, position]
     if rules.isolates[shape, wallet] >= 0:
         parent = rules.parent[shape, wallet]
-        free = from_free(rules, tape, shape, bar, due, book.balance[parent, asset, account])
+        free = from_free(book, rules, tape, account, position, bar, due, book.balance[parent, asset, account])
         if free != 0:
             post(book, bar, account, parent, asset, FUNDED, free, position, event)
         due -= free
@@ -170,7 +170,8 @@ def run_funding(book, rules, tape, account, event, position, start, n):
     due, wallet = funding_due(book, rules, tape, event, position, account), rules.position_wallet[shape, position]
     if rules.isolates[shape, wallet] >= 0:
         parent = rules.parent[shape, wallet]
-        free = from_free(rules, tape, shape, tape.event[event, E_BAR], due, book.running[parent, asset, start])
+        bar, balance = tape.event[event, E_BAR], book.running[parent, asset, start]
+        free = from_free(book, rules, tape, account, position, bar, due, balance)
         if free != 0:
             add_from(book.running[parent, asset], start, n, free)
         due -= free

@@ -230,15 +230,13 @@ def fetch_quote(book, rules, tape, bar, account, quote, needed):
 
 @kernel
 def borrow_if_short(book, rules, tape, bar, account, wallet, asset, needed):
-    """Where the account may borrow, the missing part of what is delivered is a loan; its first hour is charged at
-    once.
-    """
+    """Where the account may borrow, the missing part of what is delivered is a loan."""
     loans = rules.loan_wallet[rules.shape[account]]
     short = needed - max(I64(0), book.balance[wallet, asset, account])
     if short > 0 and loans >= 0 and rules.switch[account, BORROWS] != 0 and tape.borrow_row[account, asset] >= 0:
         move(book, bar, account, loans, wallet, asset, BORROW, short)
         book.principal[asset, account] += short
-        charge_first_hour(book, tape, bar, account, loans, asset, short)
+        charge_first_hour(book, rules, tape, bar, account, loans, asset, short)
 
 
 @kernel

@@ -10,6 +10,7 @@ from. Source: Binance, "Funding" (notional at mark); Hyperliquid, "Funding" (not
 from __future__ import annotations
 
 from backtest.kernel import kernel
+from backtest.margin.orders import held_by_orders
 from backtest.state import E_BAR, FUNDING_FROM_FREE, I64, ONE
 from backtest.units import units
 
@@ -26,10 +27,16 @@ def funding_due(book, rules, tape, event, position, account):
 
 
 @kernel
-def from_free(rules, tape, shape, bar, due, balance):
+def from_free(book, rules, tape, account, position, bar, due, balance):
     """Of an isolated position's funding, what goes over the balance of the wallet it was opened from: all that is
-    received, and of a payment as much as there is; nothing where the venue books it on the position.
+    received, and of a payment as much as no order holds; nothing where the venue books it on the position.
     """
+    shape = rules.shape[account]
     if rules.term[tape.rules_at[shape, bar], FUNDING_FROM_FREE] == 0:
         return I64(0)
-    return due if due > 0 else -min(-due, max(I64(0), balance))
+    if due >= 0:
+        return due
+    parent = rules.parent[shape, rules.position_wallet[shape, position]]
+    asset = rules.settlement[rules.instrument[position]]
+    free = balance - held_by_orders(book, rules, tape, parent, asset, account, bar)
+    return -min(-due, max(I64(0), free))

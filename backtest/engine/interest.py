@@ -2,8 +2,9 @@
 
 Interest runs on what was borrowed, not on interest. The first hour is charged when the loan is taken, then one at
 every full clock hour (Binance FAQ 360041505471). What a unified wallet owes pays for the day at 00:00 UTC (Binance), or
-by the hour, open losses being owed as well (OKX, "Borrowing and interest"; Bybit, "Borrowing-repayment"). Rates are a
-series on the tape, by account; without one nothing can be borrowed.
+by the hour: there a coin's loans, balance and open profit are one equity, and what it is below zero is owed (OKX,
+"Collateral and equity"; Bybit, "Borrowing-repayment"). Rates are a series on the tape, by account; without one nothing
+can be borrowed.
 """
 
 from __future__ import annotations
@@ -24,27 +25,30 @@ def hourly_rate(tape, account, asset, bar):
 
 
 @kernel
-def charge_first_hour(book, tape, bar, account, loans, asset, borrowed):
-    """A new loan pays its first started hour at once."""
+def charge_first_hour(book, rules, tape, bar, account, loans, asset, borrowed):
+    """A new loan pays its first started hour at once, where interest is of loans."""
+    if is_hourly(rules, tape, rules.shape[account], bar):
+        return
     due = units(borrowed * hourly_rate(tape, account, asset, bar))
     post(book, bar, account, loans, asset, INTEREST_PAID, -due, NOTHING, NOTHING)
 
 
 @kernel
 def is_hourly(rules, tape, shape, bar):
-    """Whether what a unified wallet owes pays by the hour, open losses with it."""
+    """Whether what a coin's whole equity is below zero pays by the hour."""
     return rules.term[tape.rules_at[shape, bar], INTEREST_HOURLY] != 0
 
 
 @kernel
 def hours_owed(rules, tape, event, shape, wallet):
-    """Hours of interest an event charges a wallet: loans by the hour, what a unified wallet owes by the hour or by the
-    day.
+    """Hours of interest an event charges a wallet: loans by the hour, what a unified wallet owes by the day; where
+    interest is of a coin's equity, that of the unified wallet by the hour, and the loans in it.
     """
+    whole = is_hourly(rules, tape, shape, tape.event[event, E_BAR])
     if wallet == rules.loan_wallet[shape]:
-        return tape.number[event, 0]
+        return 0.0 if whole else tape.number[event, 0]
     if rules.model[shape, wallet] != BACKS_NOTHING and rules.settle[shape, wallet] < 0:
-        return tape.number[event, 0 if is_hourly(rules, tape, shape, tape.event[event, E_BAR]) else 1]
+        return tape.number[event, 0 if whole else 1]
     return 0.0
 
 
@@ -54,12 +58,14 @@ def interest_on(book, rules, tape, account, wallet, asset, bar, balance, hours):
     wallet owes of it.
     """
     shape = rules.shape[account]
-    if wallet == rules.loan_wallet[shape]:
+    loans = rules.loan_wallet[shape]
+    if wallet == loans:
         return interest_due(tape, account, asset, bar, -1.0 * book.principal[asset, account], hours)
-    owed = 1.0 * balance
+    equity = 1.0 * balance
     if is_hourly(rules, tape, shape, bar):
-        owed += open_profit(book, rules, tape, account, wallet, asset, bar)
-    return interest_due(tape, account, asset, bar, owed, hours)
+        equity += open_profit(book, rules, tape, account, wallet, asset, bar)
+        equity += book.balance[loans, asset, account] if loans >= 0 else 0.0
+    return interest_due(tape, account, asset, bar, equity, hours)
 
 
 @kernel

@@ -13,10 +13,10 @@ from backtest.margin.positions import fees_of_order
 from backtest.margin.tiers import value_of_contract
 from backtest.span import price
 from backtest.state import (
-    FEE_TO_CLOSE, FORCED, HERE, LIMIT, LIVE_ORDERS, ONE, OPEN_LOSS, O_ACCOUNT, O_CONTRACTS, O_FILLED, O_FLAGS, O_KIND,
-    O_POSITION, O_SEEN, O_STATE, PRICE, REDUCE_ONLY, SPOT, WAITING,
+    FEE_TO_CLOSE, FORCED, HERE, LIMIT, LIVE_ORDERS, ONE, OPEN, OPEN_LOSS, O_ACCOUNT, O_CONTRACTS, O_FILLED, O_FLAGS,
+    O_KIND, O_POSITION, O_SEEN, O_STATE, PRICE, REDUCE_ONLY, SPOT, WAITING,
 )  # fmt: skip
-from backtest.units import STEP
+from backtest.units import STEP, units
 
 
 @kernel
@@ -112,15 +112,37 @@ def isolated_orders(book, rules, wallet, account, at):
     for position in range(book.contracts.shape[0]):
         own = rules.position_wallet[shape, position]
         if own >= 0 and own != wallet and rules.parent[shape, own] == wallet:
-            buys, sells = book.resting[HERE, position, account], book.resting[ONE, position, account]
-            if buys + sells > 0.0:
-                i = rules.instrument[position]
-                size = notional_here(book, rules, account, position) * STEP
-                notional = -size if book.contracts[position, account] < 0 else size
-                share = 1.0 / rules.leverage[account, i]
-                long, short = (abs(notional + buys) - size) * share, (abs(notional - sells) - size) * share
-                if rules.term[at, FEE_TO_CLOSE] != 0:
-                    long += buys * fees_of_order(rules, i, at, HERE, share)
-                    short += sells * fees_of_order(rules, i, at, ONE, share)
-                total += max(0.0, max(long, short)) * index_here(book, rules, rules.settlement[i])
+            size = notional_here(book, rules, account, position) * STEP
+            usd = index_here(book, rules, rules.settlement[rules.instrument[position]])
+            total += margin_of_orders(book, rules, account, at, position, size) * usd
     return total
+
+
+@kernel
+def held_by_orders(book, rules, tape, wallet, asset, account, bar):
+    """The same of one settlement asset, in steps of it, at the marks of a bar's open."""
+    shape, total = rules.shape[account], 0.0
+    for position in range(book.contracts.shape[0]):
+        own, i = rules.position_wallet[shape, position], rules.instrument[position]
+        if own >= 0 and own != wallet and rules.parent[shape, own] == wallet and rules.settlement[i] == asset:
+            size = abs(book.contracts[position, account] * tape.series[tape.value_row[OPEN, i, 0], bar]) * STEP
+            total += margin_of_orders(book, rules, account, tape.rules_at[shape, bar], position, size)
+    return units(total / STEP)
+
+
+@kernel
+def margin_of_orders(book, rules, account, at, position, size):
+    """What the resting orders of a position of some notional would take out of the wallet it is funded from, in the
+    settlement asset.
+    """
+    buys, sells = book.resting[HERE, position, account], book.resting[ONE, position, account]
+    if buys + sells <= 0.0:
+        return 0.0
+    i = rules.instrument[position]
+    notional = -size if book.contracts[position, account] < 0 else size
+    share = 1.0 / rules.leverage[account, i]
+    long, short = (abs(notional + buys) - size) * share, (abs(notional - sells) - size) * share
+    if rules.term[at, FEE_TO_CLOSE] != 0:
+        long += buys * fees_of_order(rules, i, at, HERE, share)
+        short += sells * fees_of_order(rules, i, at, ONE, share)
+    return max(0.0, max(long, short))

@@ -15,6 +15,13 @@ from backtest.report.record import Floats, Ints
 from backtest.report.steps import Steps, moves, on, part_of_asset
 from backtest.units import STEP
 
+COMES_FROM = {
+    "low_then_high": {"low": "open", "high": "low", "close": "high"},
+    "each_worst": {"close": "open"},
+    "close": {"close": "open"},
+}
+"""Where a reading of a bar's path comes from on its way to a point."""
+
 
 class Held:
     """One futures instrument of one account: what its contracts are worth in the settlement asset, bar by bar."""
@@ -118,18 +125,36 @@ class Held:
         self.books.execute(self.fills, slipped, bars, left, STEP * self.books.highest(self.settle))
 
     def _index_at_fill(self, mark: Floats) -> Floats:
-        """A contract's worth at the index of each fill's moment; at the mark on the way between two points of a bar."""
+        """A contract's worth at the index of each fill's moment; at the mark where only an order's price says when."""
         worth = mark.copy()
         points = self.fills.words("point")
         for point in (each for each in ("open", "low", "high", "close") if each in points.present):
-            mine = points.among(point)
-            if point != "open":  # a forced order names the point it was on the way to
-                there = self.room.take(getattr(self.record.history, f"mark_{point}")[self.number], self.at)
-                mine &= self.fills["mark"] == there
-            price = self._index_price(point, self.at[mine])
+            mine = np.flatnonzero(points.among(point))
+            price = self._index_on_the_way(point, mine)
             if price is not None:
                 worth[mine] = self._worth(price)
         return worth
+
+    def _index_on_the_way(self, point: str, mine: Ints) -> Floats | None:
+        """The index at fills that name a point. A forced order names the point it was on the way to: index and mark go
+        the same share of the way there.
+        """
+        end, bars = self._index_price(point, self.at[mine]), self.at[mine]
+        source = COMES_FROM[self.record.config.execution.path].get(point)
+        if end is None or source is None:
+            return end
+        begin = self._index_price(source, bars)
+        assert begin is not None
+        there, here = (self.room.take(self._marks(each), bars) for each in (point, source))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = np.where(there != here, (self.fills["mark"][mine] - here) / (there - here), 1.0)
+        found: Floats = begin + (end - begin) * np.clip(share, 0.0, 1.0)
+        return found
+
+    def _marks(self, point: str) -> Floats:
+        """The instrument's marks at a point of every bar."""
+        marks: Floats = getattr(self.record.history, f"mark_{point}")[self.number]
+        return marks
 
     def _total(self) -> tuple[Ints, Floats]:
         """All that fills changed in some bars: contracts at the close, less their cost, plus what was realised, USD."""

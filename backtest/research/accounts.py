@@ -18,6 +18,7 @@ from backtest.engine.session import Session
 from backtest.engine.shape import Shape, shape_of
 from backtest.engine.tape import Event
 from backtest.errors import InputError, nearest
+from backtest.margin.tail import FEWEST
 from backtest.market.grid import when
 from backtest.market.history import History
 from backtest.market.schema import DAY_US, HOUR_US
@@ -156,7 +157,14 @@ def with_tail(rule_set: RuleSet, chosen: Tail | None) -> RuleSet:
     rows = tuple(
         Row("account", f"tail {name}", value, rule_set.start_us, "the config", "") for name, value in own.items()
     )
-    scenario = replace(rule_set.scenario, tail=replace(rule_set.scenario.tail, **own))
+    tail = replace(rule_set.scenario.tail, **own)
+    moves, least = tail.window_days // tail.horizon_days, FEWEST * tail.horizon_days
+    if moves < FEWEST:
+        raise InputError(
+            f"tail: a window of {tail.window_days} days holds {moves} moves of {tail.horizon_days}, and the model waits"
+            f" for {FEWEST}; write window_days = {least} or more"
+        )
+    scenario = replace(rule_set.scenario, tail=tail)
     return replace(rule_set, scenario=scenario, rows=(*rule_set.rows, *rows))
 
 
