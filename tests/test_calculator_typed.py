@@ -431,13 +431,13 @@ def test_the_order_of_an_option_is_not_tried() -> None:
 
 
 def test_an_order_beside_an_option_leaves_the_option_as_it_is() -> None:
-    """600 dollars of the perpetual bought at 67,000, where taking costs 0.05 %."""
+    """60 contracts of 10 dollars of the perpetual bought at 67,000, where taking costs 0.05 %."""
     account = {
         "venue": "deribit", "mode": "portfolio", "at": "2026-10-01", "wallets": {"BTC": 1.0},
         "prices": {"BTC": 67_000.0, "BTC/USD:BTC": 67_000.0},
         "positions": [{"symbol": CALL, "contracts": -1.0, "mark": 0.05, "entry": 0.04}],
     }  # fmt: skip
-    bought = margin(account).what_if(add="BTC/USD:BTC 600")
+    bought = margin(account).what_if(add="BTC/USD:BTC 60")
     assert bought.account["equity"] == pytest.approx(0.95 * 67_000 - 0.0005 * 600)
     assert bought.positions["entry"].tolist()[0] == pytest.approx(0.04)
 

@@ -632,7 +632,7 @@ def record(story: dict[str, Any]) -> RunRecord:
     assets = {name: k for k, name in enumerate(history.assets)}
     _, _, rules, tape = prepare(story)
     session: Any = Row(plans=plans, history=history, book=book, assets=assets, rules=rules, tape=tape)
-    config: Any = None
+    config: Any = Row(execution=Row(path="low_then_high"))
     return record_of(session, config, [])
 
 
