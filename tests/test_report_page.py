@@ -32,8 +32,8 @@ def test_the_verdict_of_a_survivor_has_its_lowest_ratio_its_return_and_its_drawd
     # 100 -> 99; drawdown 11 of 110; 1 lost on 20 of margin
     assert verdict.sentence == (
         "Survived. Its lowest margin ratio was 1.40, on 2024-01-02 00:00 in wallet unified; the venue liquidates at 1. "
-        "Return -1.00 % (100.00 to 99.00 USD), -5.0 % on its average initial margin at 5x; largest drawdown 10.00 %, on "
-        "2024-01-02 00:00."
+        "Return -1.00 % (100.00 to 99.00 USD), -5.0 % on its average initial margin at 5x; largest drawdown 10.00 %, "
+        "on 2024-01-02 00:00."
     )
 
 
