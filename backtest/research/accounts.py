@@ -171,6 +171,8 @@ def with_tail(rule_set: RuleSet, chosen: Tail | None) -> RuleSet:
 def with_ratios(rule_set: RuleSet, account: Account, assets: Sequence[str]) -> RuleSet:
     """The rule set with the account's own collateral ratios, each a row of the journal: not what the venue had."""
     own = {asset: ratio for asset, ratio in account.collateral.items() if not isinstance(ratio, bool)}
+    if not own:
+        return rule_set
     collateral, by_quantity = list(rule_set.collateral), list(rule_set.collateral_by_quantity)
     for asset, ratio in own.items():
         collateral[assets.index(asset)] = (CollateralTier(0.0, ratio),)

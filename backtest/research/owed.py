@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 
 from backtest.engine.session import Session
 from backtest.report.frames.trades import position_changes
@@ -15,22 +16,33 @@ from backtest.research.accounts import owes_by_the_hour
 from backtest.state import L_ACCOUNT, L_AMOUNT, L_ASSET, L_BAR, L_WALLET, LEDGER_ROWS
 from backtest.units import STEP, amount_of
 
+Ints = npt.NDArray[np.int64]
+
 
 def debts_without_rate(session: Session, k: int) -> list[str]:
     """Assets of which a wallet of the account has been below zero, and of which no borrow rate is known."""
     plan, assets, found = session.plans[k], session.history.assets, set[int]()
     ledger = session.book.ledger[: session.book.count[LEDGER_ROWS]]
     ledger = ledger[ledger[:, L_ACCOUNT] == k]
+    unknown = np.flatnonzero(session.tape.borrow_row[k] < 0).tolist()
     for wallet, model in enumerate(plan.shape.model):
         if model and plan.shape.settle[wallet] < 0:
             rows = ledger[ledger[:, L_WALLET] == wallet]
-            for asset in np.flatnonzero(session.tape.borrow_row[k] < 0).tolist():
+            hourly = owes_by_the_hour(plan)
+            for asset in unknown:
                 paid = rows[rows[:, L_ASSET] == asset]
-                balance = Steps.summed(paid[:, L_BAR], amount_of(paid[:, L_AMOUNT]))
-                profits = list(open_profits(session, k, wallet, asset)) if owes_by_the_hour(plan) else []
-                if np.cumsum(paid[:, L_AMOUNT]).min(initial=0) < 0 or falls_below_zero(session, balance, profits):
+                below = np.cumsum(paid[:, L_AMOUNT]).min(initial=0) < 0
+                if below or (hourly and owed_openly(session, k, wallet, asset, paid)):
                     found.add(asset)
     return [assets[asset] for asset in sorted(found)]
+
+
+def owed_openly(session: Session, k: int, wallet: int, asset: int, paid: Ints) -> bool:
+    """Whether open losses took an asset of a wallet below zero at a close. `paid`: its rows of the ledger."""
+    profits = list(open_profits(session, k, wallet, asset))
+    return bool(profits) and falls_below_zero(
+        session, Steps.summed(paid[:, L_BAR], amount_of(paid[:, L_AMOUNT])), profits
+    )
 
 
 def open_profits(session: Session, k: int, wallet: int, asset: int) -> Iterator[tuple[int, Steps, Steps]]:
@@ -49,7 +61,7 @@ def open_profits(session: Session, k: int, wallet: int, asset: int) -> Iterator[
 def falls_below_zero(session: Session, balance: Steps, profits: list[tuple[int, Steps, Steps]]) -> bool:
     """Whether a balance and open profits together are below zero at a close."""
     history = session.history
-    for part in history.room.parts(len(history.time)) if profits else ():
+    for part in history.room.parts(len(history.time)):
         bars = np.arange(part.start, part.stop)
         total = balance.after(bars)
         for i, contracts, cost in profits:
