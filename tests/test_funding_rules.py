@@ -101,9 +101,12 @@ def test_drift_charges_a_twenty_fourth_of_the_premium_an_hour_up_to_the_cap(mark
     assert drift_hourly_rate(mark, 100.0, 0.00125) == pytest.approx(rate, rel=1e-10)
 
 
-def test_y3_dydx_funding_of_eight_hours_is_capped_at_12_percent() -> None:
-    """600 % x (5 % - 3 %)."""
-    assert dydx_cap(0.05, 0.03) == pytest.approx(0.12, rel=1e-14)
+@pytest.mark.parametrize(("initial", "maintenance", "cap"), [(0.05, 0.03, 0.12), (0.1, 0.05, 0.3), (0.2, 0.1, 0.6)])
+def test_y3_dydx_funding_of_eight_hours_is_capped_at_six_times_the_gap(
+    initial: float, maintenance: float, cap: float
+) -> None:
+    """600 % x (5 % - 3 %) and two more."""
+    assert dydx_cap(initial, maintenance) == pytest.approx(cap, rel=1e-14)
 
 
 def test_y4_dydx_takes_its_impact_prices_at_5000_usdc() -> None:

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backtest.margin.in_brief import dederi, deleverage, drift, dydx
 from backtest.margin.liquidation_price import liquidation_price
 from backtest.research.perpetual_price import perpetual_over_spot
+from backtest.venues.in_brief import dederi, deleverage, drift
 from backtest.venues.schema import Tier
 
 
@@ -74,15 +74,6 @@ def test_y1_a_short_of_three_eth_on_1000_is_liquidated_at_3174_60_with_476_2_lef
     assert found is not None
     assert round(found, 2) == 3_174.60
     assert round(1_000 - 3 * (found - 3_000), 1) == 476.2
-
-
-@pytest.mark.parametrize(("initial", "maintenance", "cap"), [(0.05, 0.03, 0.12), (0.1, 0.05, 0.3), (0.2, 0.1, 0.6)])
-def test_y3_funding_over_8_hours_is_capped_at_six_times_the_gap(initial: float, maintenance: float, cap: float) -> None:
-    assert dydx.funding_cap(initial, maintenance) == pytest.approx(cap)
-
-
-def test_y4_the_premium_is_measured_with_an_order_of_5000() -> None:
-    assert dydx.impact_notional(0.1) == pytest.approx(5_000)
 
 
 def test_de1_ten_eth_of_a_future_twenty_days_out_under_eleven_moves() -> None:

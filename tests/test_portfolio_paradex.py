@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from portfolio_legs import Asked, call_leg, future_leg, legs_of, option_leg
 
-from backtest.margin.in_brief.paradex_account import funding_index, net_initial_margin, socialised_share
 from backtest.margin.portfolio import paradex
+from backtest.market.funding_rate import paradex_index_change
+from backtest.venues.in_brief.paradex_account import net_initial_margin, socialised_share
 
 pytestmark = pytest.mark.jit_off
 
@@ -107,14 +108,14 @@ def test_p1_resting_orders_open_two_of_a_side_and_three_of_the_other() -> None:
 
 def test_p3_half_a_bitcoin_pays_18_75_thousandths_of_a_dollar_in_a_minute() -> None:
     """0.08 % less the dampener of 0.05 % is 0.03 % of 60,000 = 18 in 8 h; 60 s of it 0.0375 a coin."""
-    index: float = funding_index(0.0008, 60_000.0, 60.0)
+    index: float = paradex_index_change(0.0008, 60_000.0, 60.0)
     assert index == pytest.approx(0.0375)
     assert -0.5 * index == pytest.approx(-0.01875)
 
 
 @pytest.mark.parametrize(("premium", "rate"), [(0.0004, 0.0), (-0.0004, 0.0), (-0.0008, -0.0003)])
 def test_a_premium_within_the_dampener_costs_nothing(premium: float, rate: float) -> None:
-    assert funding_index(premium, 60_000.0, 8 * 3600.0) == pytest.approx(60_000 * rate)
+    assert paradex_index_change(premium, 60_000.0, 8 * 3600.0) == pytest.approx(60_000 * rate)
 
 
 def test_p5_a_quarter_of_a_withdrawal_goes_to_the_socialised_loss() -> None:

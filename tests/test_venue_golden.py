@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import backtest
-from backtest.margin.in_brief.bybit_orders import inverse_order_cost, linear_order_cost
+from backtest.venues.in_brief.bybit_orders import inverse_order_cost, linear_order_cost
 
 pytestmark = pytest.mark.jit_off
 

@@ -19,10 +19,10 @@ import numpy as np
 import pytest
 from test_arithmetic import Desk, asset, future
 
-from backtest.margin.in_brief import hyperliquid
 from backtest.margin.leaves import add_collateral_otherwise, counted
 from backtest.span import Bars
 from backtest.state import BORROW_INITIAL, BORROW_MAINTENANCE, DEBT_FEE, DEBTS_ARE_LOANS
+from backtest.venues.in_brief import hyperliquid
 
 pytestmark = [
     pytest.mark.jit_off,

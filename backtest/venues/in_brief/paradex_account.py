@@ -1,13 +1,10 @@
-"""What a Paradex account owes beside its portfolio margin: margin for orders, funding by the second, shared losses.
+"""What a Paradex account owes beside its portfolio margin: margin for orders, and shared losses.
 
 Source: docs.paradex.trade/risk (repository tradeparadex/paradex-docs, 2026-08-20). Its text on socialised losses
 contradicts its example; see `socialised_share`.
 """
 
 from __future__ import annotations
-
-EIGHT_HOURS = 8 * 3600.0
-DAMPENER = 0.0005  # a premium this small earns no funding; inferred from the page's example
 
 
 def net_initial_margin(
@@ -19,12 +16,6 @@ def net_initial_margin(
     """
     long, short = max(0.0, buys + position), max(0.0, sells - position)
     return long, short, max(long, short) * mark * fraction
-
-
-def funding_index(premium: float, spot: float, seconds: float, dampener: float = DAMPENER) -> float:
-    """USD a coin that a long pays (negative: receives) over some seconds; `premium` a fraction over 8 hours."""
-    rate = premium - max(-dampener, min(dampener, premium))
-    return spot * rate * seconds / EIGHT_HOURS
 
 
 def socialised_share(bankrupt: float, insurance: float, balance: float) -> tuple[float, float]:
