@@ -406,7 +406,7 @@ def test_a_haircut_of_more_than_all_is_refused() -> None:
 
 
 def test_rule_sets_that_an_account_does_not_change_are_the_venues_own() -> None:
-    """Most points of a sweep differ in their strategy alone: what was made of their rules is found again by identity."""
+    """Most points of a sweep differ in their strategy alone: what was made of their rules is found by identity."""
     past = history_of({PERP: [50_000.0] * 6}, index={"BTC": [50_000.0] * 6})
     config = opened(past, "generic", "multi_asset", deposit={"USDT": 10_000.0}, collateral={"BTC": False})[1]
     one, other = (plan_of(config, config.account[0], past) for _ in range(2))
