@@ -16,6 +16,7 @@ from __future__ import annotations
 import getpass
 import hashlib
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -80,8 +81,18 @@ def forget_old(home: Path, digest: str) -> None:
         (home / digest).mkdir(exist_ok=True)
         os.utime(home / digest)
         for each in home.iterdir():
-            if len(each.name) == len(digest) and time.time() - each.stat().st_mtime > KEPT_SECONDS:
+            if re.fullmatch("[0-9a-f]{20}", each.name) and only_code(each) and _idle(each) > KEPT_SECONDS:
                 shutil.rmtree(each, ignore_errors=True)
+
+
+def only_code(folder: Path) -> bool:
+    """Whether a folder holds compiled code and nothing else that anybody could have put there."""
+    return all(each.is_dir() or each.suffix in (".nbi", ".nbc") for each in folder.rglob("*"))
+
+
+def _idle(folder: Path) -> float:
+    """Seconds since anybody asked for what is in a folder."""
+    return time.time() - folder.stat().st_mtime
 
 
 KEPT_SECONDS = 30 * 86_400

@@ -270,14 +270,17 @@ def test_an_unknown_format_is_answered_with_the_nearest(folder: Path) -> None:
 
 
 def test_code_compiled_from_other_sources_goes_after_a_month_and_nothing_else_does(tmp_path: Path) -> None:
-    mine, old, young, folder = (tmp_path / name for name in ("a" * 20, "b" * 20, "c" * 20, "holiday pictures 2019"))
-    for each in (old, young, folder):
-        each.mkdir()
-        (each / "kernel.nbc").write_bytes(b"code")
-    for each in (old, folder):
+    mine, old, young, hexed = (tmp_path / (letter * 20) for letter in "abcd")
+    holiday, pictures = tmp_path / "holiday-pictures-2019", tmp_path / "family-pictures-2020"
+    for each in (old, young, hexed, holiday, pictures):
+        (each / "backtest.engine.advance").mkdir(parents=True)
+        (each / "backtest.engine.advance" / "advance.1.nbc").write_bytes(b"code")
+    (hexed / "a.txt").write_text("not ours")
+    for each in (old, hexed, holiday, pictures):
         os.utime(each, (0, 0))
     kernel.forget_old(tmp_path, mine.name)
-    assert [each.exists() for each in (mine, old, young, folder)] == [True, False, True, True]
+    there = [each.exists() for each in (mine, old, young, hexed, holiday, pictures)]
+    assert there == [True, False, True, True, True, True]
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="asks who owns a folder")

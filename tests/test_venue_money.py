@@ -411,3 +411,43 @@ def test_rule_sets_that_an_account_does_not_change_are_the_venues_own() -> None:
     config = opened(past, "generic", "multi_asset", deposit={"USDT": 10_000.0}, collateral={"BTC": False})[1]
     one, other = (plan_of(config, config.account[0], past) for _ in range(2))
     assert one.sets and all(mine is its for mine, its in zip(one.sets, other.sets, strict=True))
+
+
+# What an order may not do
+
+
+def turned(*sales: float) -> RunRecord:
+    """2.4 coins bought at 2,000 with 960 of 1,000; at 1,900 they are sold, and as many or others more."""
+    past = history_of({PERP: [2_000.0] * 4 + [1_900.0] * 8}, index={"BTC": [2_000.0] * 4 + [1_900.0] * 8})
+    session, config = opened(past, "generic", "isolated", deposit={"USDT": 1_000.0}, leverage=5)
+    session.advance(2)
+    session.submit(0, [Order(PERP, 2.4)])
+    for bar, contracts in enumerate(sales, 6):
+        session.advance(bar)
+        session.submit(0, [Order(PERP, contracts)])
+    return lived(session, config)
+
+
+@pytest.mark.parametrize("sales", [(-4.8,), (-2.4, -2.4)])
+def test_an_isolated_position_that_is_turned_at_a_loss_is_as_large_as_what_is_left_carries(
+    sales: tuple[float, ...],
+) -> None:
+    """240 of 1,000 are lost; a fifth of 1,900 is asked a coin, so that 760 carry two: 2 x 1,900 / 5 = 760."""
+    record = turned(*sales)
+    assert amounts(record, "insurance") == []
+    assert record.incidents.empty
+    assert record.account["equity"].iloc[-1] == pytest.approx(760.0)
+    assert record.positions["contracts"].iloc[-1] == pytest.approx(-2.0)
+
+
+def test_a_limit_sale_delivers_coins_of_the_spot_wallet_alone() -> None:
+    """Five coins lie behind coin-margined contracts, none in the spot wallet: three are not there to be sold."""
+    coin = "BTC/USD:BTC"
+    past = history_of({SPOT: [2_000.0] * 3 + [2_100.0] * 5, coin: [2_000.0] * 3 + [2_100.0] * 5})
+    session, config = opened(past, "generic", "cross", deposit={"coinm": {"BTC": 5.0}, "spot": {"USDT": 9.0}})
+    session.advance(2)
+    session.submit(0, [Order(SPOT, -3.0, kind="limit", price=2_050.0)])
+    record = lived(session, config)
+    assert record.fills.empty
+    assert session.balance(0, "BTC", "coinm") == 5.0 and session.balance(0, "BTC", "spot") == 0.0
+    assert record.orders["state"].tolist() == ["refused"]

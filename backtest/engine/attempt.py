@@ -185,8 +185,9 @@ def end_met(book, account, bar, group, reason, met):
 
 @kernel
 def end_group(book, account, bar, group, reason):
-    """Every waiting order of the group is refused for one reason."""
+    """Every waiting order of the group is refused for one reason, or what is left of it."""
     for m in range(book.count[LIVE_ORDERS]):
         order = book.live[m]
         if in_group(book, account, bar, group, order):
-            end_order(book, order, REFUSED, reason, bar)
+            filled = book.order[order, O_FILLED]
+            end_order(book, order, PART_FILLED if filled != 0 else REFUSED, reason, bar)

@@ -15,7 +15,7 @@ from backtest.ledger.kinds import BUY, SELL
 from backtest.margin.leaves import row_of
 from backtest.margin.positions import size_in_brackets
 from backtest.margin.moment import notional_here
-from backtest.margin.orders import reserved_spot
+from backtest.margin.orders import reserved_spot, sold_spot
 from backtest.margin.wallets import require_now
 from backtest.state import (
     ASKS_INITIAL, AUTO_TRANSFER, BACKS_NOTHING, BORROWS, COLLATERAL, FILL_ROWS, GUARD_RATIO, GUARD_USE, GUARDED_RATIO,
@@ -181,21 +181,24 @@ def overdrawn(book, rules, tape, account, bar):
         if reserved > book.reserve[asset] or delivered(book, account, asset):
             short = reserved - book.balance[wallet, asset, account] * STEP
             if short > 0.5 * STEP and reserved > 0.0:
-                short -= reachable(book, rules, tape, account, asset, bar)
+                paid = reserved - sold_spot(book, rules, account, asset)
+                short -= reachable(book, rules, tape, account, asset, bar, paid)
             if short > 0.5 * STEP:
                 return True
     return False
 
 
 @kernel
-def reachable(book, rules, tape, account, asset, bar):
-    """Units that a spot order could still fetch when it fills: a loan, or free balance of the futures wallet."""
+def reachable(book, rules, tape, account, asset, bar, paid):
+    """Units that spot orders could still fetch when they fill: a loan, or, of what purchases will pay, free balance of
+    the futures wallet. Coins are sold from the spot wallet alone.
+    """
     shape = rules.shape[account]
     spot, cash = rules.spot_wallet[shape], rules.cash_wallet[shape, asset]
     if rules.switch[account, BORROWS] != 0 and rules.loan_wallet[shape] >= 0 and tape.borrow_row[account, asset] >= 0:
         return np.inf
     if cash >= 0 and cash != spot and rules.switch[account, AUTO_TRANSFER] != 0:
-        return free_steps(book, rules, tape, bar, account, cash, asset) * STEP
+        return min(paid, free_steps(book, rules, tape, bar, account, cash, asset) * STEP)
     return 0.0
 
 
@@ -217,9 +220,16 @@ def parent_overdrawn(book, rules, account):
             parent, asset = rules.parent[shape, wallet], rules.settle[shape, wallet]
             left = book.balance[parent, asset, account]
             if left < 0 and left < saved_balance(book, parent, asset):
-                if book.balance[wallet, asset, account] > saved_balance(book, wallet, asset):
+                if has_opened(book, rules.isolates[shape, wallet], account):
                     return True
     return False
+
+
+@kernel
+def has_opened(book, position, account):
+    """Whether the order opened some of a position: it is larger than it was, or on the other side."""
+    before, now = saved_contracts(book, position), book.contracts[position, account]
+    return now != 0 and ((now > 0) != (before > 0) or abs(now) > abs(before))
 
 
 @kernel

@@ -70,6 +70,18 @@ def reserved_spot(book, rules, account, asset):
 
 
 @kernel
+def sold_spot(book, rules, account, asset):
+    """Units of an asset that resting spot sales of it would deliver."""
+    total = 0.0
+    for k in range(book.count[LIVE_ORDERS]):
+        order = book.live[k]
+        i = rules.instrument[book.order[order, O_POSITION]]
+        if rules.kind[i] == SPOT and rules.base[i] == asset and is_resting(book, account, order):
+            total += max(0.0, -left_of(book, order))
+    return total
+
+
+@kernel
 def add_open_loss(book, rules, tape, prices, wallet, account, span, point, n):
     """OPEN_LOSS += what resting futures orders would lose at once if they filled at this mark, in USD."""
     for k in range(book.count[LIVE_ORDERS]):
