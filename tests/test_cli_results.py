@@ -350,6 +350,8 @@ def test_only_runs_are_held_beside_each_other(tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=words):
             load(folder)
+    with pytest.raises(InputError, match="it is of a run: load reads it"):
+        load_comparison(run)
     (run / "fills.parquet").unlink()
     assert "fills.parquet: is missing" in refused("diff", run, comparison / "cross")
 

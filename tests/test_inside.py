@@ -137,6 +137,18 @@ def test_a_damaged_file_of_finer_bars_is_named_and_not_taken_for_one_that_is_not
         live(store)
 
 
+def test_no_finer_mark_lies_outside_the_hours_own(tmp_path: Path) -> None:
+    """Marks of five minutes that are ten times as high: within the hour's low and high they are believed."""
+    at_once = {"AAA/USDT": [90.0, 70.0, 100.0], "BBB/USDT": [110.0, 130.0, 100.0]}
+    plain = live(store_of(tmp_path / "plain", at_once))
+    store = store_of(tmp_path / "odd", at_once)
+    columns = Store(store).need("generic", "BBB/USDT:USDT", "bars-5m")
+    higher = {name: row if name == "time" else 10.0 * row for name, row in columns.items() if name != "volume"}
+    write_series(store, "generic", "BBB/USDT:USDT", "mark-5m", higher, {})
+    assert live(store).stats["End Equity"] >= -1.0
+    assert plain.stats["Survived"] == "no: 2024-05-06 02:00"
+
+
 def test_finer_bars_that_end_too_early_leave_the_bar_undecided(tmp_path: Path) -> None:
     apart = {"AAA/USDT": [90.0, 70.0, 100.0], "BBB/USDT": [100.0, 100.0, 100.0, 130.0]}
     store = store_of(tmp_path / "store", apart)

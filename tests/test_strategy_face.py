@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import lru_cache, partialmethod
 from math import isnan
 from typing import Any
 
@@ -404,6 +405,28 @@ class ForgetsTheDesk(Strategy):
 class AsksForMore(Strategy):
     def targets(self, market: Market, when: str) -> None:  # type: ignore[override]
         pass
+
+
+def decides(self: Any, bar: Bar, desk: Any, often: int) -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    "hook",
+    [
+        partialmethod(decides, often=2),
+        lru_cache(lambda self, bar, desk: None),
+        classmethod(lambda kind, bar, desk: None),
+    ],
+)
+def test_a_hook_may_be_bound_in_any_way(hook: Any) -> None:
+    assert load_strategy(type("Bound", (Strategy,), {"on_bar": hook}), {})
+
+
+@pytest.mark.parametrize("hook", [None, 5, property(lambda self: None), staticmethod(lambda self, bar, desk: None)])
+def test_what_is_no_hook_is_refused_in_words(hook: Any) -> None:
+    with pytest.raises(InputError, match=r"Odd.on_bar.* cannot be asked: write on_bar\(self, bar, desk\)"):
+        load_strategy(type("Odd", (Strategy,), {"on_bar": hook}), {})
 
 
 class TakesWhatComes(Strategy):

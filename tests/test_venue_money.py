@@ -400,9 +400,23 @@ def test_the_calculator_takes_over_the_haircut_of_a_run() -> None:
     assert backtest.margin(told).account["collateral_equity"] == pytest.approx(45_000.0)
 
 
-def test_a_haircut_of_more_than_all_is_refused() -> None:
-    with pytest.raises(InputError, match=r"collateral.BTC"):
-        half_a_coin(1.5)
+@pytest.mark.parametrize("ratio", [1.5, -0.1, float("nan"), "0.5", None, [0.5]])
+def test_what_is_no_haircut_is_refused_in_one_line(ratio: Any) -> None:
+    told = r"^[^\n]*account\[0\].collateral.BTC: write true, false, or a ratio from 0 to 1; found [^\n]*$"
+    with pytest.raises(InputError, match=told):
+        half_a_coin(ratio)
+
+
+def test_a_haircut_where_no_other_coin_counts_would_do_nothing() -> None:
+    past = history_of({PERP: [50_000.0] * 6}, index={"BTC": [50_000.0] * 6})
+    with pytest.raises(InputError, match="collateral would do nothing: under 'cross' a position is backed by the coin"):
+        opened(past, "generic", "cross", deposit={"USDT": 10_000.0}, collateral={"BTC": 0.5})
+
+
+def test_a_deposit_of_what_the_history_has_not_is_named() -> None:
+    past = history_of({PERP: [50_000.0] * 6}, index={"BTC": [50_000.0] * 6})
+    with pytest.raises(InputError, match="ETH is not in this run"):
+        opened(past, "generic", "cross", deposit={"ETH": 1.0})
 
 
 def test_rule_sets_that_an_account_does_not_change_are_the_venues_own() -> None:

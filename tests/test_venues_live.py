@@ -95,6 +95,8 @@ def test_a_run_takes_its_own_numbers_of_the_tail_model_and_says_so() -> None:
     said = {row["key"]: row["value"] for row in ours.manifest["rules"] if row["table"] == "account"}
     assert said == {"tail buffer": 0.25, "tail confidence": 0.995}
     assert (ours.account.maintenance_margin >= usual.account.maintenance_margin - 1e-9).all()
+    few = "account main: 72 of 72 bars had fewer than 20 past moves: the scenario grid stood in for the tail"
+    assert few in ours.manifest["notes"]
 
 
 def test_two_accounts_of_one_run_look_back_each_by_its_own_window() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import Field, field_validator, model_validator
+import numpy as np
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from backtest.config.types import Duration, Moment, Positive, Section, Symbol, duration_us, microseconds
 from backtest.errors import InputError, is_number, nearest
@@ -123,6 +124,18 @@ class Transfer(Section):
         return duration_us(self.delay)
 
 
+def _switch_or_ratio(value: object) -> bool | float:
+    """Whether an asset counts, or at which ratio."""
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    if is_number(value) and 0.0 <= float(value) <= 1.0:
+        return float(value)
+    raise InputError(f"write true, false, or a ratio from 0 to 1; found {value!r}")
+
+
+Counts = Annotated[bool | Annotated[float, Field(ge=0, le=1)], BeforeValidator(_switch_or_ratio)]
+
+
 class Account(Section):
     """One account at one venue, under one margin mode, and what is paid in at the start."""
 
@@ -138,7 +151,7 @@ class Account(Section):
     position_mode: Literal["one_way", "hedge"] = "one_way"
     leverage: dict[str, Leverage] = {"default": 5.0}
     deposit: dict[str, float | dict[str, float]]
-    collateral: dict[str, bool | Annotated[float, Field(ge=0, le=1)]] = {}
+    collateral: dict[str, Counts] = {}
     auto_transfer: bool = True
     borrow: bool = False
     top_up: TopUp | None = None

@@ -100,10 +100,14 @@ def within(fine: History, coarse: History, bar: int) -> History:
 
 
 def fine_marks(fine: History, coarse: History, i: int, bar: int) -> tuple[Floats, Floats, Floats, Floats]:
-    """Marks of one instrument inside the bar: stored ones as they are, else trades held within the bar's own mark."""
-    if coarse.instruments[i].kind == "spot" or fine.mark_source[i] == MARKED:
-        return fine.mark_open[i], fine.mark_low[i], fine.mark_high[i], fine.mark_close[i]
+    """Marks of one instrument inside the bar, within the bar's own: stored ones, else those that trades tell."""
     low, high = coarse.mark_low[i, bar], coarse.mark_high[i, bar]
+    rows = fine.mark_open[i], fine.mark_low[i], fine.mark_high[i], fine.mark_close[i]
+    if coarse.instruments[i].kind == "spot":
+        return rows
+    if fine.mark_source[i] == MARKED:
+        opened, lows, highs, closes = (np.clip(row, low, high) for row in rows)
+        return opened, lows, highs, closes
     opened, lows, highs, closes = (np.clip(row[i], low, high) for row in (fine.open, fine.low, fine.high, fine.close))
     lows[int(fine.low[i].argmin())] = low
     highs[int(fine.high[i].argmax())] = high

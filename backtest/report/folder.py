@@ -91,6 +91,15 @@ def kind_of(folder: Path) -> str | None:
     return next((kind for kind in INDEX if is_ours(folder, kind)), None)
 
 
+READERS = {RUN: "a run: load", COMPARISON: "a comparison: load_comparison", SWEEP: "a sweep: load_sweep"}
+
+
+def cure_of(folder: Path, otherwise: str) -> str:
+    """What to do about a folder that is not of the kind it was taken for: the function that reads it, if any does."""
+    kind = kind_of(folder)
+    return otherwise if kind is None else f"it is of {READERS[kind]} reads it"
+
+
 def strangers(folder: Path, kind: str) -> Iterator[str]:
     """What lies in one of our folders and is not ours; a comparison holds a run's folder a mode."""
     for each in folder.iterdir():

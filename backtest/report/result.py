@@ -24,7 +24,7 @@ from backtest.report.files import (
     write_frames,
     write_json,
 )
-from backtest.report.folder import COMPARISON, DERIVED, RUN, SWEEP, is_ours, kind_of, write_page, written
+from backtest.report.folder import DERIVED, RUN, cure_of, is_ours, write_page, written
 from backtest.report.manifest import manifest
 from backtest.report.months import by_period
 from backtest.report.record import FORCED, FRAMES, RunRecord
@@ -294,8 +294,7 @@ def load(folder: str | Path) -> Result:
     """A saved run. InputError where the folder is none, lacks a file, or has one that cannot be read."""
     path = Path(folder)
     if not (path / "manifest.json").is_file():
-        other = {COMPARISON: "a comparison: load_comparison", SWEEP: "a sweep: load_sweep"}.get(kind_of(path) or "")
-        cure = f"it is of {other} reads it" if other else "name the folder that `run` printed"
+        cure = cure_of(path, "name the folder that `run` printed")
         raise InputError(f"{path}: no saved run there (it has no manifest.json); {cure}")
     journal, saved = read_json(path / "manifest.json"), read_json(path / "stats.json")
     if not is_ours(path, RUN):

@@ -49,7 +49,9 @@ def plan_of(config: RunConfig, account: Account, history: History, unbound: bool
 
 
 def idle_settings(plan: Plan, account: Account, history: History) -> list[tuple[str, str]]:
-    """What the account asks for that does nothing in its mode, and why: `top_up`, `refill`, `borrow`, `tail`."""
+    """What the account asks for that does nothing in its mode, and why: `top_up`, `refill`, `borrow`, `tail`, and
+    ratios of `collateral`.
+    """
     shape, found = plan.shape, []
     shared = {w for w in shape.position_wallet if w >= 0 and shape.settle[w] >= 0 and shape.isolates[w] < 0}
     if account.top_up is not None and not any(position >= 0 for position in shape.isolates):
@@ -62,17 +64,26 @@ def idle_settings(plan: Plan, account: Account, history: History) -> list[tuple[
         found.append(("borrow", f"{why} at {account.venue} under {account.margin!r}"))
     if account.tail is not None and plan.mode.requirement != "tail":
         found.append(("tail", f"{account.margin!r} at {account.venue} is margined by {plan.mode.requirement}"))
+    if ratios_of(account) and plan.mode.collateral == "settlement":
+        found.append(("collateral", f"under {account.margin!r} a position is backed by the coin it settles in alone"))
     return found
+
+
+def ratios_of(account: Account) -> dict[str, float]:
+    """Collateral ratios of the account's own, by asset."""
+    return {asset: ratio for asset, ratio in account.collateral.items() if not isinstance(ratio, bool)}
 
 
 def without_idle(
     config: RunConfig, account: Account, history: History, unbound: bool = False
 ) -> tuple[Account, list[str]]:
     """The account less what would do nothing under its mode, and a note for each: one account, compared under modes."""
-    if account.top_up is None and account.refill is None and account.tail is None and not account.borrow:
+    asked = account.top_up, account.refill, account.tail, account.borrow or None, ratios_of(account) or None
+    if all(each is None for each in asked):
         return account, []
     idle = idle_settings(_plan(config, account, history, unbound), account, history)
-    off = {"top_up": None, "refill": None, "tail": None, "borrow": False}
+    counted = {asset: counts for asset, counts in account.collateral.items() if isinstance(counts, bool)}
+    off = {"top_up": None, "refill": None, "tail": None, "borrow": False, "collateral": counted}
     changed = account.model_copy(update={setting: off[setting] for setting, _ in idle})
     return changed, [f"{account.name}: {setting} left out: {why}" for setting, why in idle]
 
@@ -170,7 +181,7 @@ def with_tail(rule_set: RuleSet, chosen: Tail | None) -> RuleSet:
 
 def with_ratios(rule_set: RuleSet, account: Account, assets: Sequence[str]) -> RuleSet:
     """The rule set with the account's own collateral ratios, each a row of the journal: not what the venue had."""
-    own = {asset: ratio for asset, ratio in account.collateral.items() if not isinstance(ratio, bool)}
+    own = ratios_of(account)
     if not own:
         return rule_set
     collateral, by_quantity = list(rule_set.collateral), list(rule_set.collateral_by_quantity)
@@ -214,6 +225,8 @@ def check_symbols(account: Account, history: History) -> None:
 
 def wallet_of_deposit(shape: Shape, history: History, asset: str, wallet: str | None) -> int:
     """Where a deposit goes: as written; else to the futures wallet of a settlement asset, else to spot."""
+    if asset not in history.assets:
+        raise InputError(f"{asset} is not in this run, and cannot be paid in or out; {nearest(asset, history.assets)}")
     a = history.assets.index(asset)
     return shape.wallet(wallet, a) if wallet else shape.cash.get(a, shape.spot)
 

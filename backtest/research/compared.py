@@ -8,7 +8,7 @@ import pandas as pd
 
 from backtest.errors import InputError
 from backtest.report.files import read_json, revived
-from backtest.report.folder import COMPARISON, is_ours
+from backtest.report.folder import COMPARISON, cure_of, is_ours
 from backtest.report.result import load
 from backtest.report.saved import AGAIN
 from backtest.research.compare import Comparison
@@ -22,6 +22,9 @@ def load_comparison(folder: str | Path) -> Comparison:
     InputError where the folder is none, lacks a mode's run, or has a file that cannot be read.
     """
     path = Path(folder)
+    if not (path / INDEX).is_file():
+        cure = cure_of(path, "name the folder that `compare` printed")
+        raise InputError(f"{path}: no comparison there (it has no {INDEX}); {cure}")
     said = read_json(path / INDEX)
     if not is_ours(path, COMPARISON):
         raise InputError(f"{path / INDEX}: is no comparison's; name the folder that `compare` printed")

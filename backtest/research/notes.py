@@ -9,6 +9,7 @@ import numpy as np
 from backtest.config import RunConfig
 from backtest.engine.session import Session
 from backtest.ledger.kinds import WITHDRAWAL
+from backtest.margin.tail import FEWEST
 from backtest.market.grid import when
 from backtest.market.schema import INTERVALS
 from backtest.research.owed import debts_without_rate
@@ -32,6 +33,8 @@ from backtest.state import (
     REFUSED,
     RESTRICTED,
     TIER_LEVERAGE,
+    WINDOW,
+    WINDOW_END,
 )  # fmt: skip
 from backtest.strategy.hooks import overrides
 from backtest.strategy.strategy import Strategy
@@ -47,6 +50,7 @@ def notes_of(session: Session) -> list[str]:
         rows = [row for rule_set in plan.sets for row in rule_set.rows]
         notes += orders_refused(session, k)
         notes += bars_looked_into(session, k)
+        notes += bars_without_tail(session, k)
         if plan.top_up[0] > 0.0:
             notes.append(f"account {plan.name}: lowest ratios of bars with a top-up are those without it")
         if any(row.assumed for row in rows):
@@ -116,3 +120,17 @@ def bars_looked_into(session: Session, k: int) -> list[str]:
     first = when(int(session.history.time[mine[0].bar]))
     words = f"{len(mine)} bar(s) whose path could decide survival were lived through on {' and '.join(lengths)} bars"
     return [f"account {session.plans[k].name}: {words}, the first {first}"]
+
+
+def bars_without_tail(session: Session, k: int) -> list[str]:
+    """In how many bars too little past was known for the tail model, so that its grid stood in."""
+    if session.plans[k].mode.requirement != "tail":
+        return []
+    tape, bars, few = session.tape, len(session.history.time), 0
+    for part in session.history.room.parts(bars):
+        known = tape.tail_rows[tape.tail_kind[tape.rules_at[k, part]], :, np.arange(part.start, part.stop)]
+        few += int((known[:, WINDOW_END] - known[:, WINDOW] < FEWEST).sum())
+    words = (
+        f"{few:,} of {bars:,} bars had fewer than {FEWEST} past moves; there the scenario grid stood in for the tail"
+    )
+    return [f"account {session.plans[k].name}: {words}"] if few else []

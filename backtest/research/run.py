@@ -72,6 +72,8 @@ def prepare(config: str | Path | Mapping[str, Any] | RunConfig, data: History | 
     """Load the config and align the history its strategy asks for."""
     config = config if isinstance(config, RunConfig) else load_config(config)
     if data is not None:
+        if not isinstance(data, History):
+            raise InputError(f"data = {type(data).__name__}: is no History; leave it out to read the config's store")
         numeraire = config.report.numeraire
         if numeraire != "USD" and numeraire not in data.assets:
             raise InputError(f"[report] numeraire = {numeraire!r}: {nearest(numeraire, ['USD', *data.assets])}")

@@ -17,7 +17,7 @@ from backtest.config.sweep import Sweep
 from backtest.errors import InputError, in_a_line, nearest
 from backtest.report.better import way
 from backtest.report.files import read_json
-from backtest.report.folder import SWEEP, is_ours, write_page
+from backtest.report.folder import SWEEP, cure_of, is_ours, write_page
 from backtest.report.html import counted
 from backtest.report.points import OK, TRAIN, Points, traded
 from backtest.report.result import revived_config
@@ -222,7 +222,8 @@ def load_sweep(folder: str | Path) -> SweepResult:
     """A finished sweep. InputError where the folder is none, it was stopped before its end, or a file is damaged."""
     path = Path(folder)
     if not (path / JOURNAL).is_file():
-        raise InputError(f"{path}: no sweep there (it has no {JOURNAL}); name the folder that `sweep` printed")
+        cure = cure_of(path, "name the folder that `sweep` printed")
+        raise InputError(f"{path}: no sweep there (it has no {JOURNAL}); {cure}")
     if not is_ours(path, SWEEP):
         raise InputError(f"{path / JOURNAL}: is no journal of a sweep; name the folder that `sweep` printed")
     journal = read_json(path / JOURNAL)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from functools import cached_property
 from inspect import getattr_static, isasyncgenfunction, iscoroutinefunction, isgeneratorfunction, signature
 from pathlib import Path
 from sysconfig import get_path
-from types import FunctionType
 
 import backtest
 from backtest.errors import InputError, StrategyError, nearest
@@ -73,14 +73,22 @@ def overrides(kind: type[Strategy], hook: str) -> bool:
 
 
 def _takes(kind: type[Strategy], hook: str) -> bool:
-    """Whether a class's hook takes what the hook is given."""
-    many = len(signature(getattr(Strategy, hook)).parameters)
-    bound = not isinstance(getattr_static(kind, hook), FunctionType)
+    """Whether a class's hook, however it is bound to a strategy, takes what the hook is given."""
+    if isinstance(getattr_static(kind, hook), property | cached_property) or not callable(getattr(kind, hook)):
+        return False
+    many = len(signature(getattr(Strategy, hook)).parameters) - 1
     try:
-        signature(getattr(kind, hook)).bind(*[None] * (many - bound))
+        signature(getattr(object.__new__(kind), hook)).bind(*[None] * many)
     except TypeError:
         return False
+    except ValueError:  # written in C, it does not say
+        return True
     return True
+
+
+def _as_written(asked: object) -> str:
+    """What a hook takes, or what stands in its place."""
+    return str(signature(asked)) if callable(asked) else f" = {asked!r}"
 
 
 def check_hooks(kind: type[Strategy]) -> None:
@@ -92,7 +100,7 @@ def check_hooks(kind: type[Strategy]) -> None:
             raise InputError(f"{kind.__name__}.{hook} has {word}, so that asking it does nothing; take that out")
         if not _takes(kind, hook):
             given = ", ".join(signature(getattr(Strategy, hook)).parameters)
-            raise InputError(f"{kind.__name__}.{hook}{signature(asked)} cannot be asked: write {hook}({given})")
+            raise InputError(f"{kind.__name__}.{hook}{_as_written(asked)} cannot be asked: write {hook}({given})")
     acts = [hook for hook in ("on_bar", "on_event") if overrides(kind, hook)]
     if overrides(kind, "targets") and acts:
         raise InputError(f"{kind.__name__} has both targets and {acts[0]}: write one, the other would never be asked")
