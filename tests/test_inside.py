@@ -19,6 +19,7 @@ from backtest.errors import InputError
 from backtest.market.schema import Instrument, to_us
 from backtest.market.store import Store, write_instruments, write_series
 from backtest.report.result import Result
+from backtest.research.run import prepare
 
 pytestmark = pytest.mark.jit_off
 
@@ -88,15 +89,19 @@ def store_of(folder: Path, paths: dict[str, list[float]], finer: bool = True) ->
     return folder
 
 
-def live(store: Path, **params: Any) -> Result:
-    return backtest.run({
+def settings_of(store: Path, **params: Any) -> dict[str, Any]:
+    return {
         "name": "inside",
         "data": {"store": str(store), "start": "2024-05-06", "end": "2024-05-06T05:00:00"},
         "account": [{"venue": "generic", "margin": "cross", "leverage": 10, "deposit": {"USDT": 500.0}}],
         "strategy": {"class": Pair, "params": params},
         "prices": {"routes": {"USDT": 1.0}},
         "execution": {"slippage_bps": 0},
-    })  # fmt: skip
+    }
+
+
+def live(store: Path, **params: Any) -> Result:
+    return backtest.run(settings_of(store, **params))
 
 
 def test_two_falls_that_were_never_at_once_are_survived_once_the_finer_bars_are_seen(tmp_path: Path) -> None:
@@ -138,15 +143,18 @@ def test_a_damaged_file_of_finer_bars_is_named_and_not_taken_for_one_that_is_not
 
 
 def test_no_finer_mark_lies_outside_the_hours_own(tmp_path: Path) -> None:
-    """Marks of five minutes that are ten times as high: within the hour's low and high they are believed."""
-    at_once = {"AAA/USDT": [90.0, 70.0, 100.0], "BBB/USDT": [110.0, 130.0, 100.0]}
-    plain = live(store_of(tmp_path / "plain", at_once))
-    store = store_of(tmp_path / "odd", at_once)
-    columns = Store(store).need("generic", "BBB/USDT:USDT", "bars-5m")
+    """Marks of five minutes that are ten times as high are taken for the hour's high."""
+    store = store_of(tmp_path / "store", {"AAA/USDT": [90.0, 70.0, 100.0], "BBB/USDT": [110.0, 130.0, 100.0]})
+    columns = Store(store).need("generic", B, "bars-5m")
     higher = {name: row if name == "time" else 10.0 * row for name, row in columns.items() if name != "volume"}
-    write_series(store, "generic", "BBB/USDT:USDT", "mark-5m", higher, {})
-    assert live(store).stats["End Equity"] >= -1.0
-    assert plain.stats["Survived"] == "no: 2024-05-06 02:00"
+    write_series(store, "generic", B, "mark-5m", higher, {})
+    prepared = prepare(settings_of(store))
+    assert prepared.finer is not None
+    fine = prepared.finer.inside(2)
+    assert fine is not None
+    number = [instrument.symbol for instrument in fine.instruments].index(B)
+    assert fine.mark_source[number] == "mark"
+    assert fine.mark_high[number].max() == prepared.history.mark_high[number, 2] == 130.0
 
 
 def test_finer_bars_that_end_too_early_leave_the_bar_undecided(tmp_path: Path) -> None:

@@ -411,14 +411,14 @@ def decides(self: Any, bar: Bar, desk: Any, often: int) -> None:
     pass
 
 
-@pytest.mark.parametrize(
-    "hook",
-    [
-        partialmethod(decides, often=2),
-        lru_cache(lambda self, bar, desk: None),
-        classmethod(lambda kind, bar, desk: None),
-    ],
+BOUND = (
+    partialmethod(decides, often=2),
+    lru_cache(lambda self, bar, desk: None),
+    classmethod(lambda kind, bar, desk: None),
 )
+
+
+@pytest.mark.parametrize("hook", BOUND)
 def test_a_hook_may_be_bound_in_any_way(hook: Any) -> None:
     assert load_strategy(type("Bound", (Strategy,), {"on_bar": hook}), {})
 

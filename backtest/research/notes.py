@@ -130,7 +130,5 @@ def bars_without_tail(session: Session, k: int) -> list[str]:
     for part in session.history.room.parts(bars):
         known = tape.tail_rows[tape.tail_kind[tape.rules_at[k, part]], :, np.arange(part.start, part.stop)]
         few += int((known[:, WINDOW_END] - known[:, WINDOW] < FEWEST).sum())
-    words = (
-        f"{few:,} of {bars:,} bars had fewer than {FEWEST} past moves; there the scenario grid stood in for the tail"
-    )
+    words = f"{few:,} of {bars:,} bars had fewer than {FEWEST} past moves: the scenario grid stood in for the tail"
     return [f"account {session.plans[k].name}: {words}"] if few else []
