@@ -465,3 +465,33 @@ def test_a_limit_sale_delivers_coins_of_the_spot_wallet_alone() -> None:
     assert record.fills.empty
     assert session.balance(0, "BTC", "coinm") == 5.0 and session.balance(0, "BTC", "spot") == 0.0
     assert record.orders["state"].tolist() == ["refused"]
+
+
+# The calculator after an order, and after a run
+
+
+@pytest.mark.parametrize("mode", ["cross", "isolated", "multi_asset", "portfolio"])
+def test_the_only_position_can_be_closed_in_what_if(mode: str) -> None:
+    """2.4 coins from 2,000 at 1,900: 240 lost and 2.28 of fee, taker 0.05 %; nothing is required any more."""
+    told = answer(
+        "binance", mode, "2026-03-01", leverage=5, wallets={"USDT": 5_000.0}, prices={"USDT": 1.0, "ETH": 1_900.0},
+        positions=[{"symbol": ETHER, "contracts": 2.4, "entry": 2_000.0, "mark": 1_900.0}],
+    )  # fmt: skip
+    after = told.what_if(add=f"{ETHER} -2.4")
+    assert after.account["equity"] == pytest.approx(told.account["equity"] - 2.28)
+    assert (after.account["maintenance_margin"], len(after.positions)) == (0.0, 0)
+
+
+def test_the_calculator_takes_over_an_isolated_short_of_hedge_mode() -> None:
+    past = history_of({PERP: [100.0] * 6}, index={"BTC": [100.0] * 6})
+    session, config = opened(
+        past, "binance", "isolated", deposit={"USDT": 1_000.0}, leverage=10, position_mode="hedge"
+    )  # fmt: skip
+    session.advance(2)
+    session.submit(0, [Order(PERP, -5.0, position_side="short")])
+    record = lived(session, config)
+    told = backtest.margin(Result(record).snapshot(record.account["time"].iloc[-1])).account
+    last = record.account.iloc[-1]
+    assert last["maintenance_margin"] > 0.0
+    for name in ("equity", "collateral_equity", "initial_margin", "maintenance_margin"):
+        assert told[name] == pytest.approx(last[name]), name

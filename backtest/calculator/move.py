@@ -375,8 +375,14 @@ def _read_back(placed: Placed, book: Book) -> Snapshot:
         if shape.loans >= 0 and book.balance[shape.loans, a, 0] < 0
     }
     wallets = _wallets(placed, book) or {placed.plan.shape.names[0]: {placed.assets[0]: 0.0}}
+    held, marks = {row["symbol"] for row in positions}, zip(placed.instruments, placed.marks.tolist(), strict=True)
+    gone = {
+        i.symbol: mark for i, mark in marks if i.kind != "spot" and i.symbol not in held
+    }  # its wallet is there still
     return placed.snapshot.with_(
         wallets=wallets, positions=positions, loans=loans, orders=_waiting(placed, book), hedge=placed.plan.two_sided,
+        prices={**gone, **placed.snapshot.prices},
+        instruments={**{symbol: {} for symbol in gone}, **placed.snapshot.model_dump()["instruments"]},
     )  # fmt: skip
 
 

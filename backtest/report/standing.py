@@ -169,8 +169,8 @@ class Standing:
             amount = round(float(totals[last]), 8) if last >= 0 else 0.0
             if wallet == "loans" and amount < 0.0:
                 loans[asset] = -amount
-            elif amount and wallet not in INTERNAL:
-                wallets.setdefault(wallet, {})[asset] = amount
+            elif amount and wallet not in INTERNAL:  # a snapshot holds one side of an isolated contract, by its symbol
+                wallets.setdefault(wallet.removesuffix(" short"), {})[asset] = amount
         return wallets, loans
 
     def prices_at(self, time: pd.Timestamp, symbols: list[str], held: set[str]) -> dict[str, float]:
