@@ -25,16 +25,24 @@ def debts_without_rate(session: Session, k: int) -> list[str]:
     ledger = session.book.ledger[: session.book.count[LEDGER_ROWS]]
     ledger = ledger[ledger[:, L_ACCOUNT] == k]
     unknown = np.flatnonzero(session.tape.borrow_row[k] < 0).tolist()
+    hourly = owes_by_the_hour(plan)
     for wallet, model in enumerate(plan.shape.model):
         if model and plan.shape.settle[wallet] < 0:
             rows = ledger[ledger[:, L_WALLET] == wallet]
-            hourly = owes_by_the_hour(plan)
+            paid = by_asset(rows)
             for asset in unknown:
-                paid = rows[rows[:, L_ASSET] == asset]
-                below = np.cumsum(paid[:, L_AMOUNT]).min(initial=0) < 0
-                if below or (hourly and owed_openly(session, k, wallet, asset, paid)):
+                mine = paid.get(asset, rows[:0])
+                below = np.cumsum(mine[:, L_AMOUNT]).min(initial=0) < 0
+                if below or (hourly and owed_openly(session, k, wallet, asset, mine)):
                     found.add(asset)
     return [assets[asset] for asset in sorted(found)]
+
+
+def by_asset(rows: Ints) -> dict[int, Ints]:
+    """Rows of the ledger by the asset that they are of."""
+    rows = rows[np.argsort(rows[:, L_ASSET], kind="stable")]
+    firsts = np.flatnonzero(np.diff(rows[:, L_ASSET], prepend=-1))
+    return {int(each[0, L_ASSET]): each for each in np.split(rows, firsts)[1:]}
 
 
 def owed_openly(session: Session, k: int, wallet: int, asset: int, paid: Ints) -> bool:
