@@ -18,7 +18,7 @@ from backtest.cli.data import data
 from backtest.cli.margin import Spreading, margin
 from backtest.cli.progress import progress_bar, tell_of_compiling
 from backtest.cli.results import diff, list_results, report
-from backtest.cli.results_screen import print_comparison, print_run, windows_shown
+from backtest.cli.results_screen import leaders_shown, print_comparison, print_run, windows_shown
 from backtest.cli.screen import (
     BAD_INPUT,
     RUN_FAILED,
@@ -141,7 +141,6 @@ def sweep(
     """Try every point of a config's table `sweep`; stopped, the same command goes on where it was."""
     with answering():
         import backtest
-        from backtest.report.points import short_names
         from backtest.research.sweep_result import words_of
 
         loaded = backtest.load_config(config)
@@ -162,8 +161,7 @@ def sweep(
             rows = {name: records_of(table) for name, table in tables.items()}
             print_json({"folder": str(folder), "trials": result.trials, "verdict": words_of(result), **page, **rows})
         elif not quiet:
-            shown = result.leaders().rename(columns=short_names(result.settings))
-            print_frame(shown if result.windows is None else windows_shown(result), loaded.name)
+            print_frame(leaders_shown(result) if result.windows is None else windows_shown(result), loaded.name)
             print_words(words_of(result), [])
             print_folder(folder)
         if not result.lived:

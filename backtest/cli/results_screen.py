@@ -235,6 +235,13 @@ DAYS = {"train_start": "train from", "test_start": "test from", "test_end": "to"
 VALUES = {"in_sample": "in", "out_of_sample": "out"}
 
 
+def leaders_shown(result: SweepResult) -> pd.DataFrame:
+    """The leading points of a sweep, with its settings by the shortest names that tell them apart."""
+    from backtest.report.points import short_names
+
+    return result.leaders().rename(columns=short_names(result.settings))
+
+
 def windows_shown(result: SweepResult) -> pd.DataFrame:
     """The choice of every window of a sweep, as 80 columns have room for it: days, what was chosen, and its statistic
     in sample and out of it; how it ended only where one did not live.
