@@ -17,7 +17,7 @@ from backtest.bundle import Bundle
 I64 = np.int64
 NOTHING = I64(-1)
 HERE, ONE = I64(0), I64(1)
-BLOCK = 1024  # bars of one stretch looked at together
+BLOCK = 512  # bars of one stretch looked at together: as many as leave its rows near in the cache
 
 # Points of a bar, in the order the default path visits them; EACH: every leg at its worst; MOMENT: in between.
 OPEN, LOW, HIGH, CLOSE, EACH, MOMENT = (I64(k) for k in range(6))
@@ -26,6 +26,8 @@ PATH_CLOSE, PATH_LOW_HIGH, PATH_EACH = (I64(k) for k in range(3))
 PATH_NAMES = ("close", "low_then_high", "each_worst")
 
 SPOT, LINEAR, INVERSE = (I64(k) for k in range(3))
+
+INTERNAL = ("transit", "loans", "debts")  # wallets of an account's own bookkeeping, which no hand moves money through
 
 # What a wallet backs, and how its requirement is found.
 BACKS_NOTHING, TIERS, SCENARIOS, TAIL = (I64(k) for k in range(4))
@@ -66,6 +68,7 @@ CAUSE_NAMES = ("order", "delivery", "liquidation", "conversion", "refill", "dele
 )
 O_SEEN, O_BEFORE, O_TRIED = I64(11), I64(12), I64(13)  # seen by the venue; filled before a trial; last bar tried in
 ORDER_COLUMNS = 14
+PRICE, TRIGGER = I64(0), I64(1)
 MARKET, LIMIT, STOP, TAKE_PROFIT = (I64(k) for k in range(4))
 ORDER_KINDS = ("market", "limit", "stop", "take_profit")
 TO_TARGET, POST_ONLY, REDUCE_ONLY, BY_LAST, FORCED, TAKES, TRIGGERED = (I64(1 << k) for k in range(7))
@@ -158,8 +161,6 @@ UNIT_OFFSET, BASIS_CHARGE, CONTINGENCY, INITIAL_FACTOR, TAIL_FLOOR, TAIL_LEVEL, 
 )
 TAIL_BUFFER, LONG_RUN_FLOOR = I64(8), I64(9)
 RISK_NUMBERS = 10
-PRICE, TRIGGER = I64(0), I64(1)  # of an order
-INTERNAL = ("transit", "loans", "debts")  # wallets of an account's own bookkeeping, which no hand moves money through
 # What the tail model may know at a bar: the window's first row and one past its last; where all that is known begins,
 # where a long run of it begins, and one past their last.
 WINDOW, WINDOW_END, PAST, LONG_RUN, PAST_END = (I64(k) for k in range(5))
@@ -212,8 +213,8 @@ RUNG_NAMES = (
     "offset pairs",
 )
 # Numbers of a ladder: share of a position cut at once, if it is above so many USD; share of maintenance below which all
-# is taken over.
-SLICE, SLICE_ABOVE, BACKSTOP_AT = (I64(k) for k in range(3))
+# is taken over; share of the maintenance of what a forced order closes that it costs.
+SLICE, SLICE_ABOVE, BACKSTOP_AT, FEE_OF_MAINTENANCE = (I64(k) for k in range(4))
 # An account's own choices.
 SLIPPAGE, VOLUME_SHARE, GUARD_RATIO, GUARD_USE, TOP_UP_TRIGGER, TOP_UP_TARGET, TOP_UP_CAP = (I64(k) for k in range(7))
 REFILL_TRIGGER, REFILL_TARGET, REFILL_COST, TRANSFER_FEE = (I64(k) for k in range(7, 11))

@@ -188,7 +188,7 @@ class Account:
             self.open(symbol, contracts, value, moment)
         self.post(self.parent_of(symbol), self.settle[symbol], "fee", -fee)
 
-    def close(self, symbol: str, closed: int, value: Fraction) -> None:
+    def close(self, symbol: str, closed: int, value: Fraction, frees: bool = True) -> None:
         """Turn part of a position (with the position's sign), or all of it, into realised profit."""
         held, cost = self.contracts.pop(symbol), self.cost.pop(symbol)
         released = whole(Fraction(cost * closed, held))
@@ -196,7 +196,7 @@ class Account:
             self.contracts[symbol], self.cost[symbol] = held - closed, cost - released
         realised = whole(closed * value) - released
         self.post(self.wallet_of(symbol), self.settle[symbol], "realised", realised)
-        if symbol in self.isolated:
+        if symbol in self.isolated and frees:
             self.release(symbol, Fraction(closed, held), realised)
 
     def release(self, symbol: str, share: Fraction, realised: int) -> None:
@@ -309,7 +309,7 @@ class Account:
         return held
 
     def force(self, symbol: str, contracts: int, moment: Moment) -> None:
-        """A close by the venue, at the traded price less half the spread, and the clearance fee."""
+        """A close by the venue at the traded price less half the spread, and its fee; a part frees no margin."""
         instrument, held = self.instruments[symbol], self.contracts[symbol]
         side = held // abs(held)
         price = moment.price("last", symbol) * (1 - side * number(instrument["half_spread"]))
@@ -317,7 +317,7 @@ class Account:
         fee = whole(abs(contracts * value) * number(instrument["liquidation_fee"]))
         fee_first = symbol in self.isolated and contracts == abs(held)
         if not fee_first:
-            self.close(symbol, side * contracts, value)
+            self.close(symbol, side * contracts, value, frees=False)
         self.post(self.wallet_of(symbol), self.settle[symbol], "liquidation_fee", -fee)
         if fee_first:
             self.close(symbol, held, value)

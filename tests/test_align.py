@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from fake_port import instrument
 
 from backtest.errors import InputError
 from backtest.market.align import History, align
 from backtest.market.schema import Instrument
 from backtest.market.settlements import missing_stamps
 from backtest.market.store import Store, write_instruments, write_series
+from backtest.research.run import Asked, delivery_average_us
+from backtest.venues.load import load
 
 HOUR = 3_600_000_000
 DAY = 24 * HOUR
@@ -70,10 +74,10 @@ class Shop:
         return self
 
     def align(self, symbols: list[str], hours: int, assets: tuple[str, ...] = (), prices: Prices = Prices(),
-              funding: Funding = Funding(), start: int = START, interval: str = "1h") -> History:  # fmt: skip
-        return align(
-            Store(self.path), "binance", symbols, assets, start, start + hours * HOUR, interval, prices, funding
-        )
+              funding: Funding = Funding(), start: int = START, interval: str = "1h",
+              **more: Any) -> History:  # fmt: skip
+        span = start, start + hours * HOUR, interval
+        return align(Store(self.path), "binance", symbols, assets, *span, prices, funding, **more)
 
 
 def flat(hours: int, price: float = 100.0) -> list[tuple[float, ...]]:
@@ -338,6 +342,39 @@ def test_delivery_is_the_mean_of_the_last_half_hour_of_minutes(tmp_path: Path) -
     assert history.delivery_bar.tolist() == [8]
     assert history.delivery_price[0] == pytest.approx(230)  # (100.5 + 129.5) / 2 dollars, at half a dollar a USDT
     assert "30 1m index bar(s) over the last 30 minutes" in history.delivery_source[0]
+
+
+@pytest.mark.parametrize(
+    ("venue", "symbol", "minutes"),
+    [
+        ("binance", "BTC/USDT:USDT-240329", 60),  # halved on 2024-11-11
+        ("binance", "BTC/USDT:USDT-241227", 30),
+        ("okx", "BTC/USDT:USDT-251226", 60),  # halved on 2026-03-18
+        ("okx", "BTC/USDT:USDT-260327", 30),
+        ("bybit", "BTC/USDT:USDT-240329", 30),
+        ("deribit", "BTC/USD:BTC-240329", 30),
+        ("hyperliquid", "BTC/USDC:USDC-240329", None),  # has no dated futures
+    ],
+)
+def test_each_venue_averages_the_index_over_its_own_window_of_the_day(
+    venue: str, symbol: str, minutes: int | None
+) -> None:
+    found = load(venue).delivery_average_us(instrument(symbol))
+    assert found == (None if minutes is None else minutes * HOUR // 60)
+
+
+@pytest.mark.parametrize(("venue", "price"), [("binance", 105.0), ("deribit", 110.0), ("nowhere", 110.0)])
+def test_a_run_delivers_at_the_mean_of_its_venues_window(venue: str, price: float, tmp_path: Path) -> None:
+    """The index is 100 until 07:30 and 110 after: the last hour's mean is 105, the last half hour's 110."""
+    expiry = 19_811 * DAY + 8 * HOUR  # 2024-03-29 08:00
+    future, start = dated(expiry, "BTC/USDT:USDT-240329"), expiry - 3 * HOUR
+    shop = Shop(tmp_path, [future])
+    shop.put(future.symbol, "bars-1h", flat(3), start=start).put("BTC/USD", "index-1h", flat_index(100, 5), start=start)
+    minutes = flat_index(100, 150) + flat_index(110, 30)
+    shop.put("BTC/USD", "index-1m", minutes, start=start, step=HOUR // 60)
+    asked = Asked(Store(tmp_path), venue, [future.symbol], ["BTC", "USDT"])
+    history = shop.align([future.symbol], 5, start=start, averaged_us=partial(delivery_average_us, asked))
+    assert history.delivery_price.tolist() == [price]
 
 
 def test_with_hourly_index_delivery_is_the_middle_of_the_last_hour_and_daily_bars_pay_it_next_midnight(

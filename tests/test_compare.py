@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -10,9 +11,10 @@ import pytest
 import backtest
 from backtest.config import load_config
 from backtest.errors import InputError
+from backtest.market.schema import Instrument
 from backtest.research.compare import Comparison, compare
 from backtest.research.compared import load_comparison
-from backtest.strategy import Bar, Desk
+from backtest.strategy import Bar, Desk, Strategy
 
 ROOT = Path(__file__).resolve().parent.parent
 VENUE_MODES = ["isolated", "cross", "multi_asset", "portfolio"]
@@ -102,6 +104,30 @@ def test_rules_of_other_dates_are_labelled_wherever_the_mode_is_named(tmp_path: 
     assert result.manifest["accounts"][0]["mode"] == "cross (counterfactual)"
     assert "cross (counterfactual)" in result.report(tmp_path / "page.html").read_text()
     assert "cross (counterfactual)" in result.plot().layout.title.text
+
+
+class CrossingOnce(Strategy):
+    """Sells ether once, at a limit far below the market."""
+
+    def symbols(self, instruments: Mapping[str, Instrument]) -> list[str]:
+        return ["ETH/USDT:USDT"]
+
+    def on_bar(self, bar: Bar, desk: Desk) -> None:
+        if bar.number == 0:
+            desk.sell("ETH/USDT:USDT", 10.0, kind="limit", price=round(0.97 * bar.close["ETH/USDT:USDT"], 2))
+
+
+def test_fills_that_took_from_the_book_are_replayed_at_the_takers_fee() -> None:
+    """Ten ether sold at the next open at 0.04 %, and not at the 0.02 % of an order that waits."""
+    settings = {
+        "name": "crossing",
+        "data": {"store": str(ROOT / "data" / "sample"), "start": "2023-03-01", "end": "2023-03-03"},
+        "account": [{"venue": "binance", "margin": "cross", "deposit": {"USDT": 30_000.0}}],
+        "strategy": {"class": CrossingOnce},
+    }
+    alone, compared = backtest.run(settings), compare(settings, modes=["cross"])
+    rates = [fills["fee"].iloc[0] / (10.0 * fills["price"].iloc[0]) for fills in (alone.fills, compared.replay.fills)]
+    assert rates == pytest.approx([0.0004, 0.0004])
 
 
 def test_the_modes_of_a_table_are_lived_side_by_side_and_each_is_as_if_it_were_alone() -> None:

@@ -264,13 +264,22 @@ def test_the_fund_bears_what_is_missing() -> None:
     assert apart["balances"] == {"usdm:USDT": {"USDT": in_steps("50")}}  # what was not moved is not touched
 
 
-def test_isolated_position_closed_by_force_gives_back_the_rest() -> None:
-    """10 from 100 at 10x, 100 moved; at 94.70 there are 47 against 47.35. One lot closed would leave 94.70 in the
-    wallet, release a tenth and stand worse, and so on: all goes. 100 − 9.47 fee − 53 = 37.53 come back."""
+def test_isolated_position_cut_by_force_keeps_its_margin() -> None:
+    """10 from 100 at 10x, 100 moved; at 94.70 there are 47 against 47.35. One lot closed costs 0.947 and needs 4.735
+    less: 46.053 against 42.615. 100 − 5.30 − 0.947 = 93.753 stay in the wallet of the other nine."""
     perp = contract("linear", [100, 100, "94.7"], lot=1, liquidation_fee="0.01")
     terms = account("isolated", {"usdm:USDT": {"USDT": 100}}, isolated=[PERP], leverage={PERP: 10})
     result = play({PERP: perp}, terms, [market(PERP, 10)])
-    assert result["balances"] == {"usdm:USDT": {"USDT": in_steps("37.53")}}
+    assert result["balances"] == {PERP: {"USDT": in_steps("93.753")}}
+    assert [row[4] for row in result["ledger"]][-2:] == ["realised", "liquidation_fee"]
+
+
+def test_isolated_position_closed_whole_by_force_gives_back_the_rest() -> None:
+    """At 91 there are 10 against 45.50. No lot less mends it: ten lots cost 9.10 and lose 90; 0.90 comes back."""
+    perp = contract("linear", [100, 100, 91], lot=1, liquidation_fee="0.01")
+    terms = account("isolated", {"usdm:USDT": {"USDT": 100}}, isolated=[PERP], leverage={PERP: 10})
+    result = play({PERP: perp}, terms, [market(PERP, 10)])
+    assert result["balances"] == {"usdm:USDT": {"USDT": in_steps("0.90")}}
     assert [row[4] for row in result["ledger"]][-4:] == ["liquidation_fee", "realised", "isolated", "isolated"]
 
 

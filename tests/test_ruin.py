@@ -7,7 +7,7 @@ from test_arithmetic import Desk, asset, future, spot
 from test_waiting_orders import BTC, candles, market
 
 from backtest.engine.tape import Event
-from backtest.state import DELEVERAGE
+from backtest.state import DELEVERAGE, FILL_ROWS
 
 pytestmark = pytest.mark.jit_off
 
@@ -28,7 +28,7 @@ def test_forced_sales_keep_pace_with_the_fall_down_to_its_end() -> None:
 
 
 def test_two_isolated_positions_that_fail_in_one_bar_fail_each_at_its_own_price() -> None:
-    """A at 2x is dead at 50.5, B at 10x at 90.9; which is listed first is no matter."""
+    """A at 2x first fails at 50.5, B at 10x at 90.9; which is listed first is no matter."""
     sold = []
     for names in (("AAA/USDT:USDT", "BBB/USDT:USDT"), ("BBB/USDT:USDT", "AAA/USDT:USDT")):
         flat = [100.0] * 4
@@ -44,7 +44,9 @@ def test_two_isolated_positions_that_fail_in_one_bar_fail_each_at_its_own_price(
         for name in names:
             desk.order(name, 10.0)
         book = desk.live()
-        fills = {desk.symbols[int(row[2])]: book.fill_price[k, 0] for k, row in enumerate(book.fill[:4]) if k >= 2}
+        fills = dict[str, float]()
+        for row, price in list(zip(book.fill, book.fill_price, strict=True))[2 : book.count[FILL_ROWS]]:
+            fills.setdefault(desk.symbols[int(row[2])], price[0])
         sold.append(fills)
     assert sold[0] == pytest.approx(sold[1])
     assert sold[0]["BBB/USDT:USDT"] == pytest.approx(90 / 0.99)

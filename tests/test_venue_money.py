@@ -210,6 +210,15 @@ def test_the_calculator_pays_funding_from_where_a_run_does() -> None:
         assert after[PERP] == pytest.approx(left), venue
 
 
+def test_what_if_pays_hyperliquids_funding_on_the_oracle_price_as_a_run_does() -> None:
+    """1 % of one contract whose mark is 51,000 and whose oracle price is 50,000: 500 dollars."""
+    told = answer(
+        "hyperliquid", "cross", "2026-10-01", leverage=10, wallets={"USDC": 10_000.0}, prices={"BTC": 50_000.0},
+        positions=[{"symbol": "BTC/USDC:USDC", "contracts": 1.0, "entry": 51_000.0, "mark": 51_000.0}],
+    )  # fmt: skip
+    assert told.account["equity"] - told.what_if(funding=0.01).account["equity"] == pytest.approx(500.0)
+
+
 @pytest.mark.parametrize("venue", ["okx", "binance"])
 def test_elsewhere_the_position_pays_it(venue: str) -> None:
     assert amounts(funded(0.001, 10_000.0, venue), "funding", PERP) == pytest.approx([-50.0] * 3)

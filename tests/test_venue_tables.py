@@ -646,8 +646,8 @@ SETTLED = f'[[settlement]]\nproduct = "linear"\ncontract = "dated"\nfrom = 2020-
 @pytest.mark.parametrize(
     ("table", "right", "wrong", "complaint"),
     [
-        (MODE, "slice = 0.2\n", "", "the rung 'slice' and its size, slice = 0.2, go together"),
-        (MODE, '"slice", ', "", "the rung 'slice' and its size"),
+        (MODE, "slice = 0.2\n", "", "the rung 'slice' needs its size, such as slice = 0.2"),
+        (MODE, '"slice", ', "", "slice = 0.2 is the size of the rungs 'slice' and 'step', and none is there"),
         (MODE, "slice = 0.2", "slice = 1.2", "slice = 1.2 is not between 0 and 1"),
         (MODE, "fixed_usd = 20.0", "fixed_usd = true", "fixed_usd = True is not a number"),
         (MODE, "fixed_usd = 20.0", "tier_flat = 1", "tier_flat = 1 is not true or false"),

@@ -379,6 +379,7 @@ def test_every_tuple_of_a_rule_set_follows_the_runs_instruments_or_assets() -> N
         "slice",
         "slice_above_usd",
         "backstop_at",
+        "fee_of_maintenance",
         "written_option",
     )
     others = (*of_account, "start_us", "impact_y", "scenario", "portfolio", "rows")

@@ -42,16 +42,36 @@ def market(usdt: float, bars: dict[str, list[float]] | None = None, rate: float 
 
 
 def test_a_buy_at_110_over_the_market_costs_its_margin_and_the_loss_it_opens_with() -> None:
-    """47 x (11 + 10) = 987 of 1,000; a 48th would make it 1,008. Once filled: 530 left, of which 470 are margin."""
+    """47 x (11 + 10) = 987 of 1,000; a 48th would make it 1,008. It takes what is there at 100, and loses nothing."""
     desk = market(1000.0)
     order = desk.wait(BTC, 47.0, LIMIT, price=110.0)
     desk.live()
     assert desk.state(order) == ("filled", "", 47.0)
-    assert desk.margin(1)[:2] == pytest.approx((530.0, 470.0))
+    assert desk.margin(1)[:2] == pytest.approx((1000.0, 470.0))
     more = market(1000.0)
     order = more.wait(BTC, 48.0, LIMIT, price=110.0)
     more.live()
     assert more.state(order) == ("refused", "initial margin", 0.0)
+
+
+@pytest.mark.parametrize(("limit", "price"), [(90.0, 99.0), (99.5, 99.5)])
+def test_a_sale_below_the_market_takes_what_is_there_and_no_less_than_its_limit(limit: float, price: float) -> None:
+    """The open is 100 and slippage 1 %: 99, or the limit where that is better."""
+    desk = market(1000.0, slippage=0.01)
+    desk.wait(BTC, -10.0, LIMIT, price=limit)
+    desk.live()
+    assert desk.book.fill_price[0, 0] == pytest.approx(price)
+
+
+def test_what_a_crossing_limit_left_to_fill_rests_and_fills_at_its_price() -> None:
+    """A bar trades 100 and the account takes 6 % of it: 6 of 10 at the open's 100, the rest when 98 is passed again."""
+    flat = [100.0] * 4
+    desk = market(1000.0, candles(flat, [100.0, 100.0, 95.0, 95.0], flat, flat), volume_share=0.06)
+    desk.tape.series[desk.tape.volume_row[0, 0]] = 100.0
+    desk.wait(BTC, -10.0, LIMIT, price=98.0)
+    desk.live()
+    assert desk.book.fill[:2, 3].tolist() == [-6 * 10**8, -4 * 10**8]
+    assert desk.book.fill_price[:2, 0].tolist() == [100.0, 98.0]
 
 
 def test_an_order_that_is_refused_costs_nobody_anything() -> None:

@@ -182,8 +182,8 @@ def with_haircuts(placed: Placed, haircut: float | Mapping[str, float]) -> Snaps
 
 
 def after_funding(placed: Placed, funding: float | Mapping[str, float]) -> Snapshot:
-    """One payment of perpetuals at today's marks: longs pay a positive rate, into and out of each position's wallet, or
-    the one that an isolated position leans on, as the venue books it.
+    """One payment of perpetuals at today's marks, or indexes where the venue pays on those: longs pay a positive rate,
+    into and out of each position's wallet, or the one that an isolated position leans on, as the venue books it.
     """
     symbols = [i.symbol for i in placed.instruments if i.perpetual]
     rates = dict(funding) if isinstance(funding, Mapping) else dict.fromkeys(symbols, float(funding))
@@ -196,12 +196,21 @@ def after_funding(placed: Placed, funding: float | Mapping[str, float]) -> Snaps
             number = placed.number(position)
             i = int(placed.rules.instrument[number])
             instrument = placed.instruments[i]
-            worth = abs(instrument.worth(float(placed.marks[i])))
+            worth = abs(instrument.worth(_funding_price(placed, i)))
             paid = position.signed(instrument.contract_size) * worth * rates[position.symbol]
             for wallet, amount in _paid_from(placed, number, paid, held):
                 held.setdefault(wallet, {})
                 held[wallet][instrument.settle] = held[wallet].get(instrument.settle, 0.0) - amount
     return at_prices(placed, placed.marks, placed.indexes).with_(wallets=held, positions=_unfunded(placed))
+
+
+def _funding_price(placed: Placed, i: int) -> float:
+    """The price that funding of an instrument is paid on, in its quote currency."""
+    if not placed.rules.funding_at[0, i]:
+        return float(placed.marks[i])
+    instrument, index = placed.instruments[i], dict(zip(placed.assets, placed.indexes, strict=True))
+    base = float(index[instrument.base])
+    return base if instrument.kind == "inverse" else base / float(index[instrument.settle])
 
 
 def _paid_from(

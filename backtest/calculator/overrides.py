@@ -54,7 +54,8 @@ RANGES = {
     **dict.fromkeys(
         (
             "liquidation_fee", "half_spread", "ask_buffer", "requirement_buffer", "conversion_cost", "borrow_initial",
-            "borrow_maintenance", "borrow_hourly", "slice", "backstop_at", "debt_fee", "offset", "contingency",
+            "borrow_maintenance", "borrow_hourly", "slice", "backstop_at", "fee_of_maintenance", "debt_fee", "offset",
+            "contingency",
         ),
         SHARE,
     ),

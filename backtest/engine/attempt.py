@@ -170,7 +170,7 @@ def close_group(book, rules, account, bar, group, reason, met):
             elif kind != LIMIT and kind != MARKET and reason == NO_VOLUME:
                 book.order[order, O_FLAGS] |= TRIGGERED
             elif kind != LIMIT:
-                end_order(book, order, PART_FILLED if filled != 0 else REFUSED, reason, bar)
+                end_unfilled(book, order, reason, bar)
 
 
 @kernel
@@ -179,8 +179,7 @@ def end_met(book, account, bar, group, reason, met):
     if met < 0:
         end_group(book, account, bar, group, reason)
     else:
-        filled = book.order[met, O_FILLED]
-        end_order(book, met, PART_FILLED if filled != 0 else REFUSED, reason, bar)
+        end_unfilled(book, met, reason, bar)
 
 
 @kernel
@@ -189,5 +188,10 @@ def end_group(book, account, bar, group, reason):
     for m in range(book.count[LIVE_ORDERS]):
         order = book.live[m]
         if in_group(book, account, bar, group, order):
-            filled = book.order[order, O_FILLED]
-            end_order(book, order, PART_FILLED if filled != 0 else REFUSED, reason, bar)
+            end_unfilled(book, order, reason, bar)
+
+
+@kernel
+def end_unfilled(book, order, reason, bar):
+    """The order is over before it was filled whole: refused, or part filled if something of it was."""
+    end_order(book, order, PART_FILLED if book.order[order, O_FILLED] != 0 else REFUSED, reason, bar)

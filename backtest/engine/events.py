@@ -8,7 +8,7 @@ else ends a stretch.
 from __future__ import annotations
 
 from backtest.engine.fills import trade
-from backtest.engine.funding import funding_due, from_free
+from backtest.engine.funding import funding_by_wallet, funding_due, parent_of
 from backtest.engine.interest import hours_owed, interest_on
 from backtest.engine.order_size import in_lots
 from backtest.engine.settlement import deliver, settle_profit
@@ -72,14 +72,13 @@ def pay(book, rules, tape, event, account, bar):
 def pay_funding(book, rules, tape, event, account, bar, position):
     """Post the funding of one position: from the wallet it leans on, as far as that pays, and from its own."""
     shape, asset = rules.shape[account], rules.settlement[rules.instrument[position]]
-    due, wallet = funding_due(book, rules, tape, event, position, account), rules.position_wallet[shape, position]
-    if rules.isolates[shape, wallet] >= 0:
-        parent = rules.parent[shape, wallet]
-        free = from_free(book, rules, tape, account, position, bar, due, book.balance[parent, asset, account])
-        if free != 0:
-            post(book, bar, account, parent, asset, FUNDED, free, position, event)
-        due -= free
-    post(book, bar, account, wallet, asset, FUNDED, due, position, event)
+    wallet = rules.position_wallet[shape, position]
+    parent = parent_of(rules, shape, wallet)
+    balance = book.balance[parent, asset, account]
+    free, own = funding_by_wallet(book, rules, tape, event, position, account, balance)
+    if free != 0:
+        post(book, bar, account, parent, asset, FUNDED, free, position, event)
+    post(book, bar, account, wallet, asset, FUNDED, own, position, event)
 
 
 @kernel
@@ -167,15 +166,13 @@ def run_event(book, rules, tape, account, event, start, n):
 def run_funding(book, rules, tape, account, event, position, start, n):
     """The same as `pay_funding` on running balances."""
     shape, asset = rules.shape[account], rules.settlement[rules.instrument[position]]
-    due, wallet = funding_due(book, rules, tape, event, position, account), rules.position_wallet[shape, position]
-    if rules.isolates[shape, wallet] >= 0:
-        parent = rules.parent[shape, wallet]
-        bar, balance = tape.event[event, E_BAR], book.running[parent, asset, start]
-        free = from_free(book, rules, tape, account, position, bar, due, balance)
-        if free != 0:
-            add_from(book.running[parent, asset], start, n, free)
-        due -= free
-    add_from(book.running[wallet, asset], start, n, due)
+    wallet = rules.position_wallet[shape, position]
+    parent = parent_of(rules, shape, wallet)
+    balance = book.running[parent, asset, start]
+    free, own = funding_by_wallet(book, rules, tape, event, position, account, balance)
+    if free != 0:
+        add_from(book.running[parent, asset], start, n, free)
+    add_from(book.running[wallet, asset], start, n, own)
 
 
 @kernel

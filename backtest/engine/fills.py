@@ -19,9 +19,9 @@ from backtest.margin.orders import isolated_orders, reserved_spot
 from backtest.margin.positions import fee_to_close
 from backtest.margin.wallets import list_held, require_now
 from backtest.state import (
-    AUTO_TRANSFER, BORROWS, COLLATERAL, F_ACCOUNT, F_BAR, F_CAUSE, F_CONTRACTS, F_COST, F_FEE, F_FEE_ASSET, F_ORDER,
-    F_POINT, F_POSITION, F_REALISED, FEE_TO_CLOSE, FILL_ROWS, HERE, I64, INITIAL, KEEPS, KEEPS_NOTIONAL, MAINTENANCE,
-    NEED_BUFFER, NOTHING, OPEN_LOSS, POSITIONS, SPOT, TIERS, UNBOUND,
+    AUTO_TRANSFER, BORROWS, BY_LIQUIDATION, COLLATERAL, F_ACCOUNT, F_BAR, F_CAUSE, F_CONTRACTS, F_COST, F_FEE,
+    F_FEE_ASSET, F_ORDER, F_POINT, F_POSITION, F_REALISED, FEE_TO_CLOSE, FILL_ROWS, HERE, I64, INITIAL, KEEPS,
+    KEEPS_NOTIONAL, MAINTENANCE, NEED_BUFFER, NOTHING, OPEN_LOSS, POSITIONS, SPOT, TIERS, UNBOUND,
 )  # fmt: skip
 from backtest.units import STEP, units
 
@@ -49,7 +49,7 @@ def trade_future(book, rules, tape, bar, account, position, contracts, price, fe
         closed = contracts if abs(contracts) <= abs(old) else -old
     cost_before, realised = book.cost[position, account], I64(0)
     if closed != 0:
-        realised = close_contracts(book, rules, bar, account, position, wallet, asset, closed, value, order)
+        realised = close_contracts(book, rules, bar, account, position, wallet, asset, closed, value, cause, order)
     if contracts != closed:
         open_contracts(book, rules, tape, bar, account, position, wallet, asset, contracts - closed, value)
     fee = units(abs(contracts * value) * fee_rate)
@@ -60,8 +60,11 @@ def trade_future(book, rules, tape, bar, account, position, contracts, price, fe
 
 
 @kernel
-def close_contracts(book, rules, bar, account, position, wallet, asset, closed, value, order):
-    """Close `closed` (opposite in sign to the position): release cost, realise the difference, free isolated margin."""
+def close_contracts(book, rules, bar, account, position, wallet, asset, closed, value, cause, order):
+    """Close `closed` (opposite in sign to the position): release cost, realise the difference, free isolated margin.
+
+    While the venue sells nothing is freed before the last contract: what is left would be as unsound as before.
+    """
     old, cost = book.contracts[position, account], book.cost[position, account]
     share = -closed / old
     released = cost if closed == -old else units(cost * share)
@@ -69,8 +72,9 @@ def close_contracts(book, rules, bar, account, position, wallet, asset, closed, 
     post(book, bar, account, wallet, asset, REALISED, realised, position, order)
     book.contracts[position, account] = old + closed
     book.cost[position, account] = cost - released
-    if rules.isolates[rules.shape[account], wallet] >= 0:
-        release(book, rules, bar, account, wallet, asset, share, realised, closed == -old)
+    whole = closed == -old
+    if rules.isolates[rules.shape[account], wallet] >= 0 and (whole or cause != BY_LIQUIDATION):
+        release(book, rules, bar, account, wallet, asset, share, realised, whole)
     return realised
 
 

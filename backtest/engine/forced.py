@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from backtest.engine.fills import trade
-from backtest.engine.judgement import restore, save
+from backtest.engine.fills import gross_here, trade
 from backtest.kernel import kernel
 from backtest.ledger.kinds import LIQUIDATION
 from backtest.ledger.post import post
 from backtest.margin.row_leaves import is_sound
-from backtest.margin.moment import index_here, last_here, notional_here
+from backtest.margin.moment import index_here, last_here, mark_here, notional_here
 from backtest.margin.tiers import value_of_contract
 from backtest.margin.wallets import list_held, require_now
 from backtest.state import (
-    BY_LIQUIDATION, COLLATERAL, HALF_SPREAD, I64, INCIDENT_ROWS, LIQUIDATE_AT, LIQUIDATION_FEE, MAINTENANCE, NOTHING,
-    N_ACCOUNT, N_AMOUNT, N_BAR, N_COLLATERAL, N_CONTRACTS, N_MAINTENANCE, N_POINT, N_POSITION, N_PRICE, N_RUNG,
-    N_WALLET, POSITIONS, RESTORED_AT,
+    BY_LIQUIDATION, COLLATERAL, FEE_OF_MAINTENANCE, HALF_SPREAD, INCIDENT_ROWS, LIQUIDATE_AT, LIQUIDATION_FEE,
+    MAINTENANCE, NOTHING, N_ACCOUNT, N_AMOUNT, N_BAR, N_COLLATERAL, N_CONTRACTS, N_MAINTENANCE, N_POINT, N_POSITION,
+    N_PRICE, N_RUNG, N_WALLET, POSITIONS, RESTORED_AT,
 )  # fmt: skip
 from backtest.units import STEP, units
 
@@ -90,36 +89,6 @@ def next_to_cut(book, rules, tape, account, wallet, bar):
 
 
 @kernel
-def smallest_cut(book, rules, tape, account, wallet, position, bar, point):
-    """Fewest contracts whose forced sale mends the wallet, in lots; all of them if nothing less does."""
-    lot = rules.lot[rules.instrument[position]]
-    held = book.contracts[position, account]
-    enough, lots = abs(held) // lot, I64(0)
-    while enough - lots > 1:
-        middle = (lots + enough) // 2
-        contracts = -middle * lot if held > 0 else middle * lot
-        if suffices(book, rules, tape, account, wallet, position, contracts, bar, point):
-            enough = middle
-        else:
-            lots = middle
-    contracts = enough * lot
-    contracts = -contracts if held > 0 else contracts
-    enough_so = suffices(book, rules, tape, account, wallet, position, contracts, bar, point)
-    return contracts if enough_so and contracts != 0 else -held
-
-
-@kernel
-def suffices(book, rules, tape, account, wallet, position, contracts, bar, point):
-    """Whether forcing so many contracts would mend the wallet; a trial that is put back."""
-    save(book, account)
-    force(book, rules, tape, account, wallet, position, contracts, bar, point)
-    enough = restored(book, rules, tape, account, wallet, bar)
-    restore(book, account)
-    list_held(book, rules, account)
-    return enough
-
-
-@kernel
 def forced_price(book, rules, tape, account, i, contracts, bar):
     """Traded price of the moment, worsened by half the spread and the square-root impact of the size."""
     at = tape.rules_at[rules.shape[account], bar]
@@ -139,14 +108,28 @@ def force(book, rules, tape, account, wallet, position, contracts, bar, point):
 
 
 @kernel
+def forced_fee(book, rules, tape, account, wallet, i, contracts, price, bar):
+    """Steps of the settlement asset that a forced order costs: a rate of its notional, and where the venue says so a
+    share of the maintenance that its part of the wallet's notional is held with (Paradex, "Liquidations").
+    """
+    at, usd = tape.rules_at[rules.shape[account], bar], index_here(book, rules, rules.settlement[i])
+    fee = abs(contracts * value_of_contract(rules, i, price)) * rules.fee[at, i, LIQUIDATION_FEE]
+    share = rules.rung_number[at, FEE_OF_MAINTENANCE]
+    if share > 0.0:
+        require_now(book, rules, tape, wallet, account, bar)
+        closed = abs(contracts * value_of_contract(rules, i, mark_here(book, rules, i))) * STEP * usd
+        part = closed / gross_here(book, rules, account, wallet)
+        fee += share * book.need[MAINTENANCE, 0] * part / usd / STEP
+    return units(fee)
+
+
+@kernel
 def force_at(book, rules, tape, account, wallet, position, contracts, price, bar, point):
     """The forced order at a price, and its fee. An isolated position's last trade releases what is left, so the fee of
     that one is taken before.
     """
     i, shape = rules.instrument[position], rules.shape[account]
-    rates = rules.fee[tape.rules_at[shape, bar], i]
-    notional = abs(contracts * value_of_contract(rules, i, price))
-    fee = units(notional * rates[LIQUIDATION_FEE])
+    fee = forced_fee(book, rules, tape, account, wallet, i, contracts, price, bar)
     whole = contracts == -book.contracts[position, account]
     if whole and rules.isolates[shape, wallet] >= 0:
         post(book, bar, account, wallet, rules.settlement[i], LIQUIDATION, -fee, position, NOTHING)

@@ -27,6 +27,24 @@ def funding_due(book, rules, tape, event, position, account):
 
 
 @kernel
+def parent_of(rules, shape, wallet):
+    """The wallet an isolated one was opened from; of a shared one, itself."""
+    return rules.parent[shape, wallet] if rules.isolates[shape, wallet] >= 0 else wallet
+
+
+@kernel
+def funding_by_wallet(book, rules, tape, event, position, account, balance):
+    """Changes in steps of the wallet an isolated position was opened from, which holds `balance`, and of the position's
+    own; a shared wallet bears it all itself.
+    """
+    due, shape = funding_due(book, rules, tape, event, position, account), rules.shape[account]
+    if rules.isolates[shape, rules.position_wallet[shape, position]] < 0:
+        return I64(0), due
+    free = from_free(book, rules, tape, account, position, tape.event[event, E_BAR], due, balance)
+    return free, due - free
+
+
+@kernel
 def from_free(book, rules, tape, account, position, bar, due, balance):
     """Of an isolated position's funding, what goes over the balance of the wallet it was opened from: all that is
     received, and of a payment as much as no order holds; nothing where the venue books it on the position.

@@ -15,7 +15,7 @@ from backtest.ledger.kinds import BUY, SELL
 from backtest.margin.leaves import row_of
 from backtest.margin.positions import size_in_brackets
 from backtest.margin.moment import notional_here
-from backtest.margin.orders import reserved_spot, sold_spot
+from backtest.margin.orders import paid_spot, reserved_spot
 from backtest.margin.wallets import require_now
 from backtest.state import (
     ASKS_INITIAL, AUTO_TRANSFER, BACKS_NOTHING, BORROWS, COLLATERAL, FILL_ROWS, GUARD_RATIO, GUARD_USE, GUARDED_RATIO,
@@ -181,7 +181,7 @@ def overdrawn(book, rules, tape, account, bar):
         if reserved > book.reserve[asset] or delivered(book, account, asset):
             short = reserved - book.balance[wallet, asset, account] * STEP
             if short > 0.5 * STEP and reserved > 0.0:
-                paid = reserved - sold_spot(book, rules, account, asset)
+                paid = paid_spot(book, rules, account, asset)
                 short -= reachable(book, rules, tape, account, asset, bar, paid)
             if short > 0.5 * STEP:
                 return True

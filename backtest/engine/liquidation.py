@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from backtest.engine.exchange import sell_collateral
 from backtest.engine.fills import addable_steps
-from backtest.engine.forced import force, heaviest, next_to_cut, note, restored, smallest_cut, sound
+from backtest.engine.forced import force, heaviest, note, restored, sound
 from backtest.engine.orders import end_order, settle_orders
+from backtest.engine.reduction import reduce_positions
 from backtest.engine.rungs import close_all
 from backtest.engine.rungs_by_bracket import tier_down, two_tiers_down
 from backtest.engine.rungs_by_share import slice_positions, step_down
@@ -110,19 +111,6 @@ def cancel_orders(book, rules, account, wallet, bar, point):
         collateral, maintenance = book.need[COLLATERAL, 0], book.need[MAINTENANCE, 0]
         settle_orders(book, rules, account)
         note(book, bar, account, wallet, CANCEL_ORDERS, NOTHING, collateral, maintenance, 0.0, 0.0, point, 1.0 * many)
-
-
-@kernel
-def reduce_positions(book, rules, tape, account, wallet, bar, point):
-    """Cut positions, the largest first, each by no more than mends the wallet."""
-    while book.held[account, wallet, POSITIONS, 0] > 0:
-        position = next_to_cut(book, rules, tape, account, wallet, bar)
-        if position < 0:
-            return
-        collateral, maintenance = book.need[COLLATERAL, 0], book.need[MAINTENANCE, 0]
-        contracts = smallest_cut(book, rules, tape, account, wallet, position, bar, point)
-        price = force(book, rules, tape, account, wallet, position, contracts, bar, point)
-        note(book, bar, account, wallet, REDUCE, position, collateral, maintenance, contracts * STEP, price, point, 0.0)
 
 
 @kernel

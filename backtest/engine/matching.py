@@ -2,9 +2,10 @@
 
 At the open fill: market orders, limits and triggers that the open is already beyond, and stops triggered before. The
 rest fills on the way: prices go from the open to the low, then to the high, so buys below and stops under the market
-come first, sales above and stops over it after. A limit fills at its price, and only where the bar trades past it by a
-tick (or touches it, where the account says so); a stop or a take-profit at the worse of its trigger and the price
-traded then.
+come first, sales above and stops over it after. A limit that the open it arrives at is already beyond takes what is
+there, for no worse than its price. One that waits fills at its price, and only where the bar trades past it by a tick
+(or touches it, where the account says so); a stop or a take-profit at the worse of its trigger and the price traded
+then.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from backtest.kernel import kernel
 from backtest.margin.moment import last_here
 from backtest.state import (
     BY_LAST, FORCED, HERE, HIGH, I64, LIMIT, LIVE_ORDERS, LOW, MARKET, NOTHING, OPEN, O_ACCOUNT, O_BAR,
-    O_CONTRACTS, O_FLAGS, O_KIND, O_POSITION, O_SEEN, O_STATE, O_TRIED, PRICE, SLIPPAGE, STOP, TOUCH, TRIGGER,
+    O_CONTRACTS, O_FLAGS, O_KIND, O_POSITION, O_SEEN, O_STATE, O_TRIED, PRICE, SLIPPAGE, STOP, TAKES, TOUCH, TRIGGER,
     TRIGGERED, WAITING,
 )  # fmt: skip
 
@@ -75,6 +76,12 @@ def reached(book, rules, tape, account, bar, order, point):
     if falls_to(book, order):
         return price <= level - beyond(book, rules, account, order)
     return price >= level + beyond(book, rules, account, order)
+
+
+@kernel
+def takes(book, order, bar):
+    """Whether a limit order takes what is there: in the bar it arrives at, whose open was beyond its price."""
+    return book.order[order, O_FLAGS] & TAKES != 0 and bar == book.order[order, O_BAR] + 1
 
 
 @kernel
@@ -147,10 +154,13 @@ def fill_price(book, rules, tape, account, bar, order, met, buys):
         return np.nan
     if order != met and (met >= 0 or not fills_at_open(book, rules, tape, account, bar, order)):
         return np.nan
-    if book.order[order, O_KIND] == LIMIT:
-        return book.order_price[order, PRICE]
     slip = 1.0 + rules.choice[account, SLIPPAGE] if buys else 1.0 - rules.choice[account, SLIPPAGE]
+    market, limit = last_here(book, rules, i) * slip, book.order_price[order, PRICE]
+    if book.order[order, O_KIND] == LIMIT:
+        if not takes(book, order, bar):
+            return limit
+        return min(limit, market) if buys else max(limit, market)
     if is_immediate(book, order):
-        return last_here(book, rules, i) * slip
+        return market
     trigger, traded = book.order_price[order, TRIGGER], last_here(book, rules, i)
     return (max(trigger, traded) if buys else min(trigger, traded)) * slip

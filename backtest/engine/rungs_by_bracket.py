@@ -7,7 +7,7 @@ Source: Bybit, isolated ladder; OKX, help 360020411711.
 
 from __future__ import annotations
 
-from backtest.engine.forced import force_at, forced_price, next_to_cut, note, sound
+from backtest.engine.forced import force_at, forced_price, heaviest, next_to_cut, note, sound
 from backtest.engine.rungs import cut, suffices
 from backtest.engine.takeover import surrender
 from backtest.kernel import kernel
@@ -18,8 +18,8 @@ from backtest.margin.moment import index_here, mark_here, notional_here
 from backtest.margin.tiers import value_of_contract
 from backtest.margin.wallets import list_held
 from backtest.state import (
-    COLLATERAL, FLOOR, HERE, I64, LIQUIDATION_FEE, MAINTENANCE, NOTHING, OFFSET, PAIRED_OFF, POSITIONS, RATE,
-    TAKE_OVER, TIER_BY_CONTRACTS, TIER_DOWN, TWO_SIDED, TWO_TIERS_DOWN,
+    COLLATERAL, FEE_IN_MAINTENANCE, FLOOR, HERE, I64, LIQUIDATION_FEE, MAINTENANCE, NOTHING, OFFSET, PAIRED_OFF,
+    POSITIONS, RATE, TAKE_OVER, TIER_BY_CONTRACTS, TIER_DOWN, TWO_SIDED, TWO_TIERS_DOWN,
 )  # fmt: skip
 from backtest.units import STEP, units
 
@@ -101,14 +101,37 @@ def two_tiers_down(book, rules, tape, account, wallet, bar, point):
         if row >= 2 and covers_first_bracket(book, rules, tape, account, position, row, bar):
             contracts = down_to(book, rules, tape, account, position, bar, row - 2)
         if contracts == 0 or contracts == -book.contracts[position, account]:
-            surrender(book, rules, tape, account, wallet, bar, point, TAKE_OVER)
+            give_up(book, rules, tape, account, wallet, bar, point)
             return
-        cut(book, rules, tape, account, wallet, position, contracts, bar, point, TWO_TIERS_DOWN)
-        i, at = rules.instrument[position], tape.rules_at[rules.shape[account], bar]
-        closed = abs(contracts * value_of_contract(rules, i, mark_here(book, rules, i)))
-        penalty = units(closed * rules.tier[at, i, RATE, row])
-        post(book, bar, account, wallet, rules.settlement[i], INSURANCE, -penalty, position, NOTHING)
-        list_held(book, rules, account)
+        cut_with_penalty(book, rules, tape, account, wallet, position, contracts, bar, point)
+
+
+@kernel
+def give_up(book, rules, tape, account, wallet, bar, point):
+    """All is taken over at the bankruptcy price. Of a wallet of several assets nobody knows one: its positions are
+    sold, each with its penalty, and what is left pays the rungs after this one.
+    """
+    if rules.settle[rules.shape[account], wallet] >= 0:
+        surrender(book, rules, tape, account, wallet, bar, point, TAKE_OVER)
+        return
+    while book.held[account, wallet, POSITIONS, 0] > 0:
+        position = heaviest(book, rules, tape, account, wallet, bar)
+        if position < 0:
+            return
+        sound(book, rules, tape, account, wallet, bar)
+        contracts = -book.contracts[position, account]
+        cut_with_penalty(book, rules, tape, account, wallet, position, contracts, bar, point)
+
+
+@kernel
+def cut_with_penalty(book, rules, tape, account, wallet, position, contracts, bar, point):
+    """A cut; what is closed pays the rate of the bracket it was held in to the fund. need[] is as asked."""
+    i, at = rules.instrument[position], tape.rules_at[rules.shape[account], bar]
+    rate = rules.tier[at, i, RATE, bracket_of(book, rules, tape, account, position, bar)]
+    cut(book, rules, tape, account, wallet, position, contracts, bar, point, TWO_TIERS_DOWN)
+    penalty = units(abs(contracts * value_of_contract(rules, i, mark_here(book, rules, i))) * rate)
+    post(book, bar, account, wallet, rules.settlement[i], INSURANCE, -penalty, position, NOTHING)
+    list_held(book, rules, account)
 
 
 @kernel
@@ -130,13 +153,14 @@ def offset_pairs(book, rules, tape, account, wallet, bar, point):
 
 @kernel
 def covers_first_bracket(book, rules, tape, account, position, row, bar):
-    """Whether the wallet would be sound with the position at the first bracket's rate and the fee of closing it; need[]
-    is as asked of the wallet.
+    """Whether the wallet would be sound with the position at the first bracket's rate and the fee of closing it, which
+    maintenance may hold already; need[] is as asked of the wallet.
     """
     i, at = rules.instrument[position], tape.rules_at[rules.shape[account], bar]
     notional = notional_here(book, rules, account, position) * STEP
     table = rules.tier[at, i]
     own = table[RATE, row] * notional + table[OFFSET, row]
-    least = (table[RATE, HERE] + rules.fee[at, i, LIQUIDATION_FEE]) * notional
+    fee = rules.fee[at, i, LIQUIDATION_FEE] if rules.term[at, FEE_IN_MAINTENANCE] == 0 else 0.0
+    least = (table[RATE, HERE] + fee) * notional
     usd = index_here(book, rules, rules.settlement[i])
     return book.need[COLLATERAL, 0] > book.need[MAINTENANCE, 0] + (least - own) * usd

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from backtest.engine.forced import forced_price, heaviest, next_to_cut, note, restored, sound
-from backtest.engine.rungs import cut, force_kept, suffices
+from backtest.engine.forced import force_at, forced_price, heaviest, next_to_cut, note, restored, sound
+from backtest.engine.rungs import cut, suffices
 from backtest.engine.takeover import surrender
 from backtest.kernel import kernel
 from backtest.margin.moment import index_here, notional_here
@@ -25,7 +25,8 @@ from backtest.units import STEP
 @kernel
 def slice_positions(book, rules, tape, account, wallet, bar, point):
     """The largest position first: a slice of it if it is large, then the rest. Where the collateral has fallen below
-    the venue's share of maintenance, everything is taken over at once.
+    the venue's share of maintenance, everything is taken over at once; debts that it still covers better than that are
+    left to the next rung.
     """
     while book.held[account, wallet, POSITIONS, 0] > 0:
         if restored(book, rules, tape, account, wallet, bar):
@@ -44,7 +45,7 @@ def slice_positions(book, rules, tape, account, wallet, bar, point):
             if not too_late(book, rules, tape, account, bar):
                 contracts = -book.contracts[position, account]
                 cut(book, rules, tape, account, wallet, position, contracts, bar, point, SLICE_DOWN)
-    if not sound(book, rules, tape, account, wallet, bar):
+    if not sound(book, rules, tape, account, wallet, bar) and too_late(book, rules, tape, account, bar):
         surrender(book, rules, tape, account, wallet, bar, point, BACKSTOP)
 
 
@@ -88,7 +89,7 @@ def step_down(book, rules, tape, account, wallet, bar, point):
             most = min(most, steps_to_neutral(book, rules, account, wallet, position, step))
         price = forced_price(book, rules, tape, account, rules.instrument[position], step, bar)
         contracts = fewest_steps(book, rules, tape, account, wallet, position, step, most, price, bar, point)
-        force_kept(book, rules, tape, account, wallet, position, contracts, price, bar, point)
+        force_at(book, rules, tape, account, wallet, position, contracts, price, bar, point)
         size = contracts * STEP
         note(book, bar, account, wallet, STEP_DOWN, position, collateral, maintenance, size, price, point, 0.0)
 

@@ -100,7 +100,9 @@ def _made(plans: Sequence[Plan], history: History) -> tuple[Rules, Ints]:
         instrument=np.tile(np.arange(len(instruments), dtype=I64), sides),
         **_wallet_tables([plan.shape for plan in plans], wallets, len(assets), sides * len(instruments)),
         **_terms(instruments, assets, sides),
-        rung_number=np.array([[s.slice, s.slice_above_usd, s.backstop_at] for s in sets], np.float64),
+        rung_number=np.array(
+            [[s.slice, s.slice_above_usd, s.backstop_at, s.fee_of_maintenance] for s in sets], np.float64
+        ),
         funding_at=np.array([[word == "index" for word in s.funding_at or [""] * len(instruments)] for s in sets], I64),
         **_rule_tables(sets, len(instruments), len(assets)),
     )

@@ -216,9 +216,9 @@ def order_events(
     bar = np.ascontiguousarray(table[:, 0])
 
     def firsts(part: slice) -> Ints:
-        begin, end = np.searchsorted(bar, (part.start, part.stop))
-        many = np.bincount(bar[begin:end] - part.start, minlength=part.stop - part.start)
-        return begin + np.cumsum(many) - many
+        begin, end = np.searchsorted(bar, (part.start, part.stop)).tolist()
+        edges = np.concatenate(([part.start], bar[begin:end] + 1, [part.stop]))
+        return np.repeat(np.arange(begin, end + 1), np.diff(edges))
 
     return table, number, room.filled(bars + 1, firsts, I64)
 

@@ -8,14 +8,14 @@ import numpy as np
 
 from backtest.engine.fills import trade
 from backtest.engine.judgement import judge, restore, save
-from backtest.engine.matching import fill_price, waits_for
+from backtest.engine.matching import fill_price, takes, waits_for
 from backtest.engine.order_size import in_lots, quote_notional, reduces, wanted
 from backtest.kernel import kernel
 from backtest.margin.orders import rest_orders
 from backtest.margin.wallets import list_held
 from backtest.state import (
     BY_ORDER, FORCED, LIMIT, LIVE_ORDERS, MAKER, NO_REASON, NO_VOLUME, O_BEFORE, O_FILLED, O_FLAGS, O_GROUP, O_KIND,
-    O_POSITION, O_TRIED, TAKER, TAKES, VOLUME_SHARE,
+    O_POSITION, O_TRIED, TAKER, VOLUME_SHARE,
 )  # fmt: skip
 from backtest.units import STEP, units
 
@@ -91,7 +91,7 @@ def fill_share(book, rules, tape, account, bar, order, price, share, point):
     if contracts == 0:
         return False
     rates = rules.fee[tape.rules_at[rules.shape[account], bar], i]
-    maker = book.order[order, O_KIND] == LIMIT and book.order[order, O_FLAGS] & TAKES == 0
+    maker = book.order[order, O_KIND] == LIMIT and not takes(book, order, bar)
     fee = rates[MAKER] if maker else rates[TAKER]
     trade(book, rules, tape, bar, account, position, contracts, price, fee, BY_ORDER, point, order)
     book.order[order, O_FILLED] += contracts

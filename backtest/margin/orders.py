@@ -56,16 +56,18 @@ def rest_orders(book, rules, account):
 @kernel
 def reserved_spot(book, rules, account, asset):
     """Units of an asset that resting spot orders would deliver."""
+    return paid_spot(book, rules, account, asset) + sold_spot(book, rules, account, asset)
+
+
+@kernel
+def paid_spot(book, rules, account, asset):
+    """Units of an asset that resting spot purchases would pay with."""
     total = 0.0
     for k in range(book.count[LIVE_ORDERS]):
         order = book.live[k]
         i = rules.instrument[book.order[order, O_POSITION]]
-        if rules.kind[i] == SPOT and is_resting(book, account, order):
-            coins = left_of(book, order)
-            if coins > 0.0 and rules.settlement[i] == asset:
-                total += coins * book.order_price[order, PRICE]
-            elif coins < 0.0 and rules.base[i] == asset:
-                total -= coins
+        if rules.kind[i] == SPOT and rules.settlement[i] == asset and is_resting(book, account, order):
+            total += max(0.0, left_of(book, order)) * book.order_price[order, PRICE]
     return total
 
 
@@ -118,12 +120,18 @@ def add_loss_of_order(out, contracts, limit, value, usd, span, sign):
 
 
 @kernel
+def is_funded_from(rules, shape, position, wallet):
+    """Whether a position is isolated in a wallet of its own, and funded from this one."""
+    own = rules.position_wallet[shape, position]
+    return own >= 0 and own != wallet and rules.parent[shape, own] == wallet
+
+
+@kernel
 def isolated_orders(book, rules, wallet, account, at):
     """USD that resting orders of isolated positions funded from a wallet would take out of it, at the moment."""
     shape, total = rules.shape[account], 0.0
     for position in range(book.contracts.shape[0]):
-        own = rules.position_wallet[shape, position]
-        if own >= 0 and own != wallet and rules.parent[shape, own] == wallet:
+        if is_funded_from(rules, shape, position, wallet):
             size = notional_here(book, rules, account, position) * STEP
             usd = index_here(book, rules, rules.settlement[rules.instrument[position]])
             total += margin_of_orders(book, rules, account, at, position, size) * usd
@@ -135,8 +143,8 @@ def held_by_orders(book, rules, tape, wallet, asset, account, bar):
     """The same of one settlement asset, in steps of it, at the marks of a bar's open."""
     shape, total = rules.shape[account], 0.0
     for position in range(book.contracts.shape[0]):
-        own, i = rules.position_wallet[shape, position], rules.instrument[position]
-        if own >= 0 and own != wallet and rules.parent[shape, own] == wallet and rules.settlement[i] == asset:
+        i = rules.instrument[position]
+        if rules.settlement[i] == asset and is_funded_from(rules, shape, position, wallet):
             size = abs(book.contracts[position, account] * tape.series[tape.value_row[OPEN, i, 0], bar]) * STEP
             total += margin_of_orders(book, rules, account, tape.rules_at[shape, bar], position, size)
     return units(total / STEP)

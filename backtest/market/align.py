@@ -5,7 +5,7 @@ This is where thin data is either mended by a declared rule and noted, or refuse
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +32,14 @@ from backtest.market.history import History, named_rows, rows_of
 from backtest.market.room import MEMORY, PART, Room, Table
 from backtest.market.routes import Routes
 from backtest.market.schema import DAY_US, EVER_US, Instrument
-from backtest.market.settlements import FundingEvents, delivery_event, funding_events, no_funding, together
+from backtest.market.settlements import (
+    HALF_HOUR_US,
+    FundingEvents,
+    delivery_event,
+    funding_events,
+    no_funding,
+    together,
+)
 from backtest.market.thin import MarkFeeds, Marks
 from backtest.market.trailing import WINDOW_DAYS, Trailing
 
@@ -51,6 +58,10 @@ class _StrictFunding:
     missing: str = "error"
 
 
+def _half_an_hour(instrument: Instrument) -> int:
+    return HALF_HOUR_US
+
+
 def align(
     store: Reader,
     venue: str,
@@ -63,11 +74,13 @@ def align(
     funding: FundingRules | None = None,
     room: Room = MEMORY,
     part: int = PART,
+    averaged_us: Callable[[Instrument], int] = _half_an_hour,
 ) -> History:
     """The history of `symbols` at one venue, with the index of `assets`, on bars of `interval` in [start_us, end_us).
 
     InputError for an empty or reversed span, unknown venue or symbol, missing bars or funding stamps, and assets
     without a route to the dollar; each names the series, the time and the cure. Without `funding`: the strict rules.
+    `averaged_us`: over how long before its expiry a dated future's index is averaged for its delivery price.
     `room`: where the bars are to lie. They are laid out `part` bars or so at a time, which the result does not show.
     """
     grid = make_grid(start_us, end_us, interval, room)
@@ -83,7 +96,10 @@ def align(
     places = {asset: pages.index_of(k) for k, asset in enumerate(_once(assets, "assets"))}
     routes = Routes(store, venue, known, grid, prices, notes, False, room, places, part)
     indexes = [routes.of(asset) for asset in assets]
-    deliveries = [delivery_event(instrument, number, routes) for number, instrument in enumerate(instruments)]
+    deliveries = [
+        delivery_event(instrument, number, routes, averaged_us(instrument))
+        for number, instrument in enumerate(instruments)
+    ]
     has_borrow = np.array([_borrow(store, venue, asset, k, grid, notes, pages) for k, asset in enumerate(assets)], bool)
     room.settle()
     paid = together(each.funding for each in aligned)

@@ -22,8 +22,7 @@ from backtest.market.thin import Marks
 Flags = npt.NDArray[np.int8]
 MARK_OPEN, PREVIOUS_MARK_CLOSE, INSIDE_BAR, GIVEN_MARK = 0, 1, 2, 3
 USUAL_US = 8 * HOUR_US
-# Binance halved the averaging window of delivery prices on this day (its announcement of October 2024).
-HALF_HOUR_FROM_US = 1_731_283_200 * SECOND_US  # 2024-11-11
+HALF_HOUR_US = 30 * MINUTE_US  # what a delivery price is the mean of, where nobody says otherwise
 
 
 @dataclass(frozen=True)
@@ -194,21 +193,21 @@ class Delivery:
     source: str
 
 
-def delivery_event(instrument: Instrument, number: int, routes: Routes) -> Delivery | None:
+def delivery_event(
+    instrument: Instrument, number: int, routes: Routes, window_us: int = HALF_HOUR_US
+) -> Delivery | None:
     """Delivery of a dated future at the first open at or after its expiry; None outside the span.
 
-    Price: the index (base ÷ quote, in dollars) averaged as the venue does over the last half hour (the last hour before
-    2024-11-11), out of the finest index bars the store has; the source says how fine. InputError where they are
-    missing, unless `[prices] gaps = "hold"`.
+    Price: the index (base ÷ quote, in dollars) averaged over the `window_us` before, out of the finest index bars the
+    store has; the source says how fine. InputError where they are missing, unless `[prices] gaps = "hold"`.
     """
     grid, expiry = routes.grid, instrument.expiry_us
     if expiry is None or expiry < grid.start_us or expiry > grid.time[-1]:
         return None
     bar = -(-(expiry - grid.start_us) // grid.interval_us)
-    window = MINUTE_US * (30 if expiry >= HALF_HOUR_FROM_US else 60)
     for interval in sorted(INTERVALS, key=lambda text: INTERVALS[text]):
         if INTERVALS[interval] <= grid.interval_us and (
-            averaged := _average(instrument, routes, expiry, window, interval)
+            averaged := _average(instrument, routes, expiry, window_us, interval)
         ):
             return Delivery(bar, number, *averaged)
     if routes.prices.gaps == "hold":
@@ -217,11 +216,11 @@ def delivery_event(instrument: Instrument, number: int, routes: Routes) -> Deliv
             bar,
             number,
             price,
-            f"{instrument.symbol}: index held or opening at the delivery, the hour before is not stored",
+            f"{instrument.symbol}: index held or opening at the delivery, what came before is not stored",
         )
     raise InputError(
         f"{instrument.symbol} is delivered at {when(expiry)}, but the store lacks index bars of {instrument.base} in "
-        "the hour before; mend the store, or end the run before the delivery"
+        f"the {window_us // MINUTE_US} minutes before; mend the store, or end the run before the delivery"
     )
 
 

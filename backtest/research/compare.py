@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from backtest.config import Account, RunConfig
+from backtest.engine.matching import takes
 from backtest.engine.plan import Plan
 from backtest.errors import InputError, nearest
+from backtest.kernel import plain
 from backtest.ledger.audit import audit
 from backtest.report.files import as_json_columns
 from backtest.report.folder import COMPARISON, write_page, written
@@ -257,9 +259,10 @@ def replay_orders(
     for bar, fills in groupby(_ordered_fills(book), key=lambda fill: int(fill[0][F_BAR])):
         session.advance(bar)
         for row, prices in fills:
-            maker = bool(book.order[row[F_ORDER], O_KIND] == LIMIT)
+            order = book.order[row[F_ORDER]]
+            maker = order[O_KIND] == LIMIT and not plain(takes)(book, row[F_ORDER], row[F_BAR])  # type: ignore[no-untyped-call]
             for k in range(len(plans)):
-                session.replay_fill(k, bar, int(row[F_POSITION]), int(row[F_CONTRACTS]), float(prices[0]), maker)
+                session.replay_fill(k, bar, int(row[F_POSITION]), int(row[F_CONTRACTS]), float(prices[0]), bool(maker))
     session.advance(len(prepared.history.time))
     audit(session.book)
     return Result(record_of(session, config, notes_of(session), stored=prepared.stored))

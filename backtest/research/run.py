@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from backtest.market.joined import Joined
 from backtest.market.room import MEMORY, Room
 from backtest.market.routes import STABLE
 from backtest.market.schema import parse_symbol
+from backtest.market.settlements import HALF_HOUR_US
 from backtest.market.store import Store
 from backtest.report.frames import record_of
 from backtest.report.result import Result
@@ -33,6 +35,8 @@ from backtest.research.streaming import room_for
 from backtest.research.tails import tail_of
 from backtest.strategy.hooks import asking
 from backtest.strategy.strategy import Strategy, load_strategy
+from backtest.venues.load import load as load_venue
+from backtest.venues.load import names
 
 if TYPE_CHECKING:
     from backtest.market.schema import Instrument
@@ -119,9 +123,19 @@ def read(config: RunConfig, asked: Asked, room: Room = MEMORY) -> Prepared:
         config.prices,
         config.funding,
         room,
+        averaged_us=partial(delivery_average_us, asked),
     )
     history = with_outages(config, history)
     return Prepared(config, history, asked.venue, FinerBars(asked.reader, asked.venue, history, config.prices))
+
+
+def delivery_average_us(asked: Asked, instrument: Instrument) -> int:
+    """Over how long the venue that a dated future is of averages its index at the end; half an hour where its tables
+    do not say.
+    """
+    home = asked.reader.home(instrument.symbol) if isinstance(asked.reader, Joined) else asked.venue
+    known = load_venue(home).delivery_average_us(instrument) if home in names() else None
+    return HALF_HOUR_US if known is None else known
 
 
 def alive(instruments: Mapping[str, Instrument], config: RunConfig) -> dict[str, Instrument]:

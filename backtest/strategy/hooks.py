@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, lru_cache
 from inspect import getattr_static, isasyncgenfunction, iscoroutinefunction, isgeneratorfunction, signature
 from pathlib import Path
 from sysconfig import get_path
@@ -91,6 +91,7 @@ def _as_written(asked: object) -> str:
     return str(signature(asked)) if callable(asked) else f" = {asked!r}"
 
 
+@lru_cache(maxsize=32)  # a sweep makes its strategy anew at every point
 def check_hooks(kind: type[Strategy]) -> None:
     """InputError for a strategy that would never be asked, asked in vain, or in two ways of which only one can hold."""
     for hook in HOOKS:

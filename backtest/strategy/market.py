@@ -20,7 +20,7 @@ from backtest.errors import InputError, nearest
 from backtest.market.grid import when
 from backtest.market.history import History
 from backtest.market.schema import INTERVALS, Instrument
-from backtest.strategy.schedule import wake_bars
+from backtest.strategy.schedule import bars_closing
 
 
 class Closed(Protocol):
@@ -67,7 +67,14 @@ class Market:
 
     def before(self, cut: int) -> Market:
         """The market with its prices as it was known when bar cut - 1 closed."""
-        shorter = Market(known_before(self._history, cut), self._prices)
+        shorter = copy.copy(self)
+        for made in ("without_prices", "_events_of"):
+            shorter.__dict__.pop(made, None)
+        shorter._history, shorter._settled = known_before(self._history, cut), {}
+        shorter._born, shorter._indexed = (
+            [min(cut, each) for each in begins] for begins in (self._born, self._indexed)
+        )
+        shorter._now_us = shorter.ends_us
         shorter.time = self.time[:cut]  # the same stamps, not made anew
         paid, known = self._history.funding_time, shorter._history.funding_time
         if len(known) and known.ctypes.data == paid.ctypes.data:  # the first of the same settlements
@@ -102,8 +109,7 @@ class Market:
         """Open times of the bars whose close falls on an interval, such as "8h" or "1d": rows for a table."""
         if interval not in INTERVALS:
             raise InputError(f"closing: {interval!r} is no interval; {nearest(str(interval), INTERVALS)}")
-        wakes, _ = wake_bars(interval, self._history)
-        return stamps_of(self._history.time[wakes])
+        return stamps_of(self._history.time[bars_closing(interval, self._history)])
 
     @property
     def interval(self) -> pd.Timedelta:

@@ -9,6 +9,7 @@ it is given - a table kept from an earlier call, a file, a parameter fitted on t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import count
@@ -68,7 +69,7 @@ class Said:
     """What a table says: of which bars, in order, and of which symbols; NaN leaves a position alone."""
 
     bars: npt.NDArray[np.int64]
-    symbols: pd.Index
+    symbols: list[str]
     values: npt.NDArray[np.float64]  # [row, symbol]
 
     def before(self, cut: int) -> Said:
@@ -79,7 +80,7 @@ class Said:
     def is_as(self, other: Said) -> bool:
         """Whether another says the same of the same, to the bit."""
         return (
-            self.symbols.equals(other.symbols)
+            self.symbols == other.symbols
             and np.array_equal(self.bars, other.bars)
             and np.array_equal(self.values.view(np.int64), other.values.view(np.int64))
         )
@@ -119,8 +120,9 @@ def must_be_watched(said: Said, targets: Targets, market: Market) -> None:
     alone = np.isnan(said.values[:, watched]).all(axis=1)
     if alone.any():
         at = f"{market.time[said.bars[alone.argmax()]]:%Y-%m-%d %H:%M}"
+        seen = [symbol for symbol, looked_at in zip(said.symbols, watched, strict=True) if looked_at]
         raise InputError(
-            f"targets: the row at {at} names no symbol that the band looks at ({', '.join(said.symbols[watched])}), so "
+            f"targets: the row at {at} names no symbol that the band looks at ({', '.join(seen)}), so "
             "it would never be followed; name one in it, or give the band for all"
         )
 
@@ -170,7 +172,7 @@ def cut_of(said: Said, turn: int, bars: int) -> list[int]:
     return [int(rows[turn * stride % many]) + 1]
 
 
-def largest_moves(symbols: pd.Index, history: History) -> npt.NDArray[np.int64]:
+def largest_moves(symbols: Sequence[str], history: History) -> npt.NDArray[np.int64]:
     """The bars over which a traded symbol's close moved furthest, of any of them: cut there, the bar is not known."""
     moves = np.zeros(max(0, len(history.time) - 1))
     for k, instrument in enumerate(history.instruments):
@@ -223,8 +225,8 @@ def compare_past(strategy: Strategy, whole: pd.DataFrame, part: pd.DataFrame | N
 
 def said_by(frame: pd.DataFrame, market: Market) -> Said:
     """The rows of a table by bar. InputError for unknown symbols, stray times and values that are no size."""
-    known = market.symbols
-    for symbol in frame.columns:
+    known, symbols = market.symbols, frame.columns.tolist()
+    for symbol in symbols:
         if symbol not in known:
             raise InputError(f"targets: {symbol!r} is not in this run; valid: {', '.join(known)}")
     if not isinstance(frame.index, pd.DatetimeIndex) or frame.index.tz is None:
@@ -239,11 +241,12 @@ def said_by(frame: pd.DataFrame, market: Market) -> Said:
         raise InputError(f"targets: {frame.index[bars < 0].min()} is not the open of a bar of this run")
     if frame.columns.has_duplicates:
         raise InputError(f"targets: {frame.columns[frame.columns.duplicated()][0]!r} has two columns")
-    for symbol, kind in zip(frame.columns, frame.dtypes, strict=True):
-        if kind != np.float64:
-            _must_be_sizes(symbol, frame[symbol])
+    said = frame.to_numpy()
     try:
-        said = frame.to_numpy(dtype=np.float64, na_value=np.nan)
+        if said.dtype != np.float64:  # if it is, every column is one of numbers
+            for symbol in symbols:
+                _must_be_sizes(symbol, frame[symbol])
+            said = frame.to_numpy(dtype=np.float64, na_value=np.nan)
     except (OverflowError, TypeError, ValueError) as error:
         raise InputError(f"targets: every value must be a number or NaN ({error})") from error
     if np.isinf(said).any():
@@ -252,12 +255,12 @@ def said_by(frame: pd.DataFrame, market: Market) -> Said:
     if len(too_large):
         row, column = min(too_large.tolist(), key=lambda cell: (bars[cell[0]], cell[1]))
         raise InputError(
-            f"targets: {said[row, column]:g} of {frame.columns[column]} at "
+            f"targets: {said[row, column]:g} of {symbols[column]} at "
             f"{market.time[bars[row]]:%Y-%m-%d %H:%M} do not fit the ledger (largest amount {HEADROOM:,} units)"
         )
     order = np.argsort(bars, kind="stable")
     order = order[~np.isnan(said[order]).all(axis=1)]
-    return Said(bars[order], frame.columns, np.ascontiguousarray(said[order]))
+    return Said(bars[order], symbols, np.ascontiguousarray(said[order]))
 
 
 def _must_be_sizes(symbol: str, column: pd.Series) -> None:

@@ -39,16 +39,20 @@ def wake_bars(schedule: str | tuple[str, ...], history: History) -> tuple[npt.ND
             f"schedule: {schedule!r} means nothing; valid: 'every bar', 'funding', an interval "
             f"({', '.join(INTERVALS)}), or a tuple of events"
         )
-    if INTERVALS[schedule] < history.interval_us:
-        raise InputError(f"schedule: {schedule} is shorter than the run's bars")
-    step, first, last = INTERVALS[schedule], history.time[0] + history.interval_us, history.time[-1]
-    return closing_at(history, np.arange(-(-first // step) * step, last + history.interval_us + 1, step)), ()
+    wakes = np.zeros(bars, bool)
+    wakes[bars_closing(schedule, history)] = True
+    return wakes, ()
 
 
-def closing_at(history: History, moments: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Bars that close at one of some moments (microseconds UTC), bool [bar]."""
-    wakes, opens = np.zeros(len(history.time), bool), moments - history.interval_us
+def bars_closing(interval: str, history: History) -> npt.NDArray[np.int64]:
+    """Numbers of the bars whose close falls on an interval. InputError for one shorter than the bars."""
+    step = INTERVALS[interval]
+    if step < history.interval_us:
+        raise InputError(f"schedule: {interval} is shorter than the run's bars")
+    first, last = int(history.time[0]), int(history.time[-1])
+    opens = np.arange(-(-(first + history.interval_us) // step) * step, last + history.interval_us + 1, step)
+    opens -= history.interval_us
     bars = np.searchsorted(history.time, opens)
-    wakes[bars[history.time[bars] == opens]] = True
+    found: npt.NDArray[np.int64] = bars[history.time[bars] == opens]
     history.room.give_back()
-    return wakes
+    return found

@@ -31,7 +31,7 @@ TAIL = tuple(field.name for field in fields(TailRules))
 # As `state.PAGE_NAMES`, which is not read from there: it would load the compiler.
 MODELS = ("bybit", "okx", "deribit", "paradex", "span", "tims")
 TERMS = {field.name: field.default for field in fields(Terms)}
-SLICING = ("slice", "slice_above_usd", "backstop_at")
+SLICING = ("slice", "slice_above_usd", "backstop_at", "fee_of_maintenance")
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ TABLES = {
             *TERMS,
             *SLICING,
         ),
-        ("debt_fee", "slice", "backstop_at", "keeps_notional"),
+        ("debt_fee", "slice", "backstop_at", "fee_of_maintenance", "keeps_notional"),
     ),
     "tiers": Columns(("product",), ("assets", "other")),
     "slope": Columns(("product", "assets"), ("settle",)),
@@ -237,8 +237,12 @@ def _check_mode(where: str, row: Mapping[str, Any]) -> None:
             raise InputError(
                 f"{where}: {key} = {row[key]!r} is not {'true or false' if TERMS[key] is False else 'a number'}"
             )
-    if ("slice" in row) != ("slice" in row["ladder"]):
-        raise InputError(f"{where}: the rung 'slice' and its size, slice = 0.2, go together")
+    if "slice" in row["ladder"] and "slice" not in row:
+        raise InputError(f"{where}: the rung 'slice' needs its size, such as slice = 0.2")
+    if "slice" in row and not {"slice", "step"} & set(row["ladder"]):
+        raise InputError(
+            f"{where}: slice = {row['slice']:g} is the size of the rungs 'slice' and 'step', and none is there"
+        )
 
 
 def _check_slopes(where: str, row: Mapping[str, Any]) -> None:

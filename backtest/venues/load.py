@@ -13,7 +13,7 @@ from functools import cache, lru_cache
 from importlib.resources import files
 
 from backtest.errors import InputError, nearest
-from backtest.market.schema import Instrument
+from backtest.market.schema import SECOND_US, Instrument
 from backtest.venues.brackets import Brackets, Kind, read_brackets
 from backtest.venues.check import TABLES, check_file
 from backtest.venues.in_force import Asked, levels_of
@@ -144,6 +144,16 @@ class Venue:
         """Whether the venue's tables know a contract in a mode at a moment; with `outside` = "nearest", at any."""
         question = Question(self, (instrument,), (), mode, outside, False, 1)
         return Asked(question, at_us).lists(instrument)
+
+    def delivery_average_us(self, instrument: Instrument) -> int | None:
+        """Over how long before its expiry a dated future's index was averaged, microseconds; None where no row says."""
+        asked = {"product": instrument.kind, "settle": instrument.settle}
+        rows = [row for row in self.entries["delivery"] if row.fits(asked) and "average_seconds" in row.values]
+        if not rows or instrument.expiry_us is None:
+            return None
+        at_us = instrument.expiry_us
+        row = latest(row for row in rows if row.holds(at_us)) or nearest_in_time(rows, at_us)
+        return int(row.values["average_seconds"]) * SECOND_US
 
     def in_force(
         self,

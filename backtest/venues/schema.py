@@ -111,9 +111,9 @@ class Terms:
     debt_in_maintenance: debts raise maintenance and do not lower collateral. fixed_usd: maintenance of an account with
     positions or debts, whatever they are. keeps: what is above so many times maintenance may leave; 0: what is above
     initial margin. keeps_notional: share of the open notional that whatever leaves has to leave behind as well.
-    interest_hourly: what is owed pays by the hour, and open losses beyond the balance count as owed; else a balance
-    below zero pays the day at 00:00 UTC. funding_from_free: an isolated position's funding is taken from, and paid to,
-    the wallet it was opened from, and only what that has not from its own margin.
+    interest_hourly: what an asset's balance, loans and open losses come to below zero pays by the hour; else loans pay
+    by the hour, and a balance below zero the day at 00:00 UTC. funding_from_free: an isolated position's funding is
+    taken from, and paid to, the wallet it was opened from, and only what that has not from its own margin.
     """
 
     tier_flat: bool = False
@@ -228,7 +228,8 @@ class RuleSet:
 
     Of the rungs of a liquidation: `slice` is the share of the positions that one forced order closes (0: the rung is
     not among them), positions of `slice_above_usd` or less are closed at once; where equity falls below `backstop_at` x
-    maintenance (0: never) the rest goes to the venue with all its collateral.
+    maintenance (0: never) the rest goes to the venue with all its collateral. A forced order costs `liquidation_fee` of
+    its notional and `fee_of_maintenance` of what the account's maintenance holds for as much notional.
     """
 
     start_us: int
@@ -262,4 +263,5 @@ class RuleSet:
     slice: float = 0.0  # share of a position cut at once by the rungs `slice` and `step`
     slice_above_usd: float = 0.0  # a smaller position is cut whole by the rung `slice`
     backstop_at: float = 0.0  # below this share of maintenance the rung `slice` takes everything over
+    fee_of_maintenance: float = 0.0  # share of the maintenance of what a forced order closes that it costs
     rows: tuple[Row, ...] = field(default=(), repr=False)

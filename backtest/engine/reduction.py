@@ -1,0 +1,165 @@
+"""The rung `reduce`: positions are cut, the largest first, by the fewest lots that mend the wallet.
+
+More is not always better. In a lower bracket a sale may free less than its fee costs, and a hedged book that is cut
+past neutral needs more than before. So sizes are tried from the smallest up, and where no cut of one leg helps, what
+hedges each other is closed together.
+"""
+
+from __future__ import annotations
+
+from backtest.engine.forced import force_at, forced_price, next_to_cut, restored
+from backtest.engine.judgement import restore, save
+from backtest.engine.order_size import in_lots
+from backtest.engine.rungs import cut, suffices
+from backtest.engine.rungs_by_bracket import bracket_of, down_to
+from backtest.engine.rungs_by_share import delta_of_coin, exposure_usd
+from backtest.kernel import kernel
+from backtest.margin.moment import index_here
+from backtest.margin.wallets import list_held
+from backtest.state import I64, NOTHING, POSITIONS, REDUCE
+from backtest.units import STEP, units
+
+TRIES = 64  # sizes of a cut that are tried beside those at which what it frees changes
+
+
+@kernel
+def reduce_positions(book, rules, tape, account, wallet, bar, point):
+    """Cut positions, the largest first, each by no more than mends the wallet; whole where nothing less does."""
+    while book.held[account, wallet, POSITIONS, 0] > 0:
+        position = next_to_cut(book, rules, tape, account, wallet, bar)
+        if position < 0:
+            return
+        contracts = smallest_cut(book, rules, tape, account, wallet, position, bar, point)
+        if contracts == 0 and reduce_pair(book, rules, tape, account, wallet, position, bar, point):
+            return
+        if contracts == 0:
+            contracts = -book.contracts[position, account]
+        cut_anew(book, rules, tape, account, wallet, position, contracts, bar, point)
+
+
+@kernel
+def smallest_cut(book, rules, tape, account, wallet, position, bar, point):
+    """Fewest contracts, signed to close, whose forced sale mends the wallet, in lots; 0 if none does."""
+    held, lot = book.contracts[position, account], rules.lot[rules.instrument[position]]
+    sign = I64(-1) if held > 0 else I64(1)
+    most, few = abs(held) // lot, I64(0)
+    while few < most:
+        lots = next_try(book, rules, tape, account, wallet, position, bar, few, most)
+        if mends(book, rules, tape, account, wallet, position, sign * lots * lot, bar, point):
+            return sign * lot * fewest_between(book, rules, tape, account, wallet, position, bar, point, few, lots)
+        few = lots
+    if most * lot < abs(held) and mends(book, rules, tape, account, wallet, position, -held, bar, point):
+        return -held
+    return I64(0)
+
+
+@kernel
+def fewest_between(book, rules, tape, account, wallet, position, bar, point, few, enough):
+    """Fewest lots that mend the wallet, of more than `few`, which do not, up to `enough`, which do."""
+    lot = rules.lot[rules.instrument[position]]
+    lot = -lot if book.contracts[position, account] > 0 else lot
+    while enough - few > 1:
+        middle = (few + enough) // 2
+        if mends(book, rules, tape, account, wallet, position, middle * lot, bar, point):
+            enough = middle
+        else:
+            few = middle
+    return enough
+
+
+@kernel
+def mends(book, rules, tape, account, wallet, position, contracts, bar, point):
+    """Whether a forced order of so many contracts would mend the wallet; a trial that is put back."""
+    price = forced_price(book, rules, tape, account, rules.instrument[position], contracts, bar)
+    return suffices(book, rules, tape, account, wallet, position, contracts, price, bar, point)
+
+
+@kernel
+def next_try(book, rules, tape, account, wallet, position, bar, few, most):
+    """Lots to try after `few`: a step more, or as many as bring the position into a lower bracket or its coin's delta,
+    with the wallet's coins and without, to zero, where that is less.
+    """
+    lots = min(most, few + max(I64(1), -(-most // TRIES)))
+    lot = rules.lot[rules.instrument[position]]
+    for row in range(bracket_of(book, rules, tape, account, position, bar)):
+        lots = nearer(lots, few, abs(down_to(book, rules, tape, account, position, bar, row)) // lot)
+    own, coin = exposure_usd(book, rules, account, position), rules.base[rules.instrument[position]]
+    delta = delta_of_coin(book, rules, account, wallet, coin)
+    coins = book.balance[wallet, coin, account] * STEP * index_here(book, rules, coin)
+    for left in (delta, delta + coins):
+        if own != 0.0 and 0.0 < left / own < 1.0:
+            lots = nearer(lots, few, I64(most * (left / own)))
+    return lots
+
+
+@kernel
+def nearer(lots, few, others):
+    """The other number where it lies between `few` and `lots`."""
+    return others if few < others < lots else lots
+
+
+@kernel
+def reduce_pair(book, rules, tape, account, wallet, position, bar, point):
+    """Close a position and the largest that hedges it together, by as little as mends the wallet. Returns whether any
+    share of the two did.
+    """
+    other = hedge_of(book, rules, account, wallet, position)
+    if other < 0:
+        return False
+    for k in range(1, TRIES + 1):
+        first = share_of_pair(book, rules, account, position, other, k / TRIES)
+        second = share_of_pair(book, rules, account, other, position, k / TRIES)
+        if pair_mends(book, rules, tape, account, wallet, position, first, other, second, bar, point):
+            cut_anew(book, rules, tape, account, wallet, position, first, bar, point)
+            cut_anew(book, rules, tape, account, wallet, other, second, bar, point)
+            return True
+    return False
+
+
+@kernel
+def hedge_of(book, rules, account, wallet, position):
+    """The wallet's largest position against this one, on the same coin; -1 if there is none."""
+    best, largest = NOTHING, 0.0
+    own, coin = exposure_usd(book, rules, account, position), rules.base[rules.instrument[position]]
+    for k in range(book.held[account, wallet, POSITIONS, 0]):
+        other = book.held[account, wallet, POSITIONS, 1 + k]
+        exposure = exposure_usd(book, rules, account, other)
+        if rules.base[rules.instrument[other]] == coin and exposure * own < 0.0 and abs(exposure) > largest:
+            best, largest = other, abs(exposure)
+    return best
+
+
+@kernel
+def share_of_pair(book, rules, account, leg, other, share):
+    """Contracts of a leg, signed to close and in lots: a share of as much as two legs hedge of each other."""
+    own, against = abs(exposure_usd(book, rules, account, leg)), abs(exposure_usd(book, rules, account, other))
+    matched = share * (min(own, against) / own)
+    return -in_lots(units(book.contracts[leg, account] * matched), rules.lot[rules.instrument[leg]])
+
+
+@kernel
+def pair_mends(book, rules, tape, account, wallet, position, first, other, second, bar, point):
+    """Whether forced orders in both legs would mend the wallet; a trial that is put back."""
+    save(book, account)
+    sell(book, rules, tape, account, wallet, position, first, bar, point)
+    sell(book, rules, tape, account, wallet, other, second, bar, point)
+    enough = restored(book, rules, tape, account, wallet, bar)
+    restore(book, account)
+    list_held(book, rules, account)
+    return enough
+
+
+@kernel
+def sell(book, rules, tape, account, wallet, position, contracts, bar, point):
+    """A forced order, if there is anything in it."""
+    if contracts != 0:
+        price = forced_price(book, rules, tape, account, rules.instrument[position], contracts, bar)
+        force_at(book, rules, tape, account, wallet, position, contracts, price, bar, point)
+
+
+@kernel
+def cut_anew(book, rules, tape, account, wallet, position, contracts, bar, point):
+    """A cut, whose incident tells what the wallet had and needed right before it."""
+    if contracts != 0:
+        restored(book, rules, tape, account, wallet, bar)
+        cut(book, rules, tape, account, wallet, position, contracts, bar, point, REDUCE)
