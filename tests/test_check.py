@@ -130,6 +130,30 @@ def test_a_missing_settlement_is_an_error_and_a_change_of_interval_is_not(path: 
     assert (finding.severity, finding.kind, finding.time) == ("error", "funding", START + 50 * HOUR)
 
 
+def test_rates_in_per_cent_and_rates_above_one_are_found(path: Path) -> None:
+    rates = {"time": START + 8 * HOUR * np.arange(30), "funding_rate": np.full(30, 0.01)}
+    finding = only(check(put(path, rates, series="funding")))
+    assert (finding.severity, finding.kind) == ("warning", "funding")
+    assert "are they in per cent?" in finding.message
+    rates["funding_rate"] = np.full(30, 0.0001)
+    rates["funding_rate"][7] = 50.0
+    finding = only(check(put(path, rates, series="funding")))
+    assert (finding.severity, finding.kind, finding.time) == ("error", "impossible", START + 56 * HOUR)
+
+
+def test_marks_far_from_what_was_traded_and_a_lone_bar_far_from_its_neighbours_are_found(path: Path) -> None:
+    put(path, flat([0, 1, 2, 3]))
+    finding = only(check(put(path, flat([0, 1, 2, 3], 1000.0), series="mark-1h")))
+    assert (finding.severity, finding.kind, finding.count) == ("warning", "divergence", 4)
+    assert "from its bars" in finding.message
+    spiked = flat([0, 1, 2, 3])
+    for name in ("open", "high", "low", "close"):
+        spiked[name][2] = 10_000.0
+    put(path, flat([0, 1, 2, 3]), series="mark-1h")
+    kinds = {each.kind: each.time for each in check(put(path, spiked))}
+    assert kinds["spike"] == START + 2 * HOUR
+
+
 def test_a_perpetual_far_from_its_spot_is_named_with_the_worst_bar(path: Path) -> None:
     columns = flat([0, 1, 2, 3])
     for name in ("open", "high", "low", "close"):

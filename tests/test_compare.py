@@ -130,6 +130,17 @@ def test_fills_that_took_from_the_book_are_replayed_at_the_takers_fee() -> None:
     assert rates == pytest.approx([0.0004, 0.0004])
 
 
+def test_margin_that_was_never_there_is_a_breach_from_the_first_fill_on() -> None:
+    """1,000 dollars and a short of 16,000 at 5x: an isolated position would take 3,200 out of a wallet of 1,000."""
+    settings = {
+        "name": "beyond its means",
+        "data": {"store": str(ROOT / "data" / "sample"), "start": "2023-03-01", "end": "2023-03-02"},
+        "account": [{"venue": "binance", "margin": "cross", "leverage": 5, "deposit": {"USDT": 1_000.0}}],
+        "strategy": {"class": CrossingOnce},
+    }
+    assert compare(settings, modes=["isolated"]).orders.at["First Breach", "isolated"] == "2023-03-01 01:00"
+
+
 def test_the_modes_of_a_table_are_lived_side_by_side_and_each_is_as_if_it_were_alone() -> None:
     """Told in the order of the modes, though they are lived at once; to the bit what each is on its own."""
     config = load_config(ROOT / "configs" / "balanced_carry.toml").resolved()

@@ -131,6 +131,12 @@ def test_a_store_is_found_from_the_file_when_the_command_runs_elsewhere(
             ["account[0].refill.dely", "did you mean 'delay'"],
         ),
         ("strategy/clas", "x", ["strategy.clas", "did you mean 'class'"]),
+        (
+            "events",
+            [{"kind": "outtage", "time": "2024-01-02"}],
+            ["events[0].kind = 'outtage'", "did you mean 'outage'"],
+        ),
+        ("events", [{"time": "2024-01-02"}], ["events[0].kind: is missing"]),
         ("account/0/margin", "portfoliio", ["account[0].margin", "'portfoliio'", "did you mean 'portfolio'"]),
         ("account/0/leverage", {"default": 0.5}, ["account[0].leverage.default", "0.5", "greater than or equal to 1"]),
         ("account/0/leverage", {"BTCUSDT": 3}, ["account[0].leverage", "BTCUSDT"]),

@@ -109,7 +109,7 @@ def test_bybit_cuts_an_isolated_position_to_a_tier_it_can_keep_and_takes_it_over
     store = gaps(tmp_path, "bybit", symbol, "2026-06-01", prices, 200_000.0)
     result = held(store, "bybit", "isolated", symbol, 12_000.0, 200_000.0, 10.0, "2026-06-01", 7)
     sold = worsened(91.5, 3_256.9, 4.8e6)
-    margin = 120_594 - 3_256.9 * (100 - sold)
+    margin = 120_594 - 3_256.9 * (100 - sold) - 0.00055 * 3_256.9 * sold  # a forced order pays the taker rate
     bankrupt = (100 - margin / 8_743.1) / (1 - 0.00055)  # what is left there is the fee
     assert result.incidents["rung"].tolist() == ["tier down", "takeover"]
     assert result.incidents["collateral"].tolist() == pytest.approx([18_594, margin - 8_743.1 * 12])

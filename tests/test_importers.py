@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from backtest.errors import InputError
-from backtest.market.importers import Gap, Imported, microseconds, settled
+from backtest.market.importers import Gap, Imported, microseconds, settled, terms
 from backtest.market.importers.layout import import_layout
 from backtest.market.importers.tidy import import_tidy
 from backtest.market.importers.vision import import_vision
@@ -61,6 +61,15 @@ def test_settlement_stamps_are_put_on_their_second_and_on_a_minute_that_is_near(
 
 
 # ---------------------------------------------------------------- tidy tables
+
+
+@pytest.mark.parametrize(
+    ("venue", "base", "usd"),
+    [("binance", "BTC", 100.0), ("deribit", "BTC", 10.0), ("okx", "ETH", 10.0), ("bybit", "BTC", 1.0)],
+)
+def test_an_inverse_contract_has_the_size_of_its_venue(venue: str, base: str, usd: float) -> None:
+    made = terms(venue, f"{base}/USD:{base}", np.array([50_000.0]))
+    assert made.contract_size == usd
 
 
 def table(**other: Any) -> pd.DataFrame:

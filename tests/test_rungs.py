@@ -167,6 +167,25 @@ def test_where_not_even_the_first_bracket_is_covered_all_is_taken_over() -> None
     assert desk.balance("usdm", "USDT") == 0.0
 
 
+def test_coins_that_top_up_a_position_are_told_in_dollars() -> None:
+    """10,000 dollars of coins at 100 on 10 coins of margin; at 95 the loss is 5.263 coins, 4.737 left against 2 % of
+    105.263 = 2.105. Three times that is 6.316: 1.579 coins more, which are 150 dollars.
+    """
+    prices, symbol = [100.0, 100.0, 95.0, 95.0], "BTC/USD:BTC"
+    desk = Desk(
+        {symbol: future("BTC", prices, kind="inverse", settle="BTC", lot="1", tiers=[[0, 0.02, 0, 125]])},
+        {"BTC": asset(prices)},
+        {"coinm": {"BTC": 50.0}},
+        isolated=(symbol,),
+        leverage=10.0,
+        top_up=(2.5, 3.0, 5.0),
+    )
+    desk.order(symbol, 10_000.0)
+    desk.live()
+    rung, _, _, dollars = incidents(desk)[0]
+    assert (rung, dollars) == ("top-up", pytest.approx(150.0, rel=1e-4))
+
+
 # Shares
 
 LIQUID = {"slice": 0.2, "slice_above_usd": 1000.0, "backstop_at": 2 / 3}

@@ -464,6 +464,14 @@ def test_an_outage_outside_the_run_is_refused() -> None:
         backtest.run(config)
 
 
+@pytest.mark.usefixtures("in_project")
+def test_a_deleveraging_before_the_run_is_refused() -> None:
+    config = load_config("configs/hedged_long.toml").resolved()
+    config["events"] = [{"kind": "deleverage", "time": "2019-06-01T00:00:00Z", "symbol": "ETH/USDT:USDT"}]
+    with pytest.raises(InputError, match="2019-06-01 00:00 lies outside the run"):
+        backtest.run(config)
+
+
 class Lender(Strategy):
     """Sends 1,000 dollars from the first account to the second at the second close."""
 

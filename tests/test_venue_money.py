@@ -21,6 +21,7 @@ from backtest.report.explain import explain
 from backtest.report.frames import record_of
 from backtest.report.record import RunRecord
 from backtest.report.result import Result
+from backtest.report.statistics import by_label
 from backtest.research.accounts import plan_of
 from backtest.research.notes import notes_of
 from backtest.research.run import open_session
@@ -172,6 +173,7 @@ def test_bybit_takes_an_isolated_positions_funding_from_the_available_balance_fi
     record = funded(0.001, 5_080.0, "bybit")
     assert amounts(record, "funding", PERP) == pytest.approx([-20.0, -50.0])
     assert sum(amounts(record, "funding")) == pytest.approx(-150.0)
+    assert record.funding["amount"].tolist() == pytest.approx([-50.0] * 3)  # of two pockets, and still one payment
     assert record.wallets.set_index("wallet").loc[PERP, "collateral"].iloc[-1] == pytest.approx(5_000.0 - 70.0)
 
 
@@ -324,6 +326,37 @@ def test_a_coin_that_is_no_collateral_at_deribit_counts_for_nothing() -> None:
     assert told.account["collateral_equity"] == pytest.approx(60.0)
     assert told.account["state"] == "liquidate"
     assert told.assets.set_index("asset").at["DOGE", "counts"] == 0.0
+
+
+# What comes in, and what is moved
+
+
+def test_coins_paid_in_count_at_the_open_and_what_they_lose_by_the_close_is_their_price() -> None:
+    """One bitcoin at an open of 50,000 that closes at 40,000: 50,000 came in, 10,000 were lost."""
+    prices = [50_000.0] * 4 + [40_000.0] * 8
+    past = history_of({PERP: prices}, index={"BTC": prices})
+    coin = past.assets.index("BTC")
+    opens = past.index_open.copy()
+    opens[coin] = [prices[0], *prices[:-1]]
+    flow = {"time": "2024-01-01T04:00:00Z", "asset": "BTC", "amount": 1.0}
+    session, config = opened(
+        replace(past, index_open=opens), "binance", "portfolio", deposit={"USDT": 10_000.0}, flows=[flow]
+    )
+    record = lived(session, config)
+    parts, figures = explain(record, 0), by_label(record, 0)
+    assert parts["deposits and withdrawals"] == pytest.approx(50_000.0)
+    assert parts["price"] == pytest.approx(-10_000.0)
+    assert figures["Deposits and Withdrawals"] == pytest.approx(50_000.0)
+
+
+def test_a_transfer_of_more_than_is_free_is_said_to_have_been_cut() -> None:
+    past = history_of({PERP: [50_000.0] * 12}, index={"BTC": [50_000.0] * 12})
+    session, config = opened(past, "binance", "cross", deposit={"USDT": 1_000.0})
+    session.advance(2)
+    session.transfer(0, "USDT", 5_000.0, "usdm", "spot")
+    (said,) = [note for note in lived(session, config).notes if "transfers" in note]
+    assert "1 of 1 transfers moved less than asked for" in said
+    assert "1,000 of 5,000 USDT" in said
 
 
 # Where a forced order was filled

@@ -143,6 +143,29 @@ def test_a_take_profit_earns_its_price_not_the_open() -> None:
     assert desk.balance("usdm", "USDT") == pytest.approx(5100.0)
 
 
+def test_a_take_profit_that_the_open_is_beyond_fills_there() -> None:
+    """10 long from 100, take-profit 110, the next bar opens at 120: 200 earned, and no price that nobody traded at."""
+    opens, flat = [100.0, 100.0, 120.0, 120.0], [100.0, 100.0, 120.0, 120.0]
+    desk = market(5000.0, candles(opens, flat, flat, flat))
+    desk.order(BTC, 10.0)
+    desk.wait(BTC, -10.0, TAKE_PROFIT, bar=1, price=110.0)
+    desk.live()
+    assert desk.balance("usdm", "USDT") == pytest.approx(5200.0)
+
+
+def test_a_reduce_only_order_that_is_triggered_with_nothing_to_reduce_is_over() -> None:
+    """A purchase at 70 to take a short's profit, placed before there is one. The bar goes to 60: a short sold after it
+    stays open.
+    """
+    flat = [100.0] * 4
+    desk = market(5000.0, candles(flat, [100.0, 60.0, 100.0, 100.0], flat, flat))
+    order = desk.wait(BTC, 10.0, TAKE_PROFIT, price=70.0, flags=int(REDUCE_ONLY))
+    desk.order(BTC, -10.0, bar=1)
+    book = desk.live()
+    assert desk.state(order) == ("refused", "reduce-only would open", 0.0)
+    assert book.contracts[0, 0] == -10 * 10**8
+
+
 def test_an_entry_below_and_its_stop_above_both_fill_in_the_order_of_the_path() -> None:
     """The bar goes to 90, then to 112: bought at 95, sold at 110."""
     flat = [100.0] * 4

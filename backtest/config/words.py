@@ -18,6 +18,11 @@ def sentence(error: Any, root: type[BaseModel]) -> str:
         return f"{place}: unknown key (value {found!r}); {nearest(str(key), _keys_at(table, root))}"
     if kind == "missing":
         return f"{place}: is missing; add it"
+    if kind == "union_tag_not_found":
+        return f"{place}.{_tag(error)}: is missing; add it"
+    if kind == "union_tag_invalid":
+        choices = re.findall(r"'([^']*)'", error["ctx"]["expected_tags"])
+        return f"{place}.{_tag(error)} = {error['ctx']['tag']!r}: {nearest(error['ctx']['tag'], choices)}"
     if kind == "value_error":
         text = str(error["ctx"]["error"])
         return text if not place or text.startswith(place) else f"{place}: {text}"
@@ -26,6 +31,11 @@ def sentence(error: Any, root: type[BaseModel]) -> str:
         told = nearest(str(found), choices)
         return f"{place} = {found!r}: {told}" + ("" if told.startswith("valid") else f" (valid: {', '.join(choices)})")
     return f"{place} = {found!r}: {_expected(kind, error['msg'])}"
+
+
+def _tag(error: Any) -> str:
+    """The key that says which of several tables one is."""
+    return str(error["ctx"]["discriminator"]).strip("'")
 
 
 def _expected(kind: str, message: str) -> str:

@@ -7,7 +7,7 @@ Orders placed together are one group, judged on the state after all of them: no 
 from __future__ import annotations
 
 from backtest.engine.judgement import judge, note_before, save
-from backtest.engine.matching import is_due
+from backtest.engine.matching import fills_at_open, is_due
 from backtest.engine.order_size import quote_notional, reduces, wanted, wrong_side
 from backtest.engine.orders import end_order, settle_orders
 from backtest.engine.trial import in_group, largest_share, share_of_volume, trial
@@ -120,12 +120,27 @@ def refuse_unfit(book, rules, tape, account, bar, group, met):
         order = book.live[m]
         if in_group(book, account, bar, group, order):
             reason = unfit(book, rules, tape, account, bar, order)
+            if reason == NO_REASON and is_spent(book, rules, tape, account, bar, group, order, met):
+                reason = WOULD_OPEN
             if (reason == BELOW_LOT or reason == MIN_NOTIONAL) and book.order[order, O_FLAGS] & TO_TARGET:
                 end_order(book, order, FILLED, NO_REASON, bar)  # as near to its target as an order can bring it
             elif reason != NO_REASON:
                 worst = reason
     if worst != NO_REASON:
         end_met(book, account, bar, group, worst, met)
+
+
+@kernel
+def is_spent(book, rules, tape, account, bar, group, order, met):
+    """Whether an order that can only reduce has found its price, alone, and nothing is left to reduce: a venue lets it
+    expire then, else it would close a later position at a price long gone.
+    """
+    if book.order[order, O_FLAGS] & REDUCE_ONLY == 0 or wanted(book, rules, account, order) != 0:
+        return False
+    for m in range(book.count[LIVE_ORDERS]):
+        if book.live[m] != order and in_group(book, account, bar, group, book.live[m]):
+            return False
+    return order == met or (met < 0 and fills_at_open(book, rules, tape, account, bar, order))
 
 
 @kernel

@@ -94,23 +94,24 @@ def top_up(book, rules, tape, account, wallet, bar, point):
         move(book, bar, account, rules.parent[shape, wallet], wallet, rules.settle[shape, wallet], ALLOCATE, amount)
         book.topped_up[position, account] += amount
         list_held(book, rules, account)
-        note(book, bar, account, wallet, TOPPED_UP, position, collateral, maintenance, 0.0, 0.0, point, amount * STEP)
+        usd = amount * STEP * index_here(book, rules, rules.settle[shape, wallet])
+        note(book, bar, account, wallet, TOPPED_UP, position, collateral, maintenance, 0.0, 0.0, point, usd)
 
 
 @kernel
 def cancel_orders(book, rules, account, wallet, bar, point):
     """Every waiting order that leans on the wallet is cancelled."""
-    many, shape = 0, rules.shape[account]
+    some, shape = False, rules.shape[account]
     for k in range(book.count[LIVE_ORDERS]):
         order = book.live[k]
         leans = rules.position_wallet[shape, book.order[order, O_POSITION]] == wallet
         if book.order[order, O_ACCOUNT] == account and book.order[order, O_STATE] == WAITING and leans:
             end_order(book, order, CANCELLED, BY_VENUE, bar)
-            many += 1
-    if many > 0:
+            some = True
+    if some:
         collateral, maintenance = book.need[COLLATERAL, 0], book.need[MAINTENANCE, 0]
         settle_orders(book, rules, account)
-        note(book, bar, account, wallet, CANCEL_ORDERS, NOTHING, collateral, maintenance, 0.0, 0.0, point, 1.0 * many)
+        note(book, bar, account, wallet, CANCEL_ORDERS, NOTHING, collateral, maintenance, 0.0, 0.0, point, 0.0)
 
 
 @kernel

@@ -4,8 +4,8 @@ At the open fill: market orders, limits and triggers that the open is already be
 rest fills on the way: prices go from the open to the low, then to the high, so buys below and stops under the market
 come first, sales above and stops over it after. A limit that the open it arrives at is already beyond takes what is
 there, for no worse than its price. One that waits fills at its price, and only where the bar trades past it by a tick
-(or touches it, where the account says so); a stop or a take-profit at the worse of its trigger and the price traded
-then.
+(or touches it, where the account says so). What was triggered goes to the market: a take-profit fills at the price
+traded then, a stop at the worse of that and its trigger.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy as np
 from backtest.kernel import kernel
 from backtest.margin.moment import last_here
 from backtest.state import (
-    BY_LAST, FORCED, HERE, HIGH, I64, LIMIT, LIVE_ORDERS, LOW, MARKET, NOTHING, OPEN, O_ACCOUNT, O_BAR,
-    O_CONTRACTS, O_FLAGS, O_KIND, O_POSITION, O_SEEN, O_STATE, O_TRIED, PRICE, SLIPPAGE, STOP, TAKES, TOUCH, TRIGGER,
+    BY_LAST, FORCED, HERE, HIGH, I64, LIMIT, LIVE_ORDERS, LOW, MARKET, NOTHING, OPEN, O_ACCOUNT, O_BAR, O_CONTRACTS,
+    O_FLAGS, O_KIND, O_POSITION, O_SEEN, O_STATE, O_TRIED, PRICE, SLIPPAGE, STOP, TAKES, TAKE_PROFIT, TOUCH, TRIGGER,
     TRIGGERED, WAITING,
 )  # fmt: skip
 
@@ -162,5 +162,7 @@ def fill_price(book, rules, tape, account, bar, order, met, buys):
         return min(limit, market) if buys else max(limit, market)
     if is_immediate(book, order):
         return market
-    trigger, traded = book.order_price[order, TRIGGER], last_here(book, rules, i)
-    return (max(trigger, traded) if buys else min(trigger, traded)) * slip
+    if book.order[order, O_KIND] == TAKE_PROFIT:
+        return market
+    trigger = book.order_price[order, TRIGGER] * slip
+    return max(trigger, market) if buys else min(trigger, market)

@@ -55,7 +55,8 @@ def refill_wallet(book, rules, tape, account, bar, wallet, asset):
     amount = min(wish, there)
     if amount > 0:
         send(book, rules, tape, account, bar, spot, wallet, asset, amount)
-        note(book, bar, account, wallet, REFILLED, NOTHING, collateral, maintenance, 0.0, 0.0, OPEN, amount * STEP)
+        usd = amount * STEP * index_here(book, rules, asset)
+        note(book, bar, account, wallet, REFILLED, NOTHING, collateral, maintenance, 0.0, 0.0, OPEN, usd)
 
 
 @kernel

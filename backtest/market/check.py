@@ -21,6 +21,8 @@ from backtest.market.settlements import missing_stamps
 from backtest.market.store import Columns, Store, join, read_file
 
 ERROR, WARNING = "error", "warning"
+SPIKE = 3.0  # no close that the market stayed at before and after
+USUAL_RATE = 0.002  # of a settlement: twenty times the usual 0.01 %
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,10 @@ class _Subject:
 def check(store: Store, venue: str | None = None, symbol: str | None = None, divergence: float = 0.05) -> list[Finding]:
     """Everything wrong with a store, or with one venue or symbol of it; errors first.
 
-    Kinds: unreadable, columns, instrument, unordered, duplicate, off the grid, gap, impossible, funding, outside,
-    divergence (closes of a perpetual and its spot further apart than this fraction), absent (bars of an instrument, or
-    funding of a perpetual). InputError for a venue or symbol that is not there.
+    Kinds: unreadable, columns, instrument, unordered, duplicate, off the grid, gap, impossible, spike, funding,
+    outside, divergence (closes of a perpetual and its spot, or of a contract and its mark, further apart than this
+    fraction), absent (bars of an instrument, or funding of a perpetual). InputError for a venue or symbol that is not
+    there.
     """
     found: list[Finding] = []
     venues = store.venues() if venue is None else [venue]
@@ -81,6 +84,7 @@ def check(store: Store, venue: str | None = None, symbol: str | None = None, div
             if symbol is None or subject.symbol == symbol:
                 found += _check_series(store, subject)
                 found += _divergence(store, subject, instruments, divergence)
+                found += _far_marks(store, subject, divergence)
         for terms in instruments.values():
             if symbol is None or terms.symbol == symbol:
                 found += _absent(store, each, terms)
@@ -137,6 +141,7 @@ def _check_series(store: Store, subject: _Subject) -> list[Finding]:
     if kind == "funding":
         missing = missing_stamps(time, int(time[0]), int(time[-1]))
         found += subject.finds(ERROR, "funding", missing, "settlements missing (a pause longer than those around it)")
+        found += _large_rates(subject, columns)
         if subject.instrument is not None and subject.instrument.kind == "spot":
             words = "funding of a spot pair, which has none: is it the perpetual's?"
             found.append(subject.finding(ERROR, "funding", int(time[0]), len(time), words))
@@ -194,6 +199,8 @@ def _impossible(subject: _Subject, kind: str, columns: Columns) -> Iterator[Find
             yield from subject.finds(ERROR, "impossible", time[below], f"rows whose {name} is {words}")
     if set(OHLC) <= columns.keys():
         yield from _impossible_candles(subject, columns)
+    if kind == "bars":
+        yield from _spikes(subject, columns)
 
 
 def _impossible_candles(subject: _Subject, columns: Columns) -> Iterator[Finding]:
@@ -202,6 +209,26 @@ def _impossible_candles(subject: _Subject, columns: Columns) -> Iterator[Finding
     for name in ("open", "close"):
         out = (high >= low) & ((columns[name] > high) | (columns[name] < low))
         yield from subject.finds(ERROR, "impossible", time[out], f"bars whose {name} is outside low to high")
+
+
+def _spikes(subject: _Subject, columns: Columns) -> Iterator[Finding]:
+    """Closes many times, or a small part of, those on both sides of them."""
+    order = np.argsort(columns["time"], kind="stable")
+    time, close = columns["time"][order], columns["close"][order]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        before, after = close[1:-1] / close[:-2], close[1:-1] / close[2:]
+        out = (np.minimum(before, after) > SPIKE) | (np.maximum(before, after) < 1.0 / SPIKE)
+    words = f"closes over {SPIKE:g} times (or under 1/{SPIKE:g} of) those beside them"
+    yield from subject.finds(WARNING, "spike", time[1:-1][out], words)
+
+
+def _large_rates(subject: _Subject, columns: Columns) -> Iterator[Finding]:
+    """Rates of funding that a run refuses, and rates as they are printed in per cent."""
+    time, rate = columns["time"], np.abs(columns["funding_rate"])
+    yield from subject.finds(ERROR, "impossible", time[rate >= 1.0], "rates that are no fraction below 1")
+    if np.nanmedian(rate) > USUAL_RATE:
+        words = f"rates, half of them above {USUAL_RATE:.1%}: are they in per cent?"
+        yield subject.finding(WARNING, "funding", int(time[0]), len(time), f"{len(time)} {words}")
 
 
 def _outside(subject: _Subject, columns: Columns) -> Iterator[Finding]:
@@ -234,6 +261,19 @@ def _divergence(store: Store, subject: _Subject, instruments: dict[str, Instrume
     except InputError:
         return  # said already, of the series itself
     yield from _apart(subject, perpetual, spot, pair, limit)
+
+
+def _far_marks(store: Store, subject: _Subject, limit: float) -> Iterator[Finding]:
+    """Marks that closed further from what the contract traded at than the limit."""
+    kind, interval = split_series(subject.series) if subject.series.startswith("mark") else ("", None)
+    bars = f"bars-{interval}"
+    if subject.instrument is None or not kind or bars not in store.series(subject.venue, subject.symbol):
+        return
+    try:
+        marks, traded = (store.need(subject.venue, subject.symbol, each) for each in (subject.series, bars))
+    except InputError:
+        return  # said already, of the series itself
+    yield from _apart(subject, marks, traded, "its bars", limit)
 
 
 def _apart(subject: _Subject, perpetual: Columns, spot: Columns, pair: str, limit: float) -> Iterator[Finding]:

@@ -238,7 +238,8 @@ def check_gaps(
             f"{symbol} {name}: {bars} missing between {when(grid.start_us)} and {when(grid.end_us)}, the first at "
             f'{first}; mend the store, choose another span, or say [prices] gaps = "hold" (last price held, no fills)'
         )
-    notes.append(f"{symbol} {name}: {bars} missing, the first at {first}; last price held, no fills")
+    held = "last price held, no fills" if name.startswith("bars-") else "last price held"
+    notes.append(f"{symbol} {name}: {bars} missing, the first at {first}; {held}")
 
 
 def note_origin(symbol: str, name: str, made_from: str | None, grid: Grid, notes: list[str]) -> None:

@@ -78,13 +78,22 @@ class Books:
                 self.parts[name][some] += (started + so_far.before(some)) * change
 
     def pay(self) -> None:
-        """Every payment of the ledger at its bar's close; trades' own rows are left to the trades."""
+        """Every payment of the ledger at its bar's close; trades' own rows are left to the trades.
+
+        Money that comes in or goes out does so at the open, as the figures count it; to the close is a price's way.
+        """
         flows, bars = self.record.flows_usd(self.ledger), self.record.bars(self.ledger)
         kinds, taken = self.ledger.words("kind"), taken_by_fund(self.ledger)
         self.add("liquidation", bars[taken], flows[taken])
         for kind in (each for each in kinds.present if each in PART_OF_KIND):
             mine = kinds.among(kind) & ~taken
             self.add(PART_OF_KIND[kind], bars[mine], flows[mine])
+        moved = kinds.among("deposit", "withdrawal")
+        since = flows[moved] - self.record.flows_usd(self.ledger.where(moved), "open")
+        self.add("deposits and withdrawals", bars[moved], -since)
+        for asset in self.ledger.where(moved).words("asset").present:
+            own = self.ledger.among("asset", asset)[moved]
+            self.add(part_of_asset(asset), bars[moved][own], since[own])
 
     def fills_of(self, instrument: Instrument) -> Columns:
         return self.fills.where(self.fills.among("symbol", instrument.symbol))

@@ -17,14 +17,15 @@ from backtest.report.columns import naive
 from backtest.report.record import Ints
 from backtest.report.subject import Subject
 
-COLUMNS = ("time", "symbol", "side", "mark", "alone", "together", "initial", "maintenance")
+COLUMNS = ("time", "symbol", "side", "since", "mark", "alone", "together", "initial", "maintenance")
 MOST_ASKED = 48  # positions in all, at so many bars
 
 
 def distances(subject: Subject, most: int = MOST_ASKED) -> pd.DataFrame:
     """Rows of `COLUMNS`: at a bar's close the mark of a position, its two liquidation prices (NaN where there is none)
     and its margins. Prices in the contract's quote currency, `together` in USD a coin; margins in USD, beside the other
-    positions where tiers ask for them, and those of the position alone where scenarios do.
+    positions where tiers ask for them, and those of the position alone where scenarios do. `since`: the bar at which
+    the position was opened, out of nothing or out of the other side.
     """
     rows = [row for bar in asked_bars(subject, most) for row in _ask(subject, bar)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
@@ -53,6 +54,15 @@ def _held(subject: Subject) -> Ints:
     return held
 
 
+def opened(subject: Subject, symbol: str, side: str, bar: int) -> int:
+    """The bar at which a position that is open was last opened out of nothing, or out of the other side."""
+    times, contracts, _ = subject.standing.sides[symbol, side]
+    last = int(np.searchsorted(naive(times), subject.times[bar], side="right"))
+    before = np.concatenate([[0.0], contracts[: last - 1]])
+    turns = np.flatnonzero(np.sign(contracts[:last]) != np.sign(before))
+    return int(subject.bars_of(times)[turns[-1]])
+
+
 def _ask(subject: Subject, bar: int) -> list[dict[str, object]]:
     """Every open position at one bar; none where the account cannot be put to the calculator."""
     from backtest.calculator.answer import Answer
@@ -74,7 +84,8 @@ def _ask(subject: Subject, bar: int) -> list[dict[str, object]]:
         side = ("long" if (position.contracts or 0.0) > 0 else "short") if placed.plan.two_sided else ""
         rows.append(
             {
-                "time": subject.rows["time"].iloc[bar], "symbol": position.symbol, "side": side, "mark": mark,
+                "time": subject.rows["time"].iloc[bar], "symbol": position.symbol, "side": side,
+                "since": opened(subject, position.symbol, side, bar), "mark": mark,
                 "alone": leg_price(placed, number), "together": together[base],
                 "initial": asked["initial_margin_usd"], "maintenance": asked["maintenance_margin_usd"],
             }

@@ -25,6 +25,7 @@ from backtest.engine.plan import Plan
 from backtest.errors import InputError, nearest
 from backtest.kernel import plain
 from backtest.ledger.audit import audit
+from backtest.margin.row_leaves import DUST
 from backtest.report.files import as_json_columns
 from backtest.report.folder import COMPARISON, write_page, written
 from backtest.report.frames import record_of
@@ -316,7 +317,10 @@ def _answers(record: RunRecord, account: int, mode: str) -> pd.Series:
 def _replayed(record: RunRecord, account: int, mode: str) -> pd.Series:
     """The same for a replay, where nobody is liquidated: when the venue would have, instead of whether it did."""
     answers = _answers(record, account, mode).drop("Survived")
-    rows = record.columns("account", account)
+    rows, wallets = record.columns("account", account), record.columns("wallets", account)
     under = rows["time"][rows["worst_ratio"] <= rows["liquidation_level"]]
-    breach = minute(under[0]) if len(under) else "never"
+    # a wallet that gave an isolated position more than it had asks for nothing itself, and so has no ratio
+    empty = wallets["time"][(wallets["maintenance_margin"] <= 0.0) & (wallets["collateral"] < -DUST)]
+    first = min([*under[:1].tolist(), *empty.tolist()], default=None)
+    breach = "never" if first is None else minute(first)
     return pd.concat([pd.Series({"First Breach": breach}, name=mode, dtype=object), answers]).rename(mode)

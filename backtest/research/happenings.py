@@ -49,8 +49,9 @@ def deleveragings(config: RunConfig, history: History) -> list[Event]:
                     f"events: {each.symbol!r} is not a future of this run; {nearest(each.symbol, symbols)}"
                 )
             bar = int(np.searchsorted(history.time, each.time_us))
-            if bar >= len(history.time):
-                raise InputError(f"events: the deleveraging at {when(each.time_us)} lies after the last bar's open")
+            if bar >= len(history.time) or each.time_us < int(history.time[0]):
+                span = f"{when(int(history.time[0]))} to {when(int(history.time[-1]))}"
+                raise InputError(f"events: the deleveraging of {when(each.time_us)} lies outside the run, {span}")
             k = [instrument.symbol for instrument in history.instruments].index(each.symbol)
             found.append(Event(bar, int(DELEVERAGE), k, -1, each.share))
     return found

@@ -14,6 +14,7 @@ from backtest.market.grid import when
 from backtest.market.schema import INTERVALS
 from backtest.research.owed import debts_without_rate
 from backtest.state import (
+    ASKED,
     GUARDED_RATIO,
     GUARDED_USE,
     L_ACCOUNT,
@@ -32,7 +33,14 @@ from backtest.state import (
     REASON_NAMES,
     REFUSED,
     RESTRICTED,
+    T_ACCOUNT,
+    T_AMOUNT,
+    T_ASSET,
+    T_DEPARTS,
+    T_MOVED,
+    T_STATE,
     TIER_LEVERAGE,
+    TRANSFER_ROWS,
     WINDOW,
     WINDOW_END,
 )  # fmt: skip
@@ -49,6 +57,7 @@ def notes_of(session: Session) -> list[str]:
             notes.append(f"account {plan.name}: owed {asset} at times; no borrow rate is known, so it paid no interest")
         rows = [row for rule_set in plan.sets for row in rule_set.rows]
         notes += orders_refused(session, k)
+        notes += transfers_cut(session, k)
         notes += bars_looked_into(session, k)
         notes += bars_without_tail(session, k)
         if plan.top_up[0] > 0.0:
@@ -104,11 +113,26 @@ def cut_withdrawals(config: RunConfig, session: Session) -> list[str]:
         for flow in (each for each in account.flows if each.amount < 0.0):
             bar, asset = int(np.searchsorted(session.history.time, flow.time_us)), session.assets[flow.asset]
             mine = (ledger[:, L_ACCOUNT] == k) & (ledger[:, L_BAR] == bar) & (ledger[:, L_ASSET] == asset)
-            paid = -amount_of(int(ledger[mine & (ledger[:, L_KIND] == WITHDRAWAL), L_AMOUNT].sum()))
+            paid = amount_of(-int(ledger[mine & (ledger[:, L_KIND] == WITHDRAWAL), L_AMOUNT].sum()))
             if paid < -flow.amount - STEP:
                 words = f"of {-flow.amount:,.8g} {flow.asset} asked for at {when(flow.time_us)}, {paid:,.8g} were free"
                 notes.append(f"account {account.name}: withdrawal: {words}")
     return notes
+
+
+def transfers_cut(session: Session, k: int) -> list[str]:
+    """Transfers of which less was free than was asked for."""
+    rows = session.book.transfer[: session.book.count[TRANSFER_ROWS]]
+    rows = rows[(rows[:, T_ACCOUNT] == k) & (rows[:, T_STATE] != ASKED)]
+    short = rows[amount_of(rows[:, T_AMOUNT] - rows[:, T_MOVED]) > session.plans[k].transfer_cost + STEP]
+    if not len(short):
+        return []
+    asked, moved, asset = short[0, T_AMOUNT], short[0, T_MOVED], session.history.assets[short[0, T_ASSET]]
+    at = when(int(session.history.time[short[0, T_DEPARTS]]))
+    first = f"the first at {at}: {amount_of(int(moved)):,.8g} of {amount_of(int(asked)):,.8g} {asset}"
+    return [
+        f"account {session.plans[k].name}: {len(short)} of {len(rows)} transfers moved less than asked for, {first}"
+    ]
 
 
 def bars_looked_into(session: Session, k: int) -> list[str]:

@@ -29,6 +29,7 @@ from backtest.market.store import (
     write_instruments,
     write_series,
 )
+from backtest.venues.load import load, names
 
 _CEILINGS = ((10**11, SECOND_US, 1), (10**14, 1_000, 1), (10**17, 1, 1))  # seconds, ms, us until the year 5138
 
@@ -273,11 +274,12 @@ def _stored_prices(store: str | Path, venue: str, symbol: str) -> npt.NDArray[An
 def terms(venue: str, symbol: str, prices: npt.NDArray[Any], listing_us: int | None = None) -> Instrument:
     """Contract terms of a symbol: the venue's own where known here, else assumed from `prices`, and marked so.
 
-    Assumed: the tick is the last decimal the prices use; a lot is worth 1 to 10 of the quote currency, or is a coin.
+    Assumed: the tick is the last decimal the prices use; a lot is worth 1 to 10 of the quote currency, or is a coin. An
+    inverse contract has the size of the venue's table, else 1 USD; at a venue without a table Binance's.
     """
     base, quote, settle, expiry = parse_symbol(symbol)
     kind, undated = kind_of(symbol), symbol.partition("-")[0]
-    size = 1.0 if kind != "inverse" else 100.0 if base == "BTC" else 10.0
+    size = inverse_size(venue, base) if kind == "inverse" else 1.0
     if venue == "binance" and undated in LINEAR_TERMS:
         tick, lot, least, source = *LINEAR_TERMS[undated], TERMS_SOURCE
     elif venue == "binance" and undated in INVERSE_TICKS:
@@ -290,6 +292,12 @@ def terms(venue: str, symbol: str, prices: npt.NDArray[Any], listing_us: int | N
     return Instrument(
         symbol, kind, base, quote, settle or quote, size, tick, lot, least, listing_us, expiry, None, source
     )  # fmt: skip
+
+
+def inverse_size(venue: str, base: str) -> float:
+    """USD of one inverse contract at a venue, as far as its table says."""
+    sizes = load(venue if venue in names() else "binance").inverse_sizes
+    return float(sizes.get(base, sizes.get("other", 1.0)))
 
 
 def _real(prices: npt.NDArray[Any]) -> npt.NDArray[np.float64]:

@@ -59,7 +59,8 @@ def import_tidy(
     terms = ensure_instrument(store, venue, symbol)
     if terms.source != ASSUMED:
         return done
-    assumed = f"contract terms assumed from the prices: tick {terms.tick:g}, lot {terms.lot:g}"
+    size = f", {terms.contract_size:g} USD a contract" if terms.kind == "inverse" else ""
+    assumed = f"contract terms assumed from the prices: tick {terms.tick:g}, lot {terms.lot:g}{size}"
     return replace(done, note="; ".join(filter(None, [done.note, assumed])))
 
 

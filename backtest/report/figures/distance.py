@@ -82,14 +82,18 @@ def _mark(subject: Subject, symbol: str, rows: pd.DataFrame, first: bool) -> lis
 
 
 def _prices(rows: pd.DataFrame, named: list[str]) -> list[Any]:
-    """Both liquidation prices where they are near enough to be drawn, a point where they were asked for."""
+    """Both liquidation prices where they are near enough to be drawn, a point where they were asked for. Between a
+    position that was closed and the next one there is none.
+    """
     traces, marks = [], rows["mark"].to_numpy(float)
+    again = np.flatnonzero(np.diff(rows["since"].to_numpy(np.int64))) + 1
+    times = np.insert(naive(rows["time"]), again, naive(rows["time"])[again])
     for column, (words, ink, dash) in WORDS.items():
         prices = within_reach(rows[column].to_numpy(float), marks)
         if np.isfinite(prices).any():
             drawn = line(
-                words, ink, naive(rows["time"]), prices, "", digits(marks), dash=dash, width=1.6, legendgroup=words,
-                showlegend=words not in named,
+                words, ink, times, np.insert(prices, again, np.nan), "", digits(marks), dash=dash, width=1.6,
+                legendgroup=words, showlegend=words not in named,
             )  # fmt: skip
             traces.append(drawn.update(mode="lines+markers", marker={"size": 3, "color": ink}))
     return traces

@@ -58,10 +58,12 @@ def paid_by(rows: Ints) -> Ints:
 
 
 def funding_columns(session: Session, names: Names) -> Columns:
-    """Every funding payment, with the rate and the price it was paid on: mark, or index where the venue says so."""
+    """Every funding payment, with the rate and the price it was paid on: mark, or index where the venue says so. What
+    came from two wallets is one payment.
+    """
     history, rows = session.history, session.book.ledger[: session.book.count[LEDGER_ROWS]]
     rows = rows[rows[:, L_KIND] == FUNDED]
-    rows = rows[in_order(rows, L_BAR, L_ACCOUNT)]
+    rows = whole_payments(rows[in_order(rows, L_BAR, L_ACCOUNT)])
     settled = np.flatnonzero(session.tape.event[:, E_KIND] == FUNDING)  # in the history's own order
     at = np.searchsorted(settled, rows[:, L_ORDER])
     return names.by_bar(
@@ -79,6 +81,17 @@ def funding_columns(session: Session, names: Names) -> Columns:
             "flag": lambda: history.funding_flag[at],
         },
     )
+
+
+def whole_payments(rows: Ints) -> Ints:
+    """Rows of the ledger in order, those of one account's position at one event added up."""
+    same = (np.diff(rows[:, [L_BAR, L_ACCOUNT, L_INSTRUMENT, L_ORDER]], axis=0) == 0).all(axis=1)
+    if not same.any():
+        return rows
+    firsts = np.flatnonzero(np.append(True, ~same))
+    whole = rows[firsts]
+    whole[:, L_AMOUNT] = np.add.reduceat(rows[:, L_AMOUNT], firsts)
+    return whole
 
 
 def on_index(session: Session, rows: Ints) -> npt.NDArray[np.bool_]:
