@@ -181,3 +181,9 @@ def test_an_isolated_long_dies_of_a_fall_that_its_own_short_earns_from() -> None
     assert (desk.balance(BTC, "USDT"), desk.balance(f"{BTC} short", "USDT")) == (0.0, 100.0)
     assert desk.balance("usdm", "USDT") == pytest.approx(800.0)
     assert desk.total("insurance", "USDT") == pytest.approx(10.0)
+
+
+@pytest.mark.parametrize("venue", ["hyperliquid", "deribit"])
+def test_a_venue_of_which_no_page_says_that_it_holds_both_sides_is_refused(venue: str) -> None:
+    with pytest.raises(InputError, match=f"no page says that {venue} holds a long and a short"):
+        run(both_sides, venue=venue, margin="cross")

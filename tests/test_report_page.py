@@ -48,6 +48,12 @@ def test_the_verdict_of_the_dead_says_when_by_which_step_and_in_which_wallet() -
     )
 
 
+def test_a_ratio_below_that_of_the_forced_step_is_one_that_nobody_let_come() -> None:
+    record = cash([100.0, 40.0], worst_ratio=[2.0, -7.36])
+    record.incidents = pd.DataFrame([forced(1, "reduce")])
+    assert "lowest margin ratio was -7.36 had nothing been sold on the way," in verdict_of(subject(record)).sentence
+
+
 def test_the_verdict_is_undecided_where_only_one_reading_of_the_path_liquidates() -> None:
     record = cash([100.0, 40.0], worst_ratio=[2.0, 0.9], ratio_close=[2.5, 1.3])
     record.incidents = pd.DataFrame([forced(1, "reduce")])

@@ -55,15 +55,25 @@ def _step_at(subject: Subject, at: pd.Timestamp) -> str:
     return f' by the venue\'s step "{first["rung"]}"{of}, wallet {first["wallet"]}{ratio}{among}'
 
 
+def _acted_at(subject: Subject, at: pd.Timestamp) -> float:
+    """The lowest ratio at which the venue took something in a bar; -inf where it did not."""
+    if not len(subject.forced):
+        return -np.inf
+    ratios = subject.forced.loc[subject.forced["time"] == at, "ratio"].astype(float)
+    return float(ratios.min()) if ratios.notna().any() else -np.inf
+
+
 def _nearest(subject: Subject) -> str:
     bar = subject.worst_bar
     if bar is None:
         return "Nothing it held ever required margin."
     row = subject.row(bar)
-    level = float(row["liquidation_level"])
+    level, lowest = float(row["liquidation_level"]), float(row["worst_ratio"])
+    aside = " had nothing been sold on the way" if lowest < _acted_at(subject, row["time"]) else ""
+    acts = f"liquidates at {level:g}" if level == subject.liquidation_level else f"liquidated at {level:g} then"
     return (
-        f"Its lowest margin ratio was {words(float(row['worst_ratio']))}, on {row['time']:%Y-%m-%d %H:%M} in wallet "
-        f"{row['worst_wallet']}; the venue liquidates at {level:g}."
+        f"Its lowest margin ratio was {words(lowest)}{aside}, on {row['time']:%Y-%m-%d %H:%M} in wallet "
+        f"{row['worst_wallet']}; the venue {acts}."
     )
 
 

@@ -104,6 +104,12 @@ def check_leverage(plan: Plan, account: Account, history: History) -> None:
 
 def _plan(config: RunConfig, account: Account, history: History, unbound: bool) -> Plan:
     venue = load(account.venue)
+    hedge = account.position_mode == "hedge"
+    if hedge and not (venue.hedge_mode or config.rules.counterfactual):
+        raise InputError(
+            f"account {account.name!r}: position_mode = 'hedge', but no page says that {account.venue} holds a long "
+            "and a short of one contract side by side; leave it out, or set [rules] counterfactual = true"
+        )
     start_us, end_us = int(history.time[0]), int(history.time[-1]) + 1
     try:
         mode = venue.offered(account.margin, start_us, account.isolated, config.rules.counterfactual)
@@ -129,7 +135,6 @@ def _plan(config: RunConfig, account: Account, history: History, unbound: bool) 
     check_symbols(account, history)
     sets = tuple(with_ratios(with_tail(rule_set, account.tail), account, history.assets) for rule_set in sets)
     owes = any(rule_set.owes for rule_set in sets)
-    hedge = account.position_mode == "hedge"
     shape = shape_of(mode, history.instruments, history.assets, account.isolated, account.borrow, owes, hedge)
     guards, execution, top_up, refill = config.guards, config.execution, account.top_up, account.refill
     return Plan(

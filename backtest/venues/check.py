@@ -95,6 +95,7 @@ BESIDE = (
     "bracket_sizes",
     "inverse_sizes",
     "quarterlies_seen",
+    "hedge_mode",
 )
 CHOICES = {
     "product": ("spot", "linear", "inverse", "option"),

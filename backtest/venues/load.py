@@ -58,12 +58,13 @@ def read_venue(name: str, text: str) -> Venue:
         flat, sizes = table.get("bracket_rates") == "flat", table.get("bracket_sizes", {})
         kind = Kind(flat, table.get("dated_take") == "perpetual", sizes)
         brackets = read_brackets(file, _text(file), table["bracket_sources"], table.get("quarterlies_seen", {}), kind)
-    return Venue(name, entries, brackets, table.get("inverse_sizes", {}))
+    return Venue(name, entries, brackets, table.get("inverse_sizes", {}), table.get("hedge_mode", False))
 
 
 class Venue:
     """One venue's dated tables: `entries` by table in the file's order, and the brackets of its futures; USD of one
-    inverse contract by coin (`other`: of the coins not named), where they are known.
+    inverse contract by coin (`other`: of the coins not named), where they are known; whether it holds a long and a
+    short of one contract side by side.
     """
 
     def __init__(
@@ -72,8 +73,10 @@ class Venue:
         entries: Mapping[str, tuple[Entry, ...]],
         brackets: Brackets,
         inverse_sizes: Mapping[str, float] | None = None,
+        hedge_mode: bool = False,
     ) -> None:
         self.name, self.entries, self.brackets, self.inverse_sizes = name, entries, brackets, inverse_sizes or {}
+        self.hedge_mode = hedge_mode
 
     def modes(self, at_us: int, counterfactual: bool = False) -> dict[str, Mode]:
         """Presets offered at a moment; with `counterfactual`, also those of later (or earlier) days, marked so."""
