@@ -127,6 +127,7 @@ class Desk:
         self.shape = shape_of(mode, listed, names, list(isolated), bool(borrow), owes, hedge)
         choices = {"cuts": False, "borrows": bool(borrow), **choices}
         plan = Plan("desk", "desk", mode, self.shape, (rule_set,), {"default": leverage}, **choices)
+        self.plan = plan
         self.rules, at = make_rules([plan], self.history)
         hourly = [Event(bar, int(INTEREST), first=1.0) for bar in range(1, bars if borrow else 1)]
         rates = [np.full(bars, borrow[name]) if name in borrow else None for name in assets] if borrow else []
@@ -482,3 +483,12 @@ def test_where_orders_ask_no_initial_margin_what_is_above_1_2_times_maintenance_
     desk.order("BTC/USDT:USDT", 1.0)
     desk.live()
     assert desk.balance("unified", "USDT") == pytest.approx(12.0)
+
+
+def test_whole_numbers_given_for_leverage_and_sizes_are_of_the_same_kind_as_any_others() -> None:
+    """numpy would make integers of them, for which the core would be compiled a second time."""
+    rules = []
+    for leverage in (10, 10.0):
+        desk = Desk({"BTC/USDT:USDT": future("BTC", FLAT)}, {"USDT": USDT, "BTC": asset(FLAT)}, {"usdm": {"USDT": 1.0}})
+        rules.append(make_rules([replace(desk.plan, leverage={"default": leverage})], desk.history)[0])
+    assert rules[0]._kind is rules[1]._kind

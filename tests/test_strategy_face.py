@@ -452,6 +452,13 @@ def test_what_goes_wrong_in_a_library_is_told_with_the_strategys_own_line() -> N
         np.linalg.inv(np.zeros((2, 2)))
 
 
+def test_a_bar_asked_for_what_it_has_not_is_answered_with_the_nearest_it_has() -> None:
+    bar = Bar(Market(history_of({"BTC/USDT": [1.0, 2.0]})), 1)
+    for asked, told in (("funding_rate", "did you mean 'funding'"), ("history", "valid: annualised_basis, .*past,")):
+        with pytest.raises(StrategyError, match=f"has no attribute '{asked}'; {told}"), asking(Strategy(), "on_bar"):
+            getattr(bar, asked)
+
+
 def test_parameters_do_not_change_during_a_run() -> None:
     class Fixed(Params):
         size: float = 1.0

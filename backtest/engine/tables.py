@@ -77,6 +77,11 @@ def make_rules(plans: Sequence[Plan], history: History) -> tuple[Rules, Ints]:
     return _LAST.of(history, list(plans), lambda: _made(plans, history))
 
 
+def floats(numbers: Any) -> Floats:
+    """Numbers as compiled code takes them: of whole ones numpy would make another type, and all be compiled anew."""
+    return np.array(numbers, np.float64)
+
+
 def _made(plans: Sequence[Plan], history: History) -> tuple[Rules, Ints]:
     sets = [rule_set for plan in plans for rule_set in plan.sets]
     instruments, assets = history.instruments, history.assets
@@ -88,21 +93,19 @@ def _made(plans: Sequence[Plan], history: History) -> tuple[Rules, Ints]:
     rules = Rules(
         shape=np.arange(len(plans), dtype=I64),
         ladder=ladder,
-        level=np.array([_levels(rule_set) for rule_set in sets]),
+        level=floats([_levels(rule_set) for rule_set in sets]),
         term=np.array([_term_columns(s) for s in sets], I64),
-        due=np.array([[s.terms.debt_fee, s.terms.fixed_usd, s.terms.keeps, s.terms.keeps_notional] for s in sets]),
-        choice=np.array([_choices(plan) for plan in plans]),
+        due=floats([[s.terms.debt_fee, s.terms.fixed_usd, s.terms.keeps, s.terms.keeps_notional] for s in sets]),
+        choice=floats([_choices(plan) for plan in plans]),
         switch=np.array([_switches(plan) for plan in plans], I64),
-        leverage=np.array(
+        leverage=floats(
             [[plan.leverage_of(i.symbol) if i.kind != "spot" else 1.0 for i in instruments] for plan in plans]
         ),
-        counts=np.array([[0.0 if asset in plan.off else 1.0 for asset in assets] for plan in plans]),
+        counts=floats([[0.0 if asset in plan.off else 1.0 for asset in assets] for plan in plans]),
         instrument=np.tile(np.arange(len(instruments), dtype=I64), sides),
         **_wallet_tables([plan.shape for plan in plans], wallets, len(assets), sides * len(instruments)),
         **_terms(instruments, assets, sides),
-        rung_number=np.array(
-            [[s.slice, s.slice_above_usd, s.backstop_at, s.fee_of_maintenance] for s in sets], np.float64
-        ),
+        rung_number=floats([[s.slice, s.slice_above_usd, s.backstop_at, s.fee_of_maintenance] for s in sets]),
         funding_at=np.array([[word == "index" for word in s.funding_at or [""] * len(instruments)] for s in sets], I64),
         **_rule_tables(sets, len(instruments), len(assets)),
     )
@@ -168,15 +171,15 @@ def _wallet_tables(shapes: Sequence[Shape], wallets: int, assets: int, positions
 
 def _terms(instruments: Sequence[Instrument], assets: Sequence[str], sides: int) -> dict[str, Any]:
     """Contract terms by instrument."""
-    expiry = np.array([(i.expiry_us or 0) / YEAR_US for i in instruments])
+    expiry = floats([(i.expiry_us or 0) / YEAR_US for i in instruments])
     return {
         "kind": np.array([KINDS[i.kind] for i in instruments], I64),
         "base": np.array([assets.index(i.base) for i in instruments], I64),
         "settlement": np.array([assets.index(i.settle) for i in instruments], I64),
-        "size": np.array([i.contract_size for i in instruments]),
+        "size": floats([i.contract_size for i in instruments]),
         "lot": np.array([to_steps(i.lot, f"{i.symbol} lot") or 1 for i in instruments], I64),
-        "tick": np.array([i.tick for i in instruments]),
-        "min_notional": np.array([i.min_notional for i in instruments]),
+        "tick": floats([i.tick for i in instruments]),
+        "min_notional": floats([i.min_notional for i in instruments]),
         "expiry": expiry,
         "option": np.array([[i.strike, i.call] for i in instruments], np.float64).reshape(-1, 2),
         "by_expiry": np.argsort(np.tile(expiry, sides), kind="stable").astype(I64),
@@ -201,7 +204,7 @@ def _rule_tables(sets: Sequence[RuleSet], instruments: int, assets: int) -> dict
     return {
         "tier": tier,
         "ratio": ratio,
-        "fee": np.array(
+        "fee": floats(
             [
                 _by_column(
                     {
@@ -215,10 +218,10 @@ def _rule_tables(sets: Sequence[RuleSet], instruments: int, assets: int) -> dict
                 for s in sets
             ]
         ),
-        "coin": np.array([_coin_columns(s) for s in sets]),
-        "impact": np.array([s.impact_y for s in sets]),
+        "coin": floats([_coin_columns(s) for s in sets]),
+        "impact": floats([s.impact_y for s in sets]),
         "slope": _slopes(sets, instruments),
-        "written": np.array([s.written_option for s in sets]),
+        "written": floats([s.written_option for s in sets]),
         **scenarios,
         **portfolio_tables(sets, assets),
     }
@@ -226,7 +229,7 @@ def _rule_tables(sets: Sequence[RuleSet], instruments: int, assets: int) -> dict
 
 def _by_column(columns: dict[Any, Sequence[float]]) -> Floats:
     """Columns in the order of their numbers."""
-    return np.array([columns[key] for key in sorted(columns)]).T
+    return floats([columns[key] for key in sorted(columns)]).T
 
 
 def _coin_columns(rule_set: RuleSet) -> Floats:

@@ -64,7 +64,15 @@ def in_words(error: BaseException) -> str:
     places = [each for each in traceback.extract_tb(error.__traceback__) if not each.filename.startswith("<")]
     own = [each for each in places if not each.filename.startswith(LIBRARIES)] or places
     place = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
-    return f"{type(error).__name__}: {error}{place}"
+    return f"{type(error).__name__}: {error}{_instead(error)}{place}"
+
+
+def _instead(error: BaseException) -> str:
+    """What a thing of ours that was asked for something it has not does have."""
+    asked: object = getattr(error, "obj", None)
+    if not isinstance(error, AttributeError) or not type(asked).__module__.startswith("backtest."):
+        return ""
+    return f"; {nearest(error.name, [each for each in dir(type(asked)) if not each.startswith('_')])}"
 
 
 def overrides(kind: type[Strategy], hook: str) -> bool:
