@@ -8,6 +8,7 @@ import re
 import tomllib
 from base64 import b64decode
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,13 @@ def test_of_many_lines_the_best_the_worst_and_evenly_those_between_are_drawn() -
 
 
 # The page
+
+
+def test_a_best_point_that_shares_its_figure_with_others_says_so() -> None:
+    found = six()
+    tied = found.points["status"] == "ok"
+    alike = replace(found, points=found.points.assign(Sharpe=found.points["Sharpe"].where(~tied, 1.0)))
+    assert "(no better than 4 others)" in words_of(alike)
 
 
 def test_the_page_says_of_how_many_the_best_is_and_how_many_died_or_failed(tmp_path: Path) -> None:

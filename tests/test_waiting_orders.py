@@ -166,6 +166,23 @@ def test_a_reduce_only_order_that_is_triggered_with_nothing_to_reduce_is_over() 
     assert book.contracts[0, 0] == -10 * 10**8
 
 
+def test_an_entry_its_stop_and_its_profit_are_placed_together_and_wait_for_each_other() -> None:
+    """Bought at the open's 100; the stop at 90 and the profit at 110 are one group with it. The bar after goes to 112:
+    100 earned, and the stop that is then met at 88 with nothing to sell is over.
+    """
+    flat = [100.0] * 5
+    bars = candles(flat, [100.0, 100.0, 100.0, 88.0, 100.0], [100.0, 100.0, 112.0, 100.0, 100.0], flat)
+    desk = market(5000.0, bars)
+    desk.wait(BTC, 10.0, MARKET, group=0)
+    stop = desk.wait(BTC, -10.0, STOP, price=90.0, flags=int(REDUCE_ONLY), group=0)
+    profit = desk.wait(BTC, -10.0, TAKE_PROFIT, price=110.0, flags=int(REDUCE_ONLY), group=0)
+    book = desk.live()
+    assert desk.state(profit) == ("filled", "", -10.0)
+    assert desk.state(stop) == ("refused", "reduce-only would open", 0.0)
+    assert book.contracts[0, 0] == 0
+    assert desk.balance("usdm", "USDT") == pytest.approx(5100.0)
+
+
 def test_an_entry_below_and_its_stop_above_both_fill_in_the_order_of_the_path() -> None:
     """The bar goes to 90, then to 112: bought at 95, sold at 110."""
     flat = [100.0] * 4

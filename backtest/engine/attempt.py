@@ -132,13 +132,14 @@ def refuse_unfit(book, rules, tape, account, bar, group, met):
 
 @kernel
 def is_spent(book, rules, tape, account, bar, group, order, met):
-    """Whether an order that can only reduce has found its price, alone, and nothing is left to reduce: a venue lets it
-    expire then, else it would close a later position at a price long gone.
+    """Whether an order that can only reduce has found its price with nothing to reduce, and no order of its group is
+    there that could open something: a venue lets it expire then, else it would close a later position.
     """
     if book.order[order, O_FLAGS] & REDUCE_ONLY == 0 or wanted(book, rules, account, order) != 0:
         return False
     for m in range(book.count[LIVE_ORDERS]):
-        if book.live[m] != order and in_group(book, account, bar, group, book.live[m]):
+        opens = book.order[book.live[m], O_FLAGS] & REDUCE_ONLY == 0
+        if opens and in_group(book, account, bar, group, book.live[m]):
             return False
     return order == met or (met < 0 and fills_at_open(book, rules, tape, account, bar, order))
 
