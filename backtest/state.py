@@ -253,6 +253,7 @@ class Book(Bundle):
     here: np.ndarray  # float64 [4 * instrument + 2 * asset, 1]: prices of one moment, see `margin.moment`
     taken: np.ndarray  # float64 [instrument]: steps of contracts one account has taken of the bar's volume
     reserve: np.ndarray  # float64 [asset]: what resting spot orders would deliver, before an order
+    pace: np.ndarray  # float64 [2, wallet]: share of a bar's way from which on it is next looked at, and the step to it
     gap: np.ndarray  # float64 [2, wallet]: what a wallet lacked of its initial margin before an order, and lacks now
     principal: np.ndarray  # int64 [asset, account]: what is borrowed, without interest
     spare: np.ndarray  # float64 [3, position + asset]: scratch of judgement, scenarios and tail, one moment at a time

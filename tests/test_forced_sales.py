@@ -134,6 +134,41 @@ def test_where_no_cut_of_one_leg_helps_what_hedges_each_other_is_closed_together
     assert desk.margin(3, "unified")[::2] == pytest.approx((950.0, 20 + 0.05 * (19_800 - 612.5 - 612.5)))
 
 
+def test_a_hedge_is_left_alone_where_a_cut_of_another_coin_mends_the_account() -> None:
+    """120 BTC long against 120 short, 12,000 each, and 100 ETH short that rise from 100 to 110: 2,700 are left. ETH
+    asks for 10 % and 5 % of 11,000, the gross of the pair for 5 % of 24,000: 2,850. A coin of ETH less frees 16.50:
+    9.091.
+    """
+    calm, risen, dated, ether = [100.0] * 4, [100.0, 100.0, 110.0, 110.0], "BTC/USDT:USDT-241227", "ETH/USDT:USDT"
+    desk = Desk(
+        {PERP: future("BTC", calm), dated: future("BTC", calm, expiry_bar=40), ether: future("ETH", risen)},
+        {"USDT": asset([1.0] * 4), "BTC": asset(calm), "ETH": asset(risen)},
+        {"unified": {"USDT": 3700.0}},
+        multi=True,
+        requirement="scenarios",
+        scenario=scenario([(0.0,), (-0.1, 0.1), (-0.1, 0.1)], contingency=0.05),
+    )
+    for symbol, contracts in ((PERP, 120.0), (dated, -120.0), (ether, -100.0)):
+        desk.wait(symbol, contracts, MARKET, group=0)
+    desk.live()
+    assert (desk.book.contracts[:3, 0] * 1e-8).tolist() == pytest.approx([120.0, -120.0, -90.909])
+    assert desk.rungs() == ["reduce"]
+
+
+def test_at_okx_a_position_of_the_third_tier_falls_two_though_a_larger_one_of_the_first_stands_beside_it() -> None:
+    """190 BTC from 50,000 to 47,000, 4,200 ETH at 2,500 that stand still: of 698,000 less fees of 10,000, 118,000 are
+    left against 0.8 % of 8,930,000 and 0.45 % of 10,500,000 = 118,690. 180 BTC fall to the first tier: 0.75 % of 8,460,000 =
+    63,450 of penalty and 4,230 of fees leave 50,320 against 0.45 % of 470,000 + 47,250 = 49,365.
+    """
+    ether, day = "ETH/USDT:USDT", int(datetime(2026, 9, 1, tzinfo=UTC).timestamp() * 1e6)
+    fallen, calm = [50_000.0] * 3 + [47_000.0] * 3, [2_500.0] * 6
+    past = history_of({PERP: fallen, ether: calm}, index={"BTC": fallen, "ETH": calm}, start_us=day)
+    orders = [Order(PERP, 190.0), Order(ether, 4_200.0)]
+    record = lived(past, "okx", "multi_asset", orders, False, leverage=40, deposit={"USDT": 698_000.0})
+    assert forced(record) == [(PERP, pytest.approx(-180.0))]
+    assert record.account["equity"].iloc[-1] == pytest.approx(50_320.0)
+
+
 def test_an_isolated_position_keeps_its_margin_while_it_is_cut() -> None:
     """Binance, 2024: 1,000 BTC at 18x bring 50,000,000 / 18 = 2,777,777.78; at 48,000 777,777.78 are left against 2 %
     of 48,000,000 less 131,450 = 828,550. A dollar cut saves 2 %, costs 1.25 %: 50,772.22 / 0.0075 / 48,000 = 141.034.

@@ -53,6 +53,30 @@ def test_two_isolated_positions_that_fail_in_one_bar_fail_each_at_its_own_price(
     assert sold[0]["AAA/USDT:USDT"] == pytest.approx(50 / 0.99)
 
 
+def test_a_position_fails_where_it_fails_whoever_else_is_being_sold_on_the_way() -> None:
+    """At 10x a position with 5 % of maintenance fails at 90 / 0.95 = 94.737, one with 2.5 % at 90 / 0.975 = 92.308."""
+    flat, names = [100.0] * 4, ("AAA/USDT:USDT", "BBB/USDT:USDT")
+    bars = candles(flat, [100.0, 100.0, 70.0, 70.0], flat, [100.0, 100.0, 70.0, 70.0])
+    first = {}
+    for held in (names, names[1:]):
+        desk = Desk(
+            {
+                name: future(name[:3], flat, rate) | {"last": bars, "mark": bars}
+                for name, rate in zip(names, (0.05, 0.025), strict=True)
+            },
+            {"USDT": asset([1.0] * 4), **{name[:3]: {**asset(flat), "index": bars} for name in names}},
+            {"usdm": {"USDT": 10_000.0}},
+            isolated=names,
+        )
+        for name in held:
+            desk.order(name, 7.0)
+        book = desk.live()
+        for row, price in list(zip(book.fill, book.fill_price, strict=True))[len(held) : book.count[FILL_ROWS]]:
+            first.setdefault((len(held), desk.symbols[int(row[2])]), price[0])
+    assert first[2, names[0]] == pytest.approx(90 / 0.95)
+    assert [first[many, names[1]] for many in (1, 2)] == pytest.approx([90 / 0.975] * 2)
+
+
 def test_a_loan_of_coins_that_tripled_is_called_and_the_fund_bears_what_is_missing() -> None:
     """150 USDT; one coin borrowed and sold at 100; at 300 the loan is worth more than the 250 there are."""
     prices = [100.0] * 3 + [300.0] * 5

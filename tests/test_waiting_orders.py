@@ -63,15 +63,33 @@ def test_a_sale_below_the_market_takes_what_is_there_and_no_less_than_its_limit(
     assert desk.book.fill_price[0, 0] == pytest.approx(price)
 
 
-def test_what_a_crossing_limit_left_to_fill_rests_and_fills_at_its_price() -> None:
-    """A bar trades 100 and the account takes 6 % of it: 6 of 10 at the open's 100, the rest when 98 is passed again."""
-    flat = [100.0] * 4
-    desk = market(1000.0, candles(flat, [100.0, 100.0, 95.0, 95.0], flat, flat), volume_share=0.06)
+@pytest.mark.parametrize(("second", "price"), [([100.0] * 4, 100.0), ([97.0, 97.0, 99.0, 97.0], 98.0)])
+def test_what_a_crossing_limit_left_goes_on_taking_until_the_market_leaves_it(
+    second: list[float], price: float
+) -> None:
+    """A bar trades 100 and the account takes 6 % of it: 6 of 10 sold at the open's 100. The rest takes the next open of
+    100 as well; where that is 97, it rests and is sold at its 98.
+    """
+    opens, low, high, close = ([100.0, 100.0, value, value] for value in second)
+    close[1] = close[2]  # the bar it arrived at closed where the next one opens
+    desk = market(1000.0, candles(opens, low, high, close), volume_share=0.06)
     desk.tape.series[desk.tape.volume_row[0, 0]] = 100.0
     desk.wait(BTC, -10.0, LIMIT, price=98.0)
     desk.live()
     assert desk.book.fill[:2, 3].tolist() == [-6 * 10**8, -4 * 10**8]
-    assert desk.book.fill_price[:2, 0].tolist() == [100.0, 98.0]
+    assert desk.book.fill_price[:2, 0].tolist() == [100.0, price]
+
+
+def test_a_market_order_and_a_crossing_limit_beside_it_are_cut_as_one() -> None:
+    """6 of 10 each: what is left of the limit does not fill alone, so that no leg is naked."""
+    desk = market(1000.0, volume_share=0.06)
+    for k in range(2):
+        desk.tape.series[desk.tape.volume_row[0, k]] = 100.0
+    buy = desk.wait(BTC, 10.0, LIMIT, price=110.0, group=0)
+    desk.wait(ETH, -10.0, MARKET, group=0)
+    book = desk.live()
+    assert desk.state(buy) == ("part filled", "volume", 6.0)
+    assert (book.contracts[:2, 0] // 10**8).tolist() == [6, -6]
 
 
 def test_an_order_that_is_refused_costs_nobody_anything() -> None:
@@ -181,6 +199,29 @@ def test_an_entry_its_stop_and_its_profit_are_placed_together_and_wait_for_each_
     assert desk.state(stop) == ("refused", "reduce-only would open", 0.0)
     assert book.contracts[0, 0] == 0
     assert desk.balance("usdm", "USDT") == pytest.approx(5100.0)
+
+
+def test_in_hedge_mode_a_stop_placed_with_its_entry_needs_no_word_that_it_reduces() -> None:
+    """The side it is of says so: bought at 100, sold at the stop of 90."""
+    flat = [100.0] * 4
+    desk = market(5000.0, candles(flat, [100.0, 100.0, 88.0, 100.0], flat, flat), two_sided=True)
+    desk.wait(BTC, 10.0, MARKET, group=0)
+    stop = desk.wait(BTC, -10.0, STOP, price=90.0, group=0)
+    desk.live()
+    assert desk.state(stop) == ("filled", "", -10.0)
+    assert desk.balance("usdm", "USDT") == pytest.approx(4900.0)
+
+
+def test_a_stop_and_a_profit_of_one_group_are_over_when_they_are_met_with_nothing_to_sell() -> None:
+    flat = [100.0] * 5
+    desk = market(5000.0, candles(flat, [100.0, 88.0, 100.0, 100.0, 100.0], flat, flat))
+    stop = desk.wait(BTC, -10.0, STOP, price=90.0, flags=int(REDUCE_ONLY), group=0)
+    profit = desk.wait(BTC, -10.0, TAKE_PROFIT, price=110.0, flags=int(REDUCE_ONLY), group=0)
+    desk.order(BTC, 10.0, bar=2)
+    book = desk.live()
+    assert desk.state(stop)[:2] == ("refused", "reduce-only would open")
+    assert desk.state(profit)[0] == "waiting"
+    assert book.contracts[0, 0] == 10 * 10**8
 
 
 def test_an_entry_below_and_its_stop_above_both_fill_in_the_order_of_the_path() -> None:

@@ -113,16 +113,17 @@ def look_at_limit(book, rules, tape, account, bar, order):
 def refuse_unfit(book, rules, tape, account, bar, group, met):
     """Refusals that need no margin: nothing tradable, under a lot, under the minimum, reduce-only that would open.
 
-    A market order in a group takes the whole group with it: no leg stays naked.
+    A market order in a group takes the whole group with it: no leg stays naked. A spent one ends alone.
     """
     worst = NO_REASON
     for m in range(book.count[LIVE_ORDERS]):
         order = book.live[m]
         if in_group(book, account, bar, group, order):
-            reason = unfit(book, rules, tape, account, bar, order)
-            if reason == NO_REASON and is_spent(book, rules, tape, account, bar, group, order, met):
-                reason = WOULD_OPEN
-            if (reason == BELOW_LOT or reason == MIN_NOTIONAL) and book.order[order, O_FLAGS] & TO_TARGET:
+            now = order == met or (met < 0 and fills_at_open(book, rules, tape, account, bar, order))
+            reason = unfit(book, rules, tape, account, bar, order, now)
+            if reason == NO_REASON and now and is_spent(book, rules, account, bar, group, order):
+                end_unfilled(book, order, WOULD_OPEN, bar)
+            elif (reason == BELOW_LOT or reason == MIN_NOTIONAL) and book.order[order, O_FLAGS] & TO_TARGET:
                 end_order(book, order, FILLED, NO_REASON, bar)  # as near to its target as an order can bring it
             elif reason != NO_REASON:
                 worst = reason
@@ -131,8 +132,8 @@ def refuse_unfit(book, rules, tape, account, bar, group, met):
 
 
 @kernel
-def is_spent(book, rules, tape, account, bar, group, order, met):
-    """Whether an order that can only reduce has found its price with nothing to reduce, and no order of its group is
+def is_spent(book, rules, account, bar, group, order):
+    """Whether an order that has found its price can only reduce and has nothing to reduce, and no order of its group is
     there that could open something: a venue lets it expire then, else it would close a later position.
     """
     if book.order[order, O_FLAGS] & REDUCE_ONLY == 0 or wanted(book, rules, account, order) != 0:
@@ -141,12 +142,14 @@ def is_spent(book, rules, tape, account, bar, group, order, met):
         opens = book.order[book.live[m], O_FLAGS] & REDUCE_ONLY == 0
         if opens and in_group(book, account, bar, group, book.live[m]):
             return False
-    return order == met or (met < 0 and fills_at_open(book, rules, tape, account, bar, order))
+    return True
 
 
 @kernel
-def unfit(book, rules, tape, account, bar, order):
-    """Why an order cannot be filled at all, or NO_REASON."""
+def unfit(book, rules, tape, account, bar, order, now):
+    """Why an order cannot be filled at all, or NO_REASON; `now`: it would fill. What waits beside an order that opens
+    is looked at when its own time comes.
+    """
     position = book.order[order, O_POSITION]
     i = rules.instrument[position]
     waits = book.order[order, O_KIND] != MARKET
@@ -160,7 +163,7 @@ def unfit(book, rules, tape, account, bar, order):
             return NO_REASON if waits else WOULD_OPEN
         return BELOW_LOT
     if rules.switch[account, TWO_SIDED] != 0 and wrong_side(book, rules, account, position, contracts):
-        return WOULD_OPEN
+        return WOULD_OPEN if now else NO_REASON
     if waits or reduces(book, rules, account, position, contracts):
         return NO_REASON
     if quote_notional(rules, i, contracts, last_here(book, rules, i)) < rules.min_notional[i]:
@@ -170,9 +173,10 @@ def unfit(book, rules, tape, account, bar, order):
 
 @kernel
 def close_group(book, rules, account, bar, group, reason, met):
-    """After a trial that stood: what is done is over; a limit waits for its rest, and a stop that was triggered and
-    found no volume for the next open.
+    """After a trial that stood: what is done is over; a limit waits for its rest, unless it took from the book beside a
+    market order, and a stop that was triggered and found no volume for the next open.
     """
+    beside = has_market_order(book, account, bar, group)
     for m in range(book.count[LIVE_ORDERS]):
         order = book.live[m]
         mine = order == met if met >= 0 else book.order[order, O_TRIED] == bar
@@ -185,8 +189,17 @@ def close_group(book, rules, account, bar, group, reason, met):
                 end_order(book, order, FILLED, NO_REASON, bar)
             elif kind != LIMIT and kind != MARKET and reason == NO_VOLUME:
                 book.order[order, O_FLAGS] |= TRIGGERED
-            elif kind != LIMIT:
+            elif kind != LIMIT or (beside and reason != NO_REASON):
                 end_unfilled(book, order, reason, bar)
+
+
+@kernel
+def has_market_order(book, account, bar, group):
+    """Whether a market order of the group is being filled: what fills with it is one trade, and is cut as one."""
+    for m in range(book.count[LIVE_ORDERS]):
+        if book.order[book.live[m], O_KIND] == MARKET and in_group(book, account, bar, group, book.live[m]):
+            return True
+    return False
 
 
 @kernel

@@ -56,6 +56,7 @@ def make_book(rules: Rules, tape: Tape, record: bool = True, rows: int = FIRST_R
         here=np.zeros((4 * instruments + 2 * assets, 1)),
         taken=np.zeros(instruments),
         reserve=np.zeros(assets),
+        pace=np.zeros((2, wallets)),
         gap=np.zeros((2, wallets)),
         principal=np.zeros((assets, accounts), I64),
         spare=np.zeros((3, max(4, positions + assets))),

@@ -3,9 +3,9 @@
 At the open fill: market orders, limits and triggers that the open is already beyond, and stops triggered before. The
 rest fills on the way: prices go from the open to the low, then to the high, so buys below and stops under the market
 come first, sales above and stops over it after. A limit that the open it arrives at is already beyond takes what is
-there, for no worse than its price. One that waits fills at its price, and only where the bar trades past it by a tick
-(or touches it, where the account says so). What was triggered goes to the market: a take-profit fills at the price
-traded then, a stop at the worse of that and its trigger.
+there, for no worse than its price, bar after bar if need be. One that waits fills at its price, and only where the bar
+trades past it by a tick (or touches it, where the account says so). What was triggered goes to the market: a
+take-profit fills at the price traded then, a stop at the worse of that and its trigger.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import numpy as np
 from backtest.kernel import kernel
 from backtest.margin.moment import last_here
 from backtest.state import (
-    BY_LAST, FORCED, HERE, HIGH, I64, LIMIT, LIVE_ORDERS, LOW, MARKET, NOTHING, OPEN, O_ACCOUNT, O_BAR, O_CONTRACTS,
-    O_FLAGS, O_KIND, O_POSITION, O_SEEN, O_STATE, O_TRIED, PRICE, SLIPPAGE, STOP, TAKES, TAKE_PROFIT, TOUCH, TRIGGER,
-    TRIGGERED, WAITING,
+    BY_LAST, CLOSE, FORCED, HERE, HIGH, I64, LIMIT, LIVE_ORDERS, LOW, MARKET, NOTHING, OPEN, O_ACCOUNT, O_BAR,
+    O_CONTRACTS, O_FLAGS, O_KIND, O_POSITION, O_SEEN, O_STATE, O_TRIED, PRICE, SLIPPAGE, STOP, TAKES, TAKE_PROFIT,
+    TOUCH, TRIGGER, TRIGGERED, WAITING,
 )  # fmt: skip
 
 NEVER = 2.0  # a share of the way beyond its end
@@ -79,9 +79,17 @@ def reached(book, rules, tape, account, bar, order, point):
 
 
 @kernel
-def takes(book, order, bar):
-    """Whether a limit order takes what is there: in the bar it arrives at, whose open was beyond its price."""
-    return book.order[order, O_FLAGS] & TAKES != 0 and bar == book.order[order, O_BAR] + 1
+def takes(book, rules, tape, order, bar):
+    """Whether a limit order takes what is there at a bar's open: the market was beyond its price when it came, and at
+    the close before as well. Once it was not, the rest of the order lies in the book.
+    """
+    if book.order[order, O_FLAGS] & TAKES == 0:
+        return False
+    i, limit = rules.instrument[book.order[order, O_POSITION]], book.order_price[order, PRICE]
+    if bar == book.order[order, O_BAR] + 1:
+        return True
+    before = tape.series[tape.last_row[CLOSE, i, HERE], bar - 1]
+    return before < limit if book.order[order, O_CONTRACTS] > 0 else before > limit
 
 
 @kernel
@@ -157,7 +165,7 @@ def fill_price(book, rules, tape, account, bar, order, met, buys):
     slip = 1.0 + rules.choice[account, SLIPPAGE] if buys else 1.0 - rules.choice[account, SLIPPAGE]
     market, limit = last_here(book, rules, i) * slip, book.order_price[order, PRICE]
     if book.order[order, O_KIND] == LIMIT:
-        if not takes(book, order, bar):
+        if met >= 0 or not takes(book, rules, tape, order, bar):
             return limit
         return min(limit, market) if buys else max(limit, market)
     if is_immediate(book, order):

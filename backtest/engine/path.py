@@ -15,16 +15,17 @@ from backtest.engine.matching import next_on_leg
 from backtest.engine.attempt import fill_on_the_way
 from backtest.engine.record import is_kept, lower_headroom, record
 from backtest.kernel import kernel
-from backtest.margin.row_leaves import is_sound, lower_to_ratio
+from backtest.margin.row_leaves import fill_with, is_sound, lower_to_ratio
 from backtest.margin.moment import set_moment
 from backtest.margin.wallets import require_now
 from backtest.state import (
-    ASSETS, BACKS_NOTHING, CLOSE, COLLATERAL, EACH, HIGH, I64, INITIAL, LIQUIDATE_AT, LOW, LOWEST, MAINTENANCE, NOTHING,
-    OPEN, OPENED, OPENED_WALLET, PATH, PATH_EACH, PATH_LOW_HIGH, POSITIONS, RATIO_CLOSE, RATIO_EACH, RATIO_HIGH,
-    RATIO_LOW, RATIO_OPEN, UNBOUND, WORST_WALLET,
+    ASSETS, BACKS_NOTHING, CLOSE, COLLATERAL, EACH, HERE, HIGH, I64, INITIAL, LIQUIDATE_AT, LOW, LOWEST, MAINTENANCE,
+    NOTHING, ONE, OPEN, OPENED, OPENED_WALLET, PATH, PATH_EACH, PATH_LOW_HIGH, POSITIONS, RATIO_CLOSE, RATIO_EACH,
+    RATIO_HIGH, RATIO_LOW, RATIO_OPEN, UNBOUND, WORST_WALLET,
 )  # fmt: skip
 
 STEPS = 16  # in which the way from a first forced sale to the next point of a bar is walked
+NEXT, STEP_LEFT = HERE, ONE  # of a wallet that was sold from: where it is next looked at, and how far that is each time
 
 
 @kernel
@@ -169,23 +170,28 @@ def visit(book, rules, tape, account, bar, source, target, start, end):
     """Go from one share of the way between two points to another, liquidating wallets in the order in which they fail.
 
     The first forced sale is where a wallet fails. What it leaves is just sound there and would fail again a tick
-    further on, so the rest of the way is walked in STEPS, each liquidating what is unsound at its end.
+    further on, so what is left of the way is walked in steps for that wallet: STEPS in all.
     """
-    for k in range(STEPS + 4 * book.balance.shape[0]):
+    fill_with(book.pace[NEXT], start)
+    fill_with(book.pace[STEP_LEFT], 0.0)
+    for _ in range((STEPS + 4) * book.balance.shape[0]):
         wallet, share = first_to_fail(book, rules, tape, account, bar, source, target, start, end)
         if wallet < 0:
             return
-        if k > 0:
-            share = max(share, start + (end - start) / max(1, STEPS - k))
         set_moment(book, rules, tape, account, bar, source, target, share)
         liquidate(book, rules, tape, account, wallet, bar, target)
+        if book.pace[STEP_LEFT, wallet] == 0.0:
+            book.pace[STEP_LEFT, wallet] = (end - share) / (STEPS - 1)
+        book.pace[NEXT, wallet] = min(end, share + book.pace[STEP_LEFT, wallet])
         start = share
     assert failing(book, rules, tape, account, bar) < 0
 
 
 @kernel
 def first_to_fail(book, rules, tape, account, bar, source, target, start, end):
-    """Of the wallets that fail at the end of a way, the one that fails first on it, and where; (-1, end) if none."""
+    """Of the wallets that fail at the end of a way, the one that fails first on it, and where, no sooner than its pace
+    says; (-1, end) if none.
+    """
     first, earliest = NOTHING, end
     moved = True
     for wallet in range(book.balance.shape[0]):
@@ -197,6 +203,7 @@ def first_to_fail(book, rules, tape, account, bar, source, target, start, end):
         if fails(book, rules, tape, account, wallet, bar):
             moved = True
             share = where_it_fails(book, rules, tape, account, wallet, bar, source, target, start, end)
+            share = max(share, book.pace[NEXT, wallet])
             if first < 0 or share < earliest:
                 first, earliest = I64(wallet), share
     return first, earliest

@@ -1,8 +1,8 @@
-"""The rung `reduce`: positions are cut, the largest first, by the fewest lots that mend the wallet.
+"""The rung `reduce`: the largest position of which a cut mends the wallet is cut, by the fewest lots that do.
 
 More is not always better. In a lower bracket a sale may free less than its fee costs, and a hedged book that is cut
-past neutral needs more than before. So sizes are tried from the smallest up, and where no cut of one leg helps, what
-hedges each other is closed together.
+past neutral needs more than before. So sizes are tried from the smallest up; where no cut of one position helps, what
+hedges each other is closed together; and only then is a position sold whole, one of which that eases the wallet.
 """
 
 from __future__ import annotations
@@ -15,26 +15,73 @@ from backtest.engine.rungs_by_bracket import bracket_of, down_to
 from backtest.engine.rungs_by_share import delta_of_coin, exposure_usd
 from backtest.kernel import kernel
 from backtest.margin.moment import index_here
-from backtest.margin.wallets import list_held
-from backtest.state import I64, NOTHING, POSITIONS, REDUCE
+from backtest.margin.wallets import list_held, require_now
+from backtest.state import COLLATERAL, HERE, I64, MAINTENANCE, NOTHING, POSITIONS, REDUCE, RESTORED_AT
 from backtest.units import STEP, units
 
 TRIES = 64  # sizes of a cut that are tried beside those at which what it frees changes
+MOST_LOOKED_AT = 16  # positions of a wallet, the largest, of which cuts are tried
 
 
 @kernel
 def reduce_positions(book, rules, tape, account, wallet, bar, point):
-    """Cut positions, the largest first, each by no more than mends the wallet; whole where nothing less does."""
+    """Cut one position, or close two against each other, by no more than mends the wallet; where nothing does, sell one
+    whole, and look again.
+    """
     while book.held[account, wallet, POSITIONS, 0] > 0:
-        position = next_to_cut(book, rules, tape, account, wallet, bar)
-        if position < 0:
+        if next_to_cut(book, rules, tape, account, wallet, bar) < 0:
             return
-        contracts = smallest_cut(book, rules, tape, account, wallet, position, bar, point)
-        if contracts == 0 and reduce_pair(book, rules, tape, account, wallet, position, bar, point):
-            return
-        if contracts == 0:
-            contracts = -book.contracts[position, account]
-        cut_anew(book, rules, tape, account, wallet, position, contracts, bar, point)
+        many = min(MOST_LOOKED_AT, book.held[account, wallet, POSITIONS, 0])
+        for rank in range(many):
+            position = by_size(book, rules, account, wallet, rank)
+            contracts = smallest_cut(book, rules, tape, account, wallet, position, bar, point)
+            if contracts != 0:
+                cut_anew(book, rules, tape, account, wallet, position, contracts, bar, point)
+                return
+        for rank in range(many):
+            position = by_size(book, rules, account, wallet, rank)
+            if reduce_pair(book, rules, tape, account, wallet, position, bar, point):
+                return
+        position = first_to_go(book, rules, tape, account, wallet, many, bar, point)
+        cut_anew(book, rules, tape, account, wallet, position, -book.contracts[position, account], bar, point)
+
+
+@kernel
+def by_size(book, rules, account, wallet, rank):
+    """The wallet's position of a rank by its notional, the largest first; of equal ones that listed first."""
+    for k in range(book.held[account, wallet, POSITIONS, 0]):
+        position = book.held[account, wallet, POSITIONS, 1 + k]
+        own, larger = abs(exposure_usd(book, rules, account, position)), 0
+        for m in range(book.held[account, wallet, POSITIONS, 0]):
+            other = abs(exposure_usd(book, rules, account, book.held[account, wallet, POSITIONS, 1 + m]))
+            larger += other > own or (other == own and m < k)
+        if larger == rank:
+            return position
+    return NOTHING
+
+
+@kernel
+def first_to_go(book, rules, tape, account, wallet, many, bar, point):
+    """The largest position whose whole sale leaves the wallet lacking less than it does; if none does, the largest."""
+    lacked = shortfall(book, rules, tape, account, wallet, bar)
+    for rank in range(many):
+        position = by_size(book, rules, account, wallet, rank)
+        save(book, account)
+        sell(book, rules, tape, account, wallet, position, -book.contracts[position, account], bar, point)
+        lacks = shortfall(book, rules, tape, account, wallet, bar)
+        restore(book, account)
+        list_held(book, rules, account)
+        if lacks < lacked:
+            return position
+    return by_size(book, rules, account, wallet, HERE)
+
+
+@kernel
+def shortfall(book, rules, tape, account, wallet, bar):
+    """USD by which the collateral falls short of the ratio up to which the venue sells."""
+    require_now(book, rules, tape, wallet, account, bar)
+    level = rules.level[tape.rules_at[rules.shape[account], bar], RESTORED_AT]
+    return level * book.need[MAINTENANCE, 0] - book.need[COLLATERAL, 0]
 
 
 @kernel

@@ -94,16 +94,32 @@ def two_tiers_down(book, rules, tape, account, wallet, bar, point):
     if rules.switch[account, TWO_SIDED] != 0:
         offset_pairs(book, rules, tape, account, wallet, bar, point)
     while book.held[account, wallet, POSITIONS, 0] > 0:
-        position = next_to_cut(book, rules, tape, account, wallet, bar)
-        if position < 0:
+        if next_to_cut(book, rules, tape, account, wallet, bar) < 0:
             return
-        row, contracts = bracket_of(book, rules, tape, account, position, bar), I64(0)
-        if row >= 2 and covers_first_bracket(book, rules, tape, account, position, row, bar):
-            contracts = down_to(book, rules, tape, account, position, bar, row - 2)
-        if contracts == 0 or contracts == -book.contracts[position, account]:
+        position, contracts = next_to_fall(book, rules, tape, account, wallet, bar)
+        if position < 0:
             give_up(book, rules, tape, account, wallet, bar, point)
             return
         cut_with_penalty(book, rules, tape, account, wallet, position, contracts, bar, point)
+
+
+@kernel
+def next_to_fall(book, rules, tape, account, wallet, bar):
+    """The largest position that can fall two brackets and live, and the contracts of that; (-1, 0) if there is none.
+    need[] is as asked of the wallet.
+    """
+    best, fewest, largest = NOTHING, I64(0), 0.0
+    for k in range(book.held[account, wallet, POSITIONS, 0]):
+        position = book.held[account, wallet, POSITIONS, 1 + k]
+        row = bracket_of(book, rules, tape, account, position, bar)
+        usd = notional_here(book, rules, account, position) * STEP
+        usd *= index_here(book, rules, rules.settlement[rules.instrument[position]])
+        falls = row >= 2 and covers_first_bracket(book, rules, tape, account, position, row, bar)
+        if falls and usd > largest:
+            contracts = down_to(book, rules, tape, account, position, bar, row - 2)
+            if contracts != 0 and contracts != -book.contracts[position, account]:
+                best, fewest, largest = position, contracts, usd
+    return best, fewest
 
 
 @kernel

@@ -21,6 +21,8 @@ from backtest.state import (
 )  # fmt: skip
 from backtest.units import STEP
 
+TRIES = 256  # numbers of steps that are tried, of many as many
+
 
 @kernel
 def slice_positions(book, rules, tape, account, wallet, bar, point):
@@ -147,13 +149,33 @@ def step_of(book, rules, tape, account, position, bar):
 
 @kernel
 def fewest_steps(book, rules, tape, account, wallet, position, step, most, price, bar, point):
-    """Fewest steps whose sale at the price mends the wallet, in contracts; `most` of them if none does."""
+    """Fewest steps whose sale at the price mends the wallet, in contracts; `most` of them if none does. They are tried
+    from the fewest up, for with a step more a wallet may ask for more again.
+    """
+    few, stride = I64(0), max(I64(1), most // TRIES)
+    while few < most:
+        enough = min(most, few + stride)
+        if helps(book, rules, tape, account, wallet, position, enough * step, price, bar, point):
+            while enough - few > 1:
+                middle = (few + enough) // 2
+                if helps(book, rules, tape, account, wallet, position, middle * step, price, bar, point):
+                    enough = middle
+                else:
+                    few = middle
+            return as_far(book, account, position, enough * step)
+        few = enough
+    return as_far(book, account, position, most * step)
+
+
+@kernel
+def helps(book, rules, tape, account, wallet, position, contracts, price, bar, point):
+    """Whether a sale of so many contracts, or of all there are, mends the wallet."""
+    closed = as_far(book, account, position, contracts)
+    return suffices(book, rules, tape, account, wallet, position, closed, price, bar, point)
+
+
+@kernel
+def as_far(book, account, position, contracts):
+    """Contracts to close, no more than there are."""
     held = book.contracts[position, account]
-    enough, few = most, I64(0)
-    while enough - few > 1:
-        middle = (few + enough) // 2
-        if suffices(book, rules, tape, account, wallet, position, middle * step, price, bar, point):
-            enough = middle
-        else:
-            few = middle
-    return max(enough * step, -held) if held > 0 else min(enough * step, -held)
+    return max(contracts, -held) if held > 0 else min(contracts, -held)

@@ -14,8 +14,8 @@ from backtest.kernel import kernel
 from backtest.margin.orders import rest_orders
 from backtest.margin.wallets import list_held
 from backtest.state import (
-    BY_ORDER, FORCED, LIMIT, LIVE_ORDERS, MAKER, NO_REASON, NO_VOLUME, O_BEFORE, O_FILLED, O_FLAGS, O_GROUP, O_KIND,
-    O_POSITION, O_TRIED, TAKER, VOLUME_SHARE,
+    BY_ORDER, FORCED, LIMIT, LIVE_ORDERS, MAKER, NO_REASON, NO_VOLUME, OPEN, O_BEFORE, O_FILLED, O_FLAGS, O_GROUP,
+    O_KIND, O_POSITION, O_TRIED, TAKER, VOLUME_SHARE,
 )  # fmt: skip
 from backtest.units import STEP, units
 
@@ -91,7 +91,8 @@ def fill_share(book, rules, tape, account, bar, order, price, share, point):
     if contracts == 0:
         return False
     rates = rules.fee[tape.rules_at[rules.shape[account], bar], i]
-    maker = book.order[order, O_KIND] == LIMIT and not takes(book, order, bar)
+    takes_now = point == OPEN and takes(book, rules, tape, order, bar)
+    maker = book.order[order, O_KIND] == LIMIT and not takes_now
     fee = rates[MAKER] if maker else rates[TAKER]
     trade(book, rules, tape, bar, account, position, contracts, price, fee, BY_ORDER, point, order)
     book.order[order, O_FILLED] += contracts

@@ -22,6 +22,7 @@ import pandas as pd
 from backtest.config import Account, RunConfig
 from backtest.engine.matching import takes
 from backtest.engine.plan import Plan
+from backtest.engine.session import Session
 from backtest.errors import InputError, nearest
 from backtest.kernel import plain
 from backtest.ledger.audit import audit
@@ -38,7 +39,7 @@ from backtest.research.drive import drive, target_rows
 from backtest.research.notes import notes_of
 from backtest.research.parting import first_parting, parting_words, verdict_of
 from backtest.research.run import Prepared, live, open_session, prepare
-from backtest.state import F_BAR, F_CONTRACTS, F_ORDER, F_POSITION, FILL_ROWS, LIMIT, O_KIND, Book
+from backtest.state import F_BAR, F_CONTRACTS, F_ORDER, F_POINT, F_POSITION, FILL_ROWS, LIMIT, O_KIND, OPEN, Book
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -249,11 +250,15 @@ def reference_of(account: Account, modes: Sequence[str]) -> str:
     return account.margin if account.margin in modes else modes[0]
 
 
+took: Any = plain(takes)
+
+
 def replay_orders(
     prepared: Prepared, plans: dict[str, tuple[Account, Plan]], reference: str, progress: Progress | None
 ) -> Result:
     """The fills of an unconstrained reference run, replayed in every mode at once."""
-    book = reference_book(prepared, *plans[reference], progress)
+    lived = reference_session(prepared, *plans[reference], progress)
+    book = lived.book
     accounts = [account for account, _ in plans.values()]
     config = prepared.config.model_copy(update={"account": accounts})
     session = open_session(config, prepared.history, [plan for _, plan in plans.values()])
@@ -261,7 +266,8 @@ def replay_orders(
         session.advance(bar)
         for row, prices in fills:
             order = book.order[row[F_ORDER]]
-            maker = order[O_KIND] == LIMIT and not plain(takes)(book, row[F_ORDER], row[F_BAR])  # type: ignore[no-untyped-call]
+            taken = row[F_POINT] == OPEN and took(book, lived.rules, lived.tape, row[F_ORDER], row[F_BAR])
+            maker = order[O_KIND] == LIMIT and not taken
             for k in range(len(plans)):
                 session.replay_fill(k, bar, int(row[F_POSITION]), int(row[F_CONTRACTS]), float(prices[0]), bool(maker))
     session.advance(len(prepared.history.time))
@@ -269,13 +275,13 @@ def replay_orders(
     return Result(record_of(session, config, notes_of(session), stored=prepared.stored))
 
 
-def reference_book(prepared: Prepared, account: Account, plan: Plan, progress: Progress | None) -> Book:
-    """The book of a run that nothing refuses and nobody liquidates."""
+def reference_session(prepared: Prepared, account: Account, plan: Plan, progress: Progress | None) -> Session:
+    """A run that nothing refuses and nobody liquidates."""
     config = prepared.config.model_copy(update={"account": [account]})
     strategy = prepared.strategy()
     session = open_session(config, prepared.history, [plan], prepared.targets)
     drive(strategy, session, progress)
-    return session.book
+    return session
 
 
 def _ordered_fills(book: Book) -> list[tuple[Any, Any]]:

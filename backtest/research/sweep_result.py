@@ -194,8 +194,8 @@ def words_of(result: SweepResult, statistic: str | None = None, lowest: bool | N
         equal = int((traded(points.lived())[statistic] == best[statistic]).sum()) - 1
         alike = f" (no better than {counted(equal, 'other')})" if equal > 0 else ""
         words.append(
-            f"Best by {statistic}: {best[statistic]:.2f} with {chosen_by}{alike}. It is the best of {result.trials:,} on "
-            "the very span they were tried on; [sweep.split] judges it on another."
+            f"Best by {statistic}: {best[statistic]:.2f} with {chosen_by}{alike}. It is the best of {result.trials:,} "
+            "on the very span they were tried on; [sweep.split] judges it on another."
         )
     return " ".join(words)
 
