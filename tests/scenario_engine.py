@@ -253,7 +253,7 @@ def write_order(book: Book, order: dict[str, Any], names: list[str], symbols: li
 def run(scenario: dict[str, Any]) -> dict[str, Any]:
     """Live through the scenario; the answer has the oracle's keys."""
     plans, book, rules, tape = prepare(scenario)
-    assert advance(book, rules, tape, scenario["bars"], scenario["bars"]) == LIVED
+    assert advance(book, rules, tape, scenario["bars"], scenario["bars"], -1, 0) == LIVED
     audit(book)
     return {plan.name: answer_of(scenario, book, plan, k) for k, plan in enumerate(plans)}
 

@@ -163,7 +163,7 @@ class Desk:
 
     def live(self, bars: int | None = None) -> Book:
         last = bars or len(self.history.time)
-        assert advance(self.book, self.rules, self.tape, last, last) == LIVED
+        assert advance(self.book, self.rules, self.tape, last, last, -1, 0) == LIVED
         audit(self.book)
         return self.book
 

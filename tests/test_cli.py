@@ -21,7 +21,6 @@ from backtest.cli import app
 from backtest.engine.advance import advance
 from backtest.engine.capacity import largest_order
 from backtest.engine.orders import cancel_order, place
-from backtest.engine.stretch import live_through
 from backtest.engine.transfers import ask_transfer
 from backtest.engine.weigh import weigh
 from backtest.ledger.post import post
@@ -67,7 +66,7 @@ def test_a_run_prints_its_figures_and_leaves_a_folder(folder: Path) -> None:
 def test_the_core_compiled_ahead_leaves_nothing_for_the_first_run_to_compile() -> None:
     """What a run and the calculator call from Python has been compiled once `warm` is done."""
     assert json.loads(CliRunner().invoke(app, ["warm", "--json"]).stdout)["seconds"] > 0.0
-    called = [advance, post, place, cancel_order, ask_transfer, largest_order, live_through, weigh]
+    called = [advance, post, place, cancel_order, ask_transfer, largest_order, weigh]
     assert [each.__name__ for each in called if not numba.config.DISABLE_JIT and not each.signatures] == []
 
 

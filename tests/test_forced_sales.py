@@ -157,8 +157,8 @@ def test_a_hedge_is_left_alone_where_a_cut_of_another_coin_mends_the_account() -
 
 def test_at_okx_a_position_of_the_third_tier_falls_two_though_a_larger_one_of_the_first_stands_beside_it() -> None:
     """190 BTC from 50,000 to 47,000, 4,200 ETH at 2,500 that stand still: of 698,000 less fees of 10,000, 118,000 are
-    left against 0.8 % of 8,930,000 and 0.45 % of 10,500,000 = 118,690. 180 BTC fall to the first tier: 0.75 % of 8,460,000 =
-    63,450 of penalty and 4,230 of fees leave 50,320 against 0.45 % of 470,000 + 47,250 = 49,365.
+    left against 0.8 % of 8,930,000 and 0.45 % of 10,500,000 = 118,690. 180 BTC fall to the first tier: a penalty of
+    0.75 % of 8,460,000 = 63,450 and fees of 4,230 leave 50,320 against 0.45 % of 470,000 + 47,250 = 49,365.
     """
     ether, day = "ETH/USDT:USDT", int(datetime(2026, 9, 1, tzinfo=UTC).timestamp() * 1e6)
     fallen, calm = [50_000.0] * 3 + [47_000.0] * 3, [2_500.0] * 6

@@ -103,7 +103,7 @@ def live(story: dict[str, Any], cuts: Iterable[int] = (), unbound: bool = False)
     if unbound:
         rules.switch[:, UNBOUND] = 1
     for last in sorted({*cuts, story["bars"]}):
-        assert advance(book, rules, tape, last, last) == LIVED
+        assert advance(book, rules, tape, last, last, -1, 0) == LIVED
     audit(book)
     return plans, book, rules
 

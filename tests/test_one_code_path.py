@@ -62,7 +62,7 @@ Digests = dict[str, str]
 def at_once(story: dict[str, Any]) -> Book:
     """Every order on the table from the start, one call of the engine."""
     _, book, rules, tape = prepare(story)
-    assert advance(book, rules, tape, story["bars"], story["bars"]) == LIVED
+    assert advance(book, rules, tape, story["bars"], story["bars"], -1, 0) == LIVED
     return book
 
 
@@ -71,7 +71,7 @@ def bar_by_bar(story: dict[str, Any]) -> Book:
     plans, book, rules, tape = prepare(story | {"orders": []})
     names, symbols = [plan.name for plan in plans], list(story["instruments"])
     for bar in range(story["bars"]):
-        assert advance(book, rules, tape, bar + 1, bar + 1) == LIVED
+        assert advance(book, rules, tape, bar + 1, bar + 1, -1, 0) == LIVED
         for order in story["orders"]:
             if order["bar"] == bar:
                 write_order(book, order, names, symbols)

@@ -358,7 +358,7 @@ def _live(placed: Placed) -> Book:
     history = history_of(placed.snapshot.at_us, placed.instruments, placed.assets, marks, indexes)
     tape = placed.with_options(make_tape(history, np.zeros((1, 1), np.int64)), indexes)
     book = placed.book
-    while advance(book, placed.rules, tape, 1, 1) != LIVED:
+    while advance(book, placed.rules, tape, 1, 1, -1, 0) != LIVED:
         book = grow(book)
     return book
 

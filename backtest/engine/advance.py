@@ -18,7 +18,7 @@ from backtest.engine.attempt import fill_orders
 from backtest.engine.orders import any_due, cancel_dead, next_fill
 from backtest.engine.refill import refill
 from backtest.engine.path import STEPS, note_opening, visit
-from backtest.engine.stretch import hold
+from backtest.engine.stretch import hold, live_through
 from backtest.engine.targets import follow_targets, patience
 from backtest.engine.transfers import move_transfers, next_transfer
 from backtest.kernel import entry, kernel
@@ -35,7 +35,20 @@ LEGS = 4  # of a bar's path
 
 
 @entry
-def advance(book, rules, tape, last, ahead):
+def advance(book, rules, tape, last, ahead, alone, first):
+    """Live every account up to bar `last`, and on before `ahead`: `advance_all`. Or the one account `alone` (-1: all),
+    which has opened its bar, through bars `first` to last-1, in which nothing but prices happens.
+
+    Both are one entry, so that the engine is compiled once.
+    """
+    if alone == NOTHING:
+        return advance_all(book, rules, tape, last, ahead)
+    live_through(book, rules, tape, alone, first, last)
+    return LIVED
+
+
+@kernel
+def advance_all(book, rules, tape, last, ahead):
     """Live every account up to bar `last`, and on before `ahead` for as long as every bar is quiet for all of them.
 
     Stops early where room for rows runs short, where the inside of a bar is asked of finer ones, or where a target is

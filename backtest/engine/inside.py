@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtest.engine.book import grow
-from backtest.engine.stretch import live_through
+from backtest.engine.advance import advance
 from backtest.engine.tape import PastMoves, make_tape
 from backtest.state import (
     F_BAR, FILL_ROWS, INCIDENT_ROWS, L_BAR, LEDGER_ROWS, N_BAR, N_INSIDE, O_ACCOUNT, O_DONE_BAR, O_STATE, ORDER_ROWS,
@@ -56,11 +56,12 @@ def look_inside(book: Book, rules: Rules, tape: Tape, fine: History | None, acco
     """Live one account through the bar it has opened: on finer bars where there are any, else on the bar itself."""
     if fine is None:
         tape.finer[bar] = 0
-        live_through(book, rules, tape, account, bar, bar + 1)
+        advance(book, rules, tape, bar + 1, bar + 1, account, bar)
     else:
         before, waited = [int(book.count[counter]) for counter, _, _ in DATED], waiting_of(book, account)
         inner = with_path(book, len(fine.time))
-        live_through(inner, rules, inner_tape(fine, tape, bar), account, 0, len(fine.time))
+        many = len(fine.time)
+        advance(inner, rules, inner_tape(fine, tape, bar), many, many, account, 0)
         date_rows(book, before, waited, fine, bar)
         take_path(book, inner, rules, account, bar)
     book.cursor[account] = bar + 1

@@ -30,7 +30,7 @@ from backtest.ledger.post import post
 from backtest.market.grid import when
 from backtest.state import (
     ARRIVED, T_ACCOUNT, T_ASSET, T_MOVED, T_STATE, UNDER_WAY, ASKING, BY_LAST, E_KIND, E_SUBJECT, FORCED, LEAVE,
-    LIVED, LOOK_INSIDE, O_ACCOUNT, O_BAR, ORDER_KINDS, ORDER_ROWS, POST_ONLY, REDUCE_ONLY, TARGETS, TOO_LARGE,
+    LIVED, LOOK_INSIDE, NOTHING, O_ACCOUNT, O_BAR, ORDER_KINDS, ORDER_ROWS, POST_ONLY, REDUCE_ONLY, TARGETS, TOO_LARGE,
     TO_TARGET, TRANSFER_ROWS,
 )  # fmt: skip
 from backtest.units import HEADROOM, amount_of, to_steps
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 AIMED, POSTED, REDUCING, LAST = (int(flag) for flag in (TO_TARGET, POST_ONLY, REDUCE_ONLY, BY_LAST))
 
+ALL = int(NOTHING)  # accounts
 advance_now, place_now, post_now = direct(advance, outermost=True), direct(place), direct(post)
 
 
@@ -123,7 +124,7 @@ class Session(Statement):
         """Live through every bar before `last`, and quiet ones before `ahead`; room is made as rows run short."""
         self._make_room()
         self.forget()
-        while (reached := advance_now(self.book, self.rules, self.tape, last, ahead)) != LIVED:
+        while (reached := advance_now(self.book, self.rules, self.tape, last, ahead, ALL, 0)) != LIVED:
             if reached == LOOK_INSIDE:
                 self._look_inside(int(self.book.count[ASKING]))
             elif reached == TOO_LARGE:

@@ -15,7 +15,7 @@ from backtest.engine.record import (
     is_kept, lower_headroom, record, record_account, record_close, record_wallet,
 )  # fmt: skip
 from backtest.engine.targets import first_stray
-from backtest.kernel import entry, kernel
+from backtest.kernel import kernel
 from backtest.margin.collateral import many_held, nth_held, side_of
 from backtest.margin.row_leaves import (
     clear, count_unsound, fill_with, keep_lower, lower_of, lower_to_ratio, many_above, many_below, many_unsound,
@@ -58,7 +58,7 @@ def hold(book, rules, tape, account, first, last):
     return fail
 
 
-@entry
+@kernel
 def live_through(book, rules, tape, account, first, last):
     """Live through bars whose opens have been dealt with, or hold nothing to deal with: nothing but prices happens."""
     while first < last:

@@ -10,12 +10,9 @@ from dataclasses import replace
 from importlib.resources import files
 
 import numpy as np
-from numba import config, int64
 
 from backtest.calculator import margin
 from backtest.calculator.book import history_of
-from backtest.engine.advance import advance
-from backtest.engine.stretch import live_through
 from backtest.market.history import History
 from backtest.market.schema import HOUR_US, Instrument
 from backtest.research.run import run
@@ -30,16 +27,8 @@ def warm() -> float:
     """Compile, or find compiled, whatever runs and the calculator call. Returns the seconds it took."""
     began = time.perf_counter()
     run(_asked(), data=_market())
-    _finer_bars()
     margin(str(files("backtest.calculator") / "account.toml")).account  # noqa: B018 - worked out when it is read
     return time.perf_counter() - began
-
-
-def _finer_bars() -> None:
-    """What lives through the inside of a bar, for which a market of hours alone has no use."""
-    if not config.DISABLE_JIT:  # type: ignore[attr-defined]
-        bundles = advance.signatures[0][:3]  # type: ignore[attr-defined]
-        live_through.compile((*bundles, int64, int64, int64))  # type: ignore[attr-defined]
 
 
 class Everything(Strategy):
