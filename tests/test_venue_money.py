@@ -359,6 +359,20 @@ def test_a_transfer_of_more_than_is_free_is_said_to_have_been_cut() -> None:
     assert "1,000 of 5,000 USDT" in said
 
 
+def test_a_refill_with_a_cost_is_no_transfer_that_was_cut() -> None:
+    prices = [50_000.0] * 3 + [56_400.0] * 9
+    past = history_of({SPOT: [50_000.0] * 12, PERP: prices}, index={"BTC": prices})
+    refill = {"trigger": 3.0, "target": 10.0, "cost_bps": 10}
+    session, config = opened(
+        past, "binance", "cross", leverage=20, refill=refill, deposit={"usdm": {"USDT": 7_000.0}, "spot": {"USDT": 5e4}}
+    )
+    session.advance(1)
+    session.submit(0, [Order(PERP, -1.0)])
+    record = lived(session, config)
+    assert "refill" in record.incidents["rung"].tolist()
+    assert not any("transfers" in note for note in record.notes)
+
+
 # Where a forced order was filled
 
 

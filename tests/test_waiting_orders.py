@@ -80,6 +80,17 @@ def test_what_a_crossing_limit_left_goes_on_taking_until_the_market_leaves_it(
     assert desk.book.fill_price[:2, 0].tolist() == [100.0, price]
 
 
+def test_a_crossing_limit_that_has_once_rested_takes_no_more() -> None:
+    """6 of 30 sold at 100; the bar closes at 97, under the 98; from then on 6 at a time at 98, wherever it opens."""
+    opens, closes = [100.0, 100.0, 97.0, 105.0, 105.0], [100.0, 97.0, 99.0, 105.0, 105.0]
+    low, high = [97.0, 97.0, 97.0, 99.0, 105.0], [100.0, 100.0, 99.0, 105.0, 105.0]
+    desk = market(10_000.0, candles(opens, low, high, closes), volume_share=0.06)
+    desk.tape.series[desk.tape.volume_row[0, 0]] = 100.0
+    desk.wait(BTC, -30.0, LIMIT, price=98.0)
+    desk.live()
+    assert desk.book.fill_price[:4, 0].tolist() == [100.0, 98.0, 98.0, 98.0]
+
+
 def test_a_market_order_and_a_crossing_limit_beside_it_are_cut_as_one() -> None:
     """6 of 10 each: what is left of the limit does not fill alone, so that no leg is naked."""
     desk = market(1000.0, volume_share=0.06)
@@ -199,6 +210,18 @@ def test_an_entry_its_stop_and_its_profit_are_placed_together_and_wait_for_each_
     assert desk.state(stop) == ("refused", "reduce-only would open", 0.0)
     assert book.contracts[0, 0] == 0
     assert desk.balance("usdm", "USDT") == pytest.approx(5100.0)
+
+
+@pytest.mark.parametrize(("two_sided", "flags"), [(False, int(REDUCE_ONLY)), (True, int(REDUCE_ONLY)), (True, 0)])
+def test_a_stop_that_the_open_of_its_entry_is_beyond_sells_what_the_entry_bought(two_sided: bool, flags: int) -> None:
+    """The bar opens at 85: bought there, and sold there by the stop of 90."""
+    opens = [100.0, 85.0, 85.0, 85.0]
+    desk = market(5000.0, candles(opens, opens, opens, opens), two_sided=two_sided)
+    entry = desk.wait(BTC, 10.0, MARKET, group=0)
+    stop = desk.wait(BTC, -10.0, STOP, price=90.0, flags=flags, group=0)
+    book = desk.live()
+    assert (desk.state(entry), desk.state(stop)) == (("filled", "", 10.0), ("filled", "", -10.0))
+    assert book.fill_price[:2, 0].tolist() == [85.0, 85.0]
 
 
 def test_in_hedge_mode_a_stop_placed_with_its_entry_needs_no_word_that_it_reduces() -> None:

@@ -27,8 +27,8 @@ from backtest.margin.moment import set_moment
 from backtest.margin.row_leaves import clear
 from backtest.margin.wallets import list_held
 from backtest.state import (
-    ASKING, BACKS_NOTHING, BLOCK, EXCHANGED, LIVE_ORDERS, LIVED, LOOK_INSIDE, NOTHING, OPEN, ORDER_ROWS, POSITIONS,
-    REFILL_TRIGGER, SHORT_OF_ROWS, TOO_LARGE, TRANSFER_ROWS, UNBOUND,
+    ASKING, BACKS_NOTHING, BLOCK, EXCHANGED, LIVE_ORDERS, LIVED, LOOK_INSIDE, MARKET, NOTHING, OPEN, ORDER_ROWS,
+    O_ACCOUNT, O_KIND, POSITIONS, REFILL_TRIGGER, SHORT_OF_ROWS, TOO_LARGE, TRANSFER_ROWS, UNBOUND,
 )  # fmt: skip
 
 LEGS = 4  # of a bar's path
@@ -114,11 +114,17 @@ def room_for_bar(book, tape, account, bar):
 
 @kernel
 def forced_at_most(book, account, waiting):
-    """Forced sales that one bar could see: each leg of its path walked in steps, everything held cut at each."""
-    held = waiting
+    """Forced sales that one bar could see: each leg of its path, cut in two by every order met on it, walked in steps,
+    and everything held cut twice at each.
+    """
+    held, parts = waiting, LEGS
+    for m in range(book.count[LIVE_ORDERS]):
+        order = book.live[m]
+        if book.order[order, O_ACCOUNT] == account and book.order[order, O_KIND] != MARKET:
+            parts += 1
     for wallet in range(book.balance.shape[0]):
         held += book.held[account, wallet, POSITIONS, 0]
-    return min(held, book.contracts.shape[0]) * LEGS * (STEPS + 4 * book.balance.shape[0])
+    return min(held, book.contracts.shape[0]) * 2 * parts * (STEPS + 4 * book.balance.shape[0])
 
 
 @kernel

@@ -113,42 +113,47 @@ def look_at_limit(book, rules, tape, account, bar, order):
 def refuse_unfit(book, rules, tape, account, bar, group, met):
     """Refusals that need no margin: nothing tradable, under a lot, under the minimum, reduce-only that would open.
 
-    A market order in a group takes the whole group with it: no leg stays naked. A spent one ends alone.
+    A market order in a group takes the whole group with it: no leg stays naked. One that can only reduce and has found
+    its price with nothing to reduce ends alone: left waiting, it would close a later position.
     """
     worst = NO_REASON
     for m in range(book.count[LIVE_ORDERS]):
         order = book.live[m]
         if in_group(book, account, bar, group, order):
             now = order == met or (met < 0 and fills_at_open(book, rules, tape, account, bar, order))
+            now = now and not has_opener(book, rules, account, bar, group, order)
             reason = unfit(book, rules, tape, account, bar, order, now)
-            if reason == NO_REASON and now and is_spent(book, rules, account, bar, group, order):
+            spent = book.order[order, O_FLAGS] & REDUCE_ONLY != 0 and wanted(book, rules, account, order) == 0
+            if reason == NO_REASON and now and spent:
                 end_unfilled(book, order, WOULD_OPEN, bar)
             elif (reason == BELOW_LOT or reason == MIN_NOTIONAL) and book.order[order, O_FLAGS] & TO_TARGET:
                 end_order(book, order, FILLED, NO_REASON, bar)  # as near to its target as an order can bring it
-            elif reason != NO_REASON:
+            elif reason != NO_REASON and (met < 0 or order == met):
                 worst = reason
     if worst != NO_REASON:
         end_met(book, account, bar, group, worst, met)
 
 
 @kernel
-def is_spent(book, rules, account, bar, group, order):
-    """Whether an order that has found its price can only reduce and has nothing to reduce, and no order of its group is
-    there that could open something: a venue lets it expire then, else it would close a later position.
-    """
-    if book.order[order, O_FLAGS] & REDUCE_ONLY == 0 or wanted(book, rules, account, order) != 0:
-        return False
+def has_opener(book, rules, account, bar, group, order):
+    """Whether another waiting order of the group could open what this one closes; in hedge mode one of its side."""
+    position, buys = book.order[order, O_POSITION], book.order[order, O_CONTRACTS] > 0
     for m in range(book.count[LIVE_ORDERS]):
-        opens = book.order[book.live[m], O_FLAGS] & REDUCE_ONLY == 0
-        if opens and in_group(book, account, bar, group, book.live[m]):
-            return False
-    return True
+        other = book.live[m]
+        if other != order and in_group(book, account, bar, group, other):
+            opens = book.order[other, O_FLAGS] & REDUCE_ONLY == 0
+            if rules.switch[account, TWO_SIDED] != 0:
+                against = (book.order[other, O_CONTRACTS] > 0) != buys
+                opens = opens and against and book.order[other, O_POSITION] == position
+            if opens:
+                return True
+    return False
 
 
 @kernel
 def unfit(book, rules, tape, account, bar, order, now):
-    """Why an order cannot be filled at all, or NO_REASON; `now`: it would fill. What waits beside an order that opens
-    is looked at when its own time comes.
+    """Why an order cannot be filled at all, or NO_REASON; `now`: its time has come, and nothing of its group that could
+    open what it closes waits with it.
     """
     position = book.order[order, O_POSITION]
     i = rules.instrument[position]

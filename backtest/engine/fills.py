@@ -4,7 +4,7 @@ change.
 Linear and inverse contracts differ only in what one of them is worth. Opening adds to the position's cost; closing
 releases cost pro rata (all of it, exactly, on a full close) and realises the difference. Spot is bought and sold in
 balances: a buyer's fee comes out of the coin received. An isolated position takes its margin along when it opens
-and gives it back when it closes.
+and gives it back when it closes; while the venue sells it, with the last contract.
 """
 
 from __future__ import annotations

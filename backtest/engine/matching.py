@@ -81,15 +81,16 @@ def reached(book, rules, tape, account, bar, order, point):
 @kernel
 def takes(book, rules, tape, order, bar):
     """Whether a limit order takes what is there at a bar's open: the market was beyond its price when it came, and at
-    the close before as well. Once it was not, the rest of the order lies in the book.
+    every close since. Once it was not, the rest of the order lies in the book.
     """
     if book.order[order, O_FLAGS] & TAKES == 0:
         return False
     i, limit = rules.instrument[book.order[order, O_POSITION]], book.order_price[order, PRICE]
-    if bar == book.order[order, O_BAR] + 1:
-        return True
-    before = tape.series[tape.last_row[CLOSE, i, HERE], bar - 1]
-    return before < limit if book.order[order, O_CONTRACTS] > 0 else before > limit
+    closes, buys = tape.series[tape.last_row[CLOSE, i, HERE]], book.order[order, O_CONTRACTS] > 0
+    for b in range(book.order[order, O_BAR] + 1, bar):
+        if not (closes[b] < limit if buys else closes[b] > limit):
+            return False
+    return True
 
 
 @kernel

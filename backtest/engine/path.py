@@ -25,7 +25,7 @@ from backtest.state import (
 )  # fmt: skip
 
 STEPS = 16  # in which the way from a first forced sale to the next point of a bar is walked
-NEXT, STEP_LEFT = HERE, ONE  # of a wallet that was sold from: where it is next looked at, and how far that is each time
+NEXT, STEP_LEFT = HERE, ONE  # of a wallet that was acted on: where it is next looked at, and how far that is each time
 
 
 @kernel
@@ -169,7 +169,7 @@ def name_worst(named, lowest, collateral, maintenance, wallet):
 def visit(book, rules, tape, account, bar, source, target, start, end):
     """Go from one share of the way between two points to another, liquidating wallets in the order in which they fail.
 
-    The first forced sale is where a wallet fails. What it leaves is just sound there and would fail again a tick
+    A wallet is first acted on where it fails. What that leaves is just sound there and would fail again a tick
     further on, so what is left of the way is walked in steps for that wallet: STEPS in all.
     """
     fill_with(book.pace[NEXT], start)

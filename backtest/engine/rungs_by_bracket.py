@@ -18,8 +18,8 @@ from backtest.margin.moment import index_here, mark_here, notional_here
 from backtest.margin.tiers import value_of_contract
 from backtest.margin.wallets import list_held
 from backtest.state import (
-    COLLATERAL, FEE_IN_MAINTENANCE, FLOOR, HERE, I64, LIQUIDATION_FEE, MAINTENANCE, NOTHING, OFFSET, PAIRED_OFF,
-    POSITIONS, RATE, TAKE_OVER, TIER_BY_CONTRACTS, TIER_DOWN, TWO_SIDED, TWO_TIERS_DOWN,
+    CLOSE_ALL, COLLATERAL, FEE_IN_MAINTENANCE, FLOOR, HERE, I64, LIQUIDATION_FEE, MAINTENANCE, NOTHING, OFFSET,
+    PAIRED_OFF, POSITIONS, RATE, TAKE_OVER, TIER_BY_CONTRACTS, TIER_DOWN, TWO_SIDED, TWO_TIERS_DOWN,
 )  # fmt: skip
 from backtest.units import STEP, units
 
@@ -86,7 +86,7 @@ def cut_to_lower_bracket(book, rules, tape, account, wallet, position, bar, poin
 @kernel
 def two_tiers_down(book, rules, tape, account, wallet, bar, point):
     """From the third bracket on, and while the collateral would cover the first one's maintenance and the fee: cut as
-    much as falls two brackets, again and again. Else all is taken over at the bankruptcy price.
+    much as falls two brackets, again and again. Else all is given up.
 
     What is cut pays the maintenance it was held with to the fund, as a penalty, beside the fee. In hedge mode a long
     and a short of one instrument are first set off against each other.
@@ -100,7 +100,7 @@ def two_tiers_down(book, rules, tape, account, wallet, bar, point):
         if position < 0:
             give_up(book, rules, tape, account, wallet, bar, point)
             return
-        cut_with_penalty(book, rules, tape, account, wallet, position, contracts, bar, point)
+        cut_with_penalty(book, rules, tape, account, wallet, position, contracts, bar, point, TWO_TIERS_DOWN)
 
 
 @kernel
@@ -136,15 +136,15 @@ def give_up(book, rules, tape, account, wallet, bar, point):
             return
         sound(book, rules, tape, account, wallet, bar)
         contracts = -book.contracts[position, account]
-        cut_with_penalty(book, rules, tape, account, wallet, position, contracts, bar, point)
+        cut_with_penalty(book, rules, tape, account, wallet, position, contracts, bar, point, CLOSE_ALL)
 
 
 @kernel
-def cut_with_penalty(book, rules, tape, account, wallet, position, contracts, bar, point):
+def cut_with_penalty(book, rules, tape, account, wallet, position, contracts, bar, point, rung):
     """A cut; what is closed pays the rate of the bracket it was held in to the fund. need[] is as asked."""
     i, at = rules.instrument[position], tape.rules_at[rules.shape[account], bar]
     rate = rules.tier[at, i, RATE, bracket_of(book, rules, tape, account, position, bar)]
-    cut(book, rules, tape, account, wallet, position, contracts, bar, point, TWO_TIERS_DOWN)
+    cut(book, rules, tape, account, wallet, position, contracts, bar, point, rung)
     penalty = units(abs(contracts * value_of_contract(rules, i, mark_here(book, rules, i))) * rate)
     post(book, bar, account, wallet, rules.settlement[i], INSURANCE, -penalty, position, NOTHING)
     list_held(book, rules, account)

@@ -2,8 +2,8 @@
 
 Hyperliquid sells a fifth of a large position and then the rest, and takes everything over where the collateral has
 fallen below two thirds of maintenance; Deribit sells step by step until margin is met, on the side that a coin's delta
-leans to and no further than to neutral.
-Source: Hyperliquid, "Liquidations"; Deribit, support 25944769313309.
+leans to and no further than to neutral; Paradex in fifths, until its ratio is a tenth better than it has to be.
+Source: Hyperliquid, "Liquidations"; Deribit, support 25944769313309; Paradex, "Liquidations".
 """
 
 from __future__ import annotations

@@ -55,7 +55,9 @@ def share_of_volume(book, rules, tape, account, bar, group, met):
 
 @kernel
 def trial(book, rules, tape, account, bar, group, share, met, point):
-    """Fill a share of every order of the group that fills now, ask the rules, put everything back if one says no."""
+    """Fill a share of every order of the group that fills now, ask the rules, put everything back if one says no. What
+    could fill only after another of the group did has its own turn.
+    """
     save(book, account)
     moved, naked = False, False
     for m in range(book.count[LIVE_ORDERS]):
@@ -63,7 +65,7 @@ def trial(book, rules, tape, account, bar, group, share, met, point):
         if in_group(book, account, bar, group, order):
             book.order[order, O_BEFORE] = book.order[order, O_FILLED]
             price = price_of(book, rules, tape, account, bar, order, met)
-            if not np.isnan(price):
+            if not np.isnan(price) and book.order[order, O_TRIED] == bar:
                 filled = fill_share(book, rules, tape, account, bar, order, price, share, point)
                 moved |= filled
                 naked |= not filled

@@ -21,8 +21,8 @@ from backtest.market.settlements import missing_stamps
 from backtest.market.store import Columns, Store, join, read_file
 
 ERROR, WARNING = "error", "warning"
-SPIKE = 3.0  # no close that the market stayed at before and after
-USUAL_RATE = 0.002  # of a settlement: twenty times the usual 0.01 %
+SPIKE = 3.0  # times the closes on both sides: a move that is undone at once is a slip of whoever wrote it down
+LARGE_RATE = 0.002  # of a settlement: twenty times the usual 0.01 %
 
 
 @dataclass(frozen=True)
@@ -224,10 +224,11 @@ def _spikes(subject: _Subject, columns: Columns) -> Iterator[Finding]:
 
 def _large_rates(subject: _Subject, columns: Columns) -> Iterator[Finding]:
     """Rates of funding that a run refuses, and rates as they are printed in per cent."""
-    time, rate = columns["time"], np.abs(columns["funding_rate"])
+    known = np.isfinite(columns["funding_rate"])
+    time, rate = columns["time"][known], np.abs(columns["funding_rate"][known])
     yield from subject.finds(ERROR, "impossible", time[rate >= 1.0], "rates that are no fraction below 1")
-    if np.nanmedian(rate) > USUAL_RATE:
-        words = f"rates, half of them above {USUAL_RATE:.1%}: are they in per cent?"
+    if len(rate) and np.median(rate) > LARGE_RATE:
+        words = f"rates, half of them above {LARGE_RATE:.1%}: are they in per cent?"
         yield subject.finding(WARNING, "funding", int(time[0]), len(time), f"{len(time)} {words}")
 
 

@@ -124,12 +124,14 @@ def transfers_cut(session: Session, k: int) -> list[str]:
     """Transfers of which less was free than was asked for."""
     rows = session.book.transfer[: session.book.count[TRANSFER_ROWS]]
     rows = rows[(rows[:, T_ACCOUNT] == k) & (rows[:, T_STATE] != ASKED)]
-    short = rows[amount_of(rows[:, T_AMOUNT] - rows[:, T_MOVED]) > session.plans[k].transfer_cost + STEP]
+    plan, asked = session.plans[k], amount_of(rows[:, T_AMOUNT])
+    cost = np.maximum(plan.transfer_cost, plan.refill[2] * asked)  # a refill pays a share of what it sends
+    short = rows[asked - amount_of(rows[:, T_MOVED]) > cost + STEP]
     if not len(short):
         return []
-    asked, moved, asset = short[0, T_AMOUNT], short[0, T_MOVED], session.history.assets[short[0, T_ASSET]]
+    wished, moved, asset = short[0, T_AMOUNT], short[0, T_MOVED], session.history.assets[short[0, T_ASSET]]
     at = when(int(session.history.time[short[0, T_DEPARTS]]))
-    first = f"the first at {at}: {amount_of(int(moved)):,.8g} of {amount_of(int(asked)):,.8g} {asset}"
+    first = f"the first at {at}: {amount_of(int(moved)):,.8g} of {amount_of(int(wished)):,.8g} {asset}"
     return [
         f"account {session.plans[k].name}: {len(short)} of {len(rows)} transfers moved less than asked for, {first}"
     ]

@@ -72,7 +72,7 @@ def _instead(error: BaseException) -> str:
     asked: object = getattr(error, "obj", None)
     if not isinstance(error, AttributeError) or not type(asked).__module__.startswith("backtest."):
         return ""
-    return f"; {nearest(error.name, [each for each in dir(type(asked)) if not each.startswith('_')])}"
+    return f"; {nearest(error.name, [each for each in dir(asked) if not each.startswith('_')])}"
 
 
 def overrides(kind: type[Strategy], hook: str) -> bool:
