@@ -456,19 +456,19 @@ def test_a_withdrawal_of_more_than_is_free_says_how_much_left() -> None:
     assert len(said) == 1 and "of 100,000 USDT asked for at 2023-06-05 00:00" in said[0]
 
 
+@pytest.mark.parametrize(
+    ("event", "time"),
+    [
+        ({"kind": "outage", "time": "2026-06-01T00:00:00Z", "until": "2026-06-02T00:00:00Z"}, "2026-06-01 00:00"),
+        ({"kind": "deleverage", "time": "2019-06-01T00:00:00Z", "symbol": "ETH/USDT:USDT"}, "2019-06-01 00:00"),
+    ],
+    ids=["an outage after it", "a deleveraging before it"],
+)
 @pytest.mark.usefixtures("in_project")
-def test_an_outage_outside_the_run_is_refused() -> None:
+def test_what_befalls_outside_the_run_is_refused(event: dict[str, str], time: str) -> None:
     config = load_config("configs/hedged_long.toml").resolved()
-    config["events"] = [{"kind": "outage", "time": "2026-06-01T00:00:00Z", "until": "2026-06-02T00:00:00Z"}]
-    with pytest.raises(InputError, match="2026-06-01 00:00 lies outside the run"):
-        backtest.run(config)
-
-
-@pytest.mark.usefixtures("in_project")
-def test_a_deleveraging_before_the_run_is_refused() -> None:
-    config = load_config("configs/hedged_long.toml").resolved()
-    config["events"] = [{"kind": "deleverage", "time": "2019-06-01T00:00:00Z", "symbol": "ETH/USDT:USDT"}]
-    with pytest.raises(InputError, match="2019-06-01 00:00 lies outside the run"):
+    config["events"] = [event]
+    with pytest.raises(InputError, match=f"{time} lies outside the run"):
         backtest.run(config)
 
 

@@ -14,7 +14,7 @@ from backtest.ledger.kinds import ALLOCATE, BORROW, BUY, FEE, INSURANCE, REALISE
 from backtest.ledger.post import move, post, transfer_now
 from backtest.engine.interest import charge_first_hour
 from backtest.margin.tiers import value_of_contract
-from backtest.margin.moment import index_here, mark_here, notional_here
+from backtest.margin.moment import index_here, mark_here, notional_usd
 from backtest.margin.orders import isolated_orders, reserved_spot
 from backtest.margin.positions import fee_to_close
 from backtest.margin.wallets import list_held, require_now
@@ -188,8 +188,7 @@ def gross_here(book, rules, account, wallet):
     total = 0.0
     for k in range(book.held[account, wallet, POSITIONS, 0]):
         position = book.held[account, wallet, POSITIONS, 1 + k]
-        usd = index_here(book, rules, rules.settlement[rules.instrument[position]])
-        total += notional_here(book, rules, account, position) * STEP * usd
+        total += notional_usd(book, rules, account, position)
     return total
 
 
@@ -214,7 +213,8 @@ def reserved_here(book, rules, account, wallet, asset):
     """Steps of a wallet's asset that resting spot orders will deliver."""
     if wallet != rules.spot_wallet[rules.shape[account]]:
         return I64(0)
-    return units(reserved_spot(book, rules, account, asset) / STEP)
+    paid, sold = reserved_spot(book, rules, account, asset)
+    return units((paid + sold) / STEP)
 
 
 @kernel

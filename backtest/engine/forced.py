@@ -13,7 +13,7 @@ from backtest.kernel import kernel
 from backtest.ledger.kinds import LIQUIDATION
 from backtest.ledger.post import post
 from backtest.margin.row_leaves import is_sound
-from backtest.margin.moment import index_here, last_here, mark_here, notional_here
+from backtest.margin.moment import index_here, last_here, mark_here, notional_usd
 from backtest.margin.tiers import value_of_contract
 from backtest.margin.wallets import list_held, require_now
 from backtest.state import (
@@ -73,8 +73,7 @@ def heaviest(book, rules, tape, account, wallet, bar):
     best, largest = NOTHING, 0.0
     for k in range(book.held[account, wallet, POSITIONS, 0]):
         position = book.held[account, wallet, POSITIONS, 1 + k]
-        notional = notional_here(book, rules, account, position) * STEP
-        usd = notional * index_here(book, rules, rules.settlement[rules.instrument[position]])
+        usd = notional_usd(book, rules, account, position)
         if usd > largest:
             best, largest = position, usd
     return best

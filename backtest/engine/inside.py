@@ -59,8 +59,8 @@ def look_inside(book: Book, rules: Rules, tape: Tape, fine: History | None, acco
         advance(book, rules, tape, bar + 1, bar + 1, account, bar)
     else:
         before, waited = [int(book.count[counter]) for counter, _, _ in DATED], waiting_of(book, account)
-        inner = with_path(book, len(fine.time))
         many = len(fine.time)
+        inner = with_path(book, many)
         advance(inner, rules, inner_tape(fine, tape, bar), many, many, account, 0)
         date_rows(book, before, waited, fine, bar)
         take_path(book, inner, rules, account, bar)

@@ -15,7 +15,7 @@ from backtest.ledger.kinds import BUY, SELL
 from backtest.margin.leaves import row_of
 from backtest.margin.positions import size_in_brackets
 from backtest.margin.moment import notional_here
-from backtest.margin.orders import paid_spot, reserved_spot
+from backtest.margin.orders import reserved_spot
 from backtest.margin.wallets import require_now
 from backtest.state import (
     ASKS_INITIAL, AUTO_TRANSFER, BACKS_NOTHING, BORROWS, COLLATERAL, FILL_ROWS, GUARD_RATIO, GUARD_USE, GUARDED_RATIO,
@@ -101,7 +101,8 @@ def note_before(book, rules, tape, account, bar):
     for wallet in range(book.balance.shape[0]):
         book.gap[HERE, wallet] = book.gap[ONE, wallet]
     for asset in range(book.balance.shape[1]):
-        book.reserve[asset] = reserved_spot(book, rules, account, asset)
+        paid, sold = reserved_spot(book, rules, account, asset)
+        book.reserve[asset] = paid + sold
 
 
 @kernel
@@ -177,11 +178,11 @@ def overdrawn(book, rules, tape, account, bar):
     shape = rules.shape[account]
     wallet = rules.spot_wallet[shape]
     for asset in range(book.balance.shape[1]):
-        reserved = reserved_spot(book, rules, account, asset)
+        paid, sold = reserved_spot(book, rules, account, asset)
+        reserved = paid + sold
         if reserved > book.reserve[asset] or delivered(book, account, asset):
             short = reserved - book.balance[wallet, asset, account] * STEP
             if short > 0.5 * STEP and reserved > 0.0:
-                paid = paid_spot(book, rules, account, asset)
                 short -= reachable(book, rules, tape, account, asset, bar, paid)
             if short > 0.5 * STEP:
                 return True

@@ -169,9 +169,7 @@ def fill_price(book, rules, tape, account, bar, order, met, buys):
         if met >= 0 or not takes(book, rules, tape, order, bar):
             return limit
         return min(limit, market) if buys else max(limit, market)
-    if is_immediate(book, order):
-        return market
-    if book.order[order, O_KIND] == TAKE_PROFIT:
+    if is_immediate(book, order) or book.order[order, O_KIND] == TAKE_PROFIT:
         return market
     trigger = book.order_price[order, TRIGGER] * slip
     return max(trigger, market) if buys else min(trigger, market)

@@ -7,10 +7,12 @@ hedges each other is closed together; and only then is a position sold whole, on
 
 from __future__ import annotations
 
+import numpy as np
+
 from backtest.engine.forced import force_at, forced_price, next_to_cut, restored
 from backtest.engine.judgement import restore, save
 from backtest.engine.order_size import in_lots
-from backtest.engine.rungs import cut, suffices
+from backtest.engine.rungs import cut, fewest_between, suffices
 from backtest.engine.rungs_by_bracket import bracket_of, down_to
 from backtest.engine.rungs_by_share import delta_of_coin, exposure_usd
 from backtest.kernel import kernel
@@ -88,37 +90,18 @@ def shortfall(book, rules, tape, account, wallet, bar):
 def smallest_cut(book, rules, tape, account, wallet, position, bar, point):
     """Fewest contracts, signed to close, whose forced sale mends the wallet, in lots; 0 if none does."""
     held, lot = book.contracts[position, account], rules.lot[rules.instrument[position]]
-    sign = I64(-1) if held > 0 else I64(1)
+    unit = -lot if held > 0 else lot
     most, few = abs(held) // lot, I64(0)
     while few < most:
         lots = next_try(book, rules, tape, account, wallet, position, bar, few, most)
-        if mends(book, rules, tape, account, wallet, position, sign * lots * lot, bar, point):
-            return sign * lot * fewest_between(book, rules, tape, account, wallet, position, bar, point, few, lots)
+        if suffices(book, rules, tape, account, wallet, position, lots * unit, np.nan, bar, point):
+            few = fewest_between(book, rules, tape, account, wallet, position, unit, np.nan, bar, point, few, lots)
+            return few * unit
         few = lots
-    if most * lot < abs(held) and mends(book, rules, tape, account, wallet, position, -held, bar, point):
+    rest = most * lot < abs(held)
+    if rest and suffices(book, rules, tape, account, wallet, position, -held, np.nan, bar, point):
         return -held
     return I64(0)
-
-
-@kernel
-def fewest_between(book, rules, tape, account, wallet, position, bar, point, few, enough):
-    """Fewest lots that mend the wallet, of more than `few`, which do not, up to `enough`, which do."""
-    lot = rules.lot[rules.instrument[position]]
-    lot = -lot if book.contracts[position, account] > 0 else lot
-    while enough - few > 1:
-        middle = (few + enough) // 2
-        if mends(book, rules, tape, account, wallet, position, middle * lot, bar, point):
-            enough = middle
-        else:
-            few = middle
-    return enough
-
-
-@kernel
-def mends(book, rules, tape, account, wallet, position, contracts, bar, point):
-    """Whether a forced order of so many contracts would mend the wallet; a trial that is put back."""
-    price = forced_price(book, rules, tape, account, rules.instrument[position], contracts, bar)
-    return suffices(book, rules, tape, account, wallet, position, contracts, price, bar, point)
 
 
 @kernel

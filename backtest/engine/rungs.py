@@ -5,6 +5,8 @@ Some venues sell on until the wallet is not just sound but at a better ratio (`f
 
 from __future__ import annotations
 
+import numpy as np
+
 from backtest.engine.forced import force_at, forced_price, heaviest, note, restored, sound
 from backtest.engine.judgement import restore, save
 from backtest.kernel import kernel
@@ -36,10 +38,36 @@ def cut(book, rules, tape, account, wallet, position, contracts, bar, point, run
 
 @kernel
 def suffices(book, rules, tape, account, wallet, position, contracts, price, bar, point):
-    """Whether such an order would mend the wallet; a trial that is put back."""
+    """Whether a forced order of so many contracts, or of all there are, would mend the wallet; a trial that is put
+    back. `price`: NaN for what so many fetch.
+    """
+    contracts = as_far(book, account, position, contracts)
+    if np.isnan(price):
+        price = forced_price(book, rules, tape, account, rules.instrument[position], contracts, bar)
     save(book, account)
     force_at(book, rules, tape, account, wallet, position, contracts, price, bar, point)
     enough = restored(book, rules, tape, account, wallet, bar)
     restore(book, account)
     list_held(book, rules, account)
     return enough
+
+
+@kernel
+def fewest_between(book, rules, tape, account, wallet, position, unit, price, bar, point, few, enough):
+    """Fewest times `unit` contracts whose sale mends the wallet, of more than `few`, which do not, up to `enough`,
+    which do. `price`: see `suffices`.
+    """
+    while enough - few > 1:
+        middle = (few + enough) // 2
+        if suffices(book, rules, tape, account, wallet, position, middle * unit, price, bar, point):
+            enough = middle
+        else:
+            few = middle
+    return enough
+
+
+@kernel
+def as_far(book, account, position, contracts):
+    """Contracts to close, no more than there are."""
+    held = book.contracts[position, account]
+    return max(contracts, -held) if held > 0 else min(contracts, -held)

@@ -7,14 +7,16 @@ Source: Bybit, isolated ladder; OKX, help 360020411711.
 
 from __future__ import annotations
 
-from backtest.engine.forced import force_at, forced_price, heaviest, next_to_cut, note, sound
+import numpy as np
+
+from backtest.engine.forced import force_at, heaviest, next_to_cut, note, sound
 from backtest.engine.rungs import cut, suffices
 from backtest.engine.takeover import surrender
 from backtest.kernel import kernel
 from backtest.ledger.kinds import INSURANCE
 from backtest.ledger.post import post
 from backtest.margin.leaves import row_of
-from backtest.margin.moment import index_here, mark_here, notional_here
+from backtest.margin.moment import index_here, mark_here, notional_here, notional_usd
 from backtest.margin.tiers import value_of_contract
 from backtest.margin.wallets import list_held
 from backtest.state import (
@@ -77,8 +79,7 @@ def cut_to_lower_bracket(book, rules, tape, account, wallet, position, bar, poin
         row -= 1
         contracts = down_to(book, rules, tape, account, position, bar, row)
         if contracts != 0 and contracts != -book.contracts[position, account]:
-            price = forced_price(book, rules, tape, account, rules.instrument[position], contracts, bar)
-            if suffices(book, rules, tape, account, wallet, position, contracts, price, bar, point):
+            if suffices(book, rules, tape, account, wallet, position, contracts, np.nan, bar, point):
                 return contracts
     return I64(0)
 
@@ -112,8 +113,7 @@ def next_to_fall(book, rules, tape, account, wallet, bar):
     for k in range(book.held[account, wallet, POSITIONS, 0]):
         position = book.held[account, wallet, POSITIONS, 1 + k]
         row = bracket_of(book, rules, tape, account, position, bar)
-        usd = notional_here(book, rules, account, position) * STEP
-        usd *= index_here(book, rules, rules.settlement[rules.instrument[position]])
+        usd = notional_usd(book, rules, account, position)
         falls = row >= 2 and covers_first_bracket(book, rules, tape, account, position, row, bar)
         if falls and usd > largest:
             contracts = down_to(book, rules, tape, account, position, bar, row - 2)

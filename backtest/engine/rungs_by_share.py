@@ -11,10 +11,10 @@ from __future__ import annotations
 import numpy as np
 
 from backtest.engine.forced import force_at, forced_price, heaviest, next_to_cut, note, restored, sound
-from backtest.engine.rungs import cut, suffices
+from backtest.engine.rungs import as_far, cut, fewest_between, suffices
 from backtest.engine.takeover import surrender
 from backtest.kernel import kernel
-from backtest.margin.moment import index_here, notional_here
+from backtest.margin.moment import notional_usd
 from backtest.state import (
     BACKSTOP, BACKSTOP_AT, COLLATERAL, I64, MAINTENANCE, NOTHING, POSITIONS, SLICE, SLICE_ABOVE, SLICE_DOWN,
     STEP_DOWN,
@@ -62,8 +62,7 @@ def too_late(book, rules, tape, account, bar):
 def first_slice(book, rules, tape, account, position, bar):
     """Contracts of the first order, signed: the venue's share of a large position; all of a small one."""
     at, held = tape.rules_at[rules.shape[account], bar], book.contracts[position, account]
-    i = rules.instrument[position]
-    usd = notional_here(book, rules, account, position) * STEP * index_here(book, rules, rules.settlement[i])
+    usd = notional_usd(book, rules, account, position)
     if rules.rung_number[at, SLICE] <= 0.0 or usd <= rules.rung_number[at, SLICE_ABOVE]:
         return -held
     step = step_of(book, rules, tape, account, position, bar)
@@ -110,8 +109,7 @@ def delta_of_coin(book, rules, account, wallet, coin):
 @kernel
 def exposure_usd(book, rules, account, position):
     """Signed USD notional of a position at the moment."""
-    usd = index_here(book, rules, rules.settlement[rules.instrument[position]])
-    notional = notional_here(book, rules, account, position) * STEP * usd
+    notional = notional_usd(book, rules, account, position)
     return notional if book.contracts[position, account] > 0 else -notional
 
 
@@ -155,27 +153,8 @@ def fewest_steps(book, rules, tape, account, wallet, position, step, most, price
     few, stride = I64(0), max(I64(1), most // TRIES)
     while few < most:
         enough = min(most, few + stride)
-        if helps(book, rules, tape, account, wallet, position, enough * step, price, bar, point):
-            while enough - few > 1:
-                middle = (few + enough) // 2
-                if helps(book, rules, tape, account, wallet, position, middle * step, price, bar, point):
-                    enough = middle
-                else:
-                    few = middle
+        if suffices(book, rules, tape, account, wallet, position, enough * step, price, bar, point):
+            enough = fewest_between(book, rules, tape, account, wallet, position, step, price, bar, point, few, enough)
             return as_far(book, account, position, enough * step)
         few = enough
     return as_far(book, account, position, most * step)
-
-
-@kernel
-def helps(book, rules, tape, account, wallet, position, contracts, price, bar, point):
-    """Whether a sale of so many contracts, or of all there are, mends the wallet."""
-    closed = as_far(book, account, position, contracts)
-    return suffices(book, rules, tape, account, wallet, position, closed, price, bar, point)
-
-
-@kernel
-def as_far(book, account, position, contracts):
-    """Contracts to close, no more than there are."""
-    held = book.contracts[position, account]
-    return max(contracts, -held) if held > 0 else min(contracts, -held)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from backtest.kernel import kernel
 from backtest.state import HERE, INVERSE, ONE, TWO_SIDED
+from backtest.units import STEP
 
 
 @kernel
@@ -78,6 +79,13 @@ def notional_here(book, rules, account, position):
     i, contracts = rules.instrument[position], book.contracts[position, account]
     side = len(rules.kind) if contracts < 0 else 0
     return abs(contracts * book.here[side + i, 0])
+
+
+@kernel
+def notional_usd(book, rules, account, position):
+    """The same in USD."""
+    usd = index_here(book, rules, rules.settlement[rules.instrument[position]])
+    return notional_here(book, rules, account, position) * STEP * usd
 
 
 @kernel

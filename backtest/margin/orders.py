@@ -55,32 +55,20 @@ def rest_orders(book, rules, account):
 
 @kernel
 def reserved_spot(book, rules, account, asset):
-    """Units of an asset that resting spot orders would deliver."""
-    return paid_spot(book, rules, account, asset) + sold_spot(book, rules, account, asset)
-
-
-@kernel
-def paid_spot(book, rules, account, asset):
-    """Units of an asset that resting spot purchases would pay with."""
-    total = 0.0
+    """Units of an asset that resting spot orders would deliver: what purchases would pay with, and what sales would
+    sell of it.
+    """
+    paid, sold = 0.0, 0.0
     for k in range(book.count[LIVE_ORDERS]):
         order = book.live[k]
         i = rules.instrument[book.order[order, O_POSITION]]
-        if rules.kind[i] == SPOT and rules.settlement[i] == asset and is_resting(book, account, order):
-            total += max(0.0, left_of(book, order)) * book.order_price[order, PRICE]
-    return total
-
-
-@kernel
-def sold_spot(book, rules, account, asset):
-    """Units of an asset that resting spot sales of it would deliver."""
-    total = 0.0
-    for k in range(book.count[LIVE_ORDERS]):
-        order = book.live[k]
-        i = rules.instrument[book.order[order, O_POSITION]]
-        if rules.kind[i] == SPOT and rules.base[i] == asset and is_resting(book, account, order):
-            total += max(0.0, -left_of(book, order))
-    return total
+        if rules.kind[i] == SPOT and is_resting(book, account, order):
+            coins = left_of(book, order)
+            if coins > 0.0 and rules.settlement[i] == asset:
+                paid += coins * book.order_price[order, PRICE]
+            elif coins < 0.0 and rules.base[i] == asset:
+                sold -= coins
+    return paid, sold
 
 
 @kernel
